@@ -1,0 +1,1 @@
+"""When things change: SimPy processes over the compiled fleet."""

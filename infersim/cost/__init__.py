@@ -1,0 +1,1 @@
+"""What things cost: from architecture and chip to step tables, memory plan, energy and price."""

@@ -1,0 +1,1 @@
+"""What is served: the compiled loop. Imports nothing of infersim."""

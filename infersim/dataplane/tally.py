@@ -1,0 +1,56 @@
+"""How often each shape of step ran: what the loop counts, and everything that is priced afterwards comes from.
+
+Not here: prices of shapes (`infersim/cost/`). Read `engine.py` for where the counts are made.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ITL_FLOOR_S = 1e-6
+"""Lower edge of the second bin of the ITL histogram [s]; the first bin takes everything faster."""
+ITL_GROWTH = 1.01
+"""Ratio of neighbouring bin edges, so a percentile is known to half a percent."""
+ITL_BINS = 2316
+"""Bins; the last takes everything slower than 1e-6 * 1.01^2314 = 1e4 s."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of one pool up to some moment. All arrays are float64."""
+
+    steps_by_tokens: NDArray[np.float64]
+    """Steps with T tokens, by T."""
+    steps_by_sequences: NDArray[np.float64]
+    """Steps with N sequences, by N."""
+    steps_by_batch: NDArray[np.float64]
+    """Steps with B decoding sequences, by B."""
+    context_by_batch: NDArray[np.float64]
+    """Sum of the attended contexts S over steps with B decoding sequences, by B [tokens]."""
+    prefill_chunks: float
+    prefill_pairs: float
+    """Query-key pairs of all prefill chunks."""
+    prefill_context: float
+    """Attended tokens of all prefill chunks."""
+    prefill_compute_s: float
+    """Part of prefill attention that compute bounds [s]."""
+    prefill_memory_s: float
+    """Part of prefill attention that memory bounds [s]."""
+    busy_s: float
+    """Seconds in steps, all replicas together."""
+    itl_counts: NDArray[np.float64]
+    """Histogram of inter-token latencies; see `itl_edges`."""
+    itl_sum_s: float
+    """Sum of all inter-token latencies [s]."""
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Prompt tokens processed, recomputation after preemption included."""
+        tokens = np.arange(len(self.steps_by_tokens)) @ self.steps_by_tokens
+        return float(tokens - np.arange(len(self.steps_by_batch)) @ self.steps_by_batch)
+
+
+def itl_edges() -> NDArray[np.float64]:
+    """Inner edges of the ITL histogram [s]: bin k holds edges[k-1] <= x < edges[k]; ITL_BINS - 1 edges."""
+    return ITL_FLOOR_S * ITL_GROWTH ** np.arange(ITL_BINS - 1)

@@ -1,0 +1,1 @@
+"""Who decides: routing and autoscaling policies, shipped and your own."""

@@ -1,0 +1,1 @@
+"""What was learnt: frames, metrics, money, energy, plots and the run directory."""

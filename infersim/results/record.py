@@ -1,0 +1,49 @@
+"""What a run leaves behind, raw: simulate() fills it, everything in `results` reads it.
+
+Not here: frames and metrics (`frames.py`, `metrics.py`). Read `result.py` next.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infersim.cost.tables import CostTables
+from infersim.dataplane.tally import Tally
+from infersim.spec.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class PoolRecord:
+    """One pool: what it was and what it did."""
+
+    name: str
+    hardware: str
+    engine: str
+    chips: int
+    """Chips of one replica."""
+    usd_per_chip_hour: float
+    price_source: str
+    tables: CostTables
+    tally: Tally
+    """Counts over the whole run."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run."""
+
+    scenario: Scenario
+    """Resolved: what ran, defaults included."""
+    pools: list[PoolRecord]
+    outcomes: np.ndarray
+    """dataplane.records.OUTCOME, sorted by id: one row for each request that arrived."""
+    leases: np.ndarray
+    """controlplane.ledger.LEASE, sorted by replica serial."""
+    samples: np.ndarray
+    """controlplane.ledger.SAMPLE, by time then pool."""
+    events: list[tuple[float, str, str, int, str]]
+    """(time_s, kind, pool name, replica serial, detail), by time."""
+    end_s: float
+    """When the run ended: the horizon or the last request's end, whichever is later [s]."""
+    warnings: list[str]
+    """What a reader should know: rejected requests, repairs of a trace ..."""

@@ -1,0 +1,49 @@
+"""A serving engine as a profile: overheads, memory fraction, scheduler defaults, and the version they describe.
+
+Not here: the scheduler itself (`infersim/dataplane/engine.py`). Read `scenario.py` next.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from infersim.spec.base import Count, Quantity, Ratio, Spec
+
+
+class Engine(Spec):
+    """One serving engine."""
+
+    name: str
+    """The name by which scenarios call it."""
+    title: str
+    """What it is."""
+    version: str
+    """The version that the numbers describe."""
+    execution: list[Literal["roofline", "pipeline"]] = Field(min_length=1)
+    """Which kinds of chip it drives."""
+    vendors: list[str] = Field(default_factory=list)
+    """Vendors whose chips it drives; empty means any."""
+    step_overhead_us: Quantity
+    """Host time added to every step [us]."""
+    sequence_overhead_us: Quantity
+    """Host time added for each sequence in a step [us]."""
+    request_overhead_ms: Quantity
+    """Front-end time before a request reaches the scheduler [ms]: HTTP, tokenisation, hand-over."""
+    token_overhead_us: Quantity
+    """Front-end time for each prompt token [us]."""
+    memory_fraction: Ratio
+    """Share of chip memory that the engine may fill with weights, activations and KV."""
+    async_scheduling: bool
+    """Whether step n+1 is scheduled while step n runs, so that an arrival waits one step more."""
+    block_size: Count
+    """Tokens in a KV block."""
+    max_num_seqs: Count
+    """Default limit of sequences in a step."""
+    max_num_batched_tokens: Count
+    """Default limit of tokens in a step."""
+    token_buckets: list[int] = Field(default_factory=list)
+    """Compiled step sizes that token counts are padded to (XLA, Neuron); empty when shapes are free."""
+    sequence_buckets: list[int] = Field(default_factory=list)
+    """Compiled batch sizes that decode is padded to; empty when shapes are free."""
+    initialise_s: Quantity
+    """Time from weights in memory to ready: graph capture or compilation [s]."""

@@ -1,0 +1,112 @@
+"""A chip as its YAML describes it: facts, efficiencies, prices, each graded; peaks dense, links one-directional.
+
+Not here: what an operator costs on it (`infersim/cost/`). Read `model.py` next.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from infersim.spec.base import Count, Dtype, Quantity, Ratio, Spec
+
+Topology = Literal["nvswitch", "pcie", "mesh", "torus", "ring", "point_to_point", "ethernet", "none"]
+
+
+class Memory(Spec):
+    """Where weights and KV cache live: HBM, GDDR, or on-chip SRAM for the machines that have nothing else."""
+
+    kind: str
+    """HBM3, GDDR6, SRAM ..."""
+    capacity_gb: Quantity
+    """Usable bytes / 1e9 of one chip [GB]."""
+    bandwidth_gb_s: Quantity
+    """Peak read bandwidth of one chip [GB/s]."""
+
+
+class Link(Spec):
+    """How chips of one replica reach each other."""
+
+    topology: Topology
+    """The shape of the scale-up network; decides the all-reduce algorithm and its steps."""
+    one_way_gb_s: Quantity
+    """Peak bandwidth out of one chip, all its links together, one direction [GB/s]."""
+    domain_chips: Count
+    """How many chips one scale-up domain joins."""
+    latency_us: Quantity
+    """Time of the smallest all-reduce (roofline chips) or of one chip-to-chip hop (pipelines) [us]."""
+    efficiency: Ratio
+    """Achieved share of the peak for large messages."""
+
+
+class Power(Spec):
+    """Electrical power of one chip."""
+
+    tdp_w: Quantity
+    """Sustained limit of one chip with its share of the board [W]."""
+    idle_w: Quantity
+    """Drawn with a model loaded and nothing to do [W]."""
+
+
+class Efficiency(Spec):
+    """The at most eight fitted numbers of a chip; each is a share of a peak or a floor, never a model's own."""
+
+    matmul_compute: dict[Dtype, Ratio] = Field(min_length=1)
+    """Share of the dense peak that a large matrix product reaches, by compute dtype."""
+    matmul_memory: Ratio
+    """Share of memory bandwidth that streaming weights reaches."""
+    attention_compute: Ratio
+    """Share of the 16-bit peak that prefill attention reaches."""
+    attention_memory: Ratio
+    """Share of memory bandwidth that reading KV in decode attention reaches at large batch."""
+    op_floor_us: Quantity
+    """Least time of one operator (launch, synchronisation, or pipeline stage overhead) [us]."""
+
+
+class Price(Spec):
+    """What one chip-hour costs, where and when that was true."""
+
+    tier: Literal["on_demand", "spot", "reserved", "neocloud", "owned"]
+    """How the chip is bought."""
+    usd_per_chip_hour: Quantity
+    """Price [USD per chip-hour]."""
+    provider: str
+    """Who sells it."""
+    region: str | None = None
+    """Where the price holds; none when it holds in all of the provider's regions."""
+    date: str
+    """When the price was read, ISO, as exact as known."""
+
+
+class Hardware(Spec):
+    """One chip."""
+
+    name: str
+    """The name by which scenarios call it."""
+    title: str
+    """The name on the box."""
+    vendor: str
+    """Who makes it."""
+    year: int
+    """First year of general availability."""
+    execution: Literal["roofline", "pipeline"]
+    """roofline: each chip runs all layers, weights stream from memory; pipeline: weights stay in SRAM over many chips."""
+    memory: Memory
+    """Where weights and KV cache live."""
+    on_chip_sram_mb: Quantity | None = None
+    """Cache or scratchpad beside the memory [MB]; a fact, not a weight store."""
+    peak_tflops: dict[Dtype, Quantity] = Field(min_length=1)
+    """Dense peak by compute dtype [TFLOP/s or TOP/s]."""
+    computes_as: dict[Dtype, Dtype] = Field(default_factory=dict)
+    """For a storage dtype without native units: the dtype it is converted to and computed in."""
+    link: Link
+    """How chips of one replica reach each other."""
+    load_gb_s: Quantity
+    """Rate at which weights reach one chip's memory at a cold start [GB/s]."""
+    provision_s: Quantity
+    """Time until a machine with this chip is found and booted [s]."""
+    power: Power
+    """Electrical power."""
+    efficiency: Efficiency
+    """Fitted shares of the peaks."""
+    prices: list[Price] = Field(min_length=1)
+    """Known prices, preferred first within a tier."""

@@ -1,0 +1,324 @@
+"""A scenario: which model, on which chips, under which traffic, decided by whom, at which price, within which SLO.
+
+Not here: reading YAML (`load.py`) and names of chips, models and engines (`catalogue.py`).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from infersim.spec.base import Count, Dtype, Fraction, NonNegative, Positive, Spec
+
+# ---------------------------------------------------------------- workload
+
+
+class Poisson(Spec):
+    """Independent arrivals."""
+
+    process: Literal["poisson"]
+    """Exponential gaps."""
+    rate_rps: Positive
+    """Mean arrivals [requests/s]."""
+
+
+class Gamma(Spec):
+    """Gamma renewal arrivals; CV 1 is Poisson, more is burstier (shape = 1/cv^2; vLLM's "burstiness" is the shape)."""
+
+    process: Literal["gamma"]
+    """Gamma gaps."""
+    rate_rps: Positive
+    """Mean arrivals [requests/s]."""
+    cv: Positive
+    """Coefficient of variation of the gaps."""
+
+
+class Mmpp(Spec):
+    """Markov-modulated Poisson arrivals that cycle through states; two states are on/off bursts."""
+
+    process: Literal["mmpp"]
+    """Poisson with a rate that jumps."""
+    rates_rps: list[NonNegative] = Field(min_length=2)
+    """Arrival rate in each state [requests/s]."""
+    mean_sojourn_s: list[Positive] = Field(min_length=2)
+    """Mean time in each state [s]; the next state is the next of the list, then the first again."""
+
+    @model_validator(mode="after")
+    def _matching(self) -> "Mmpp":
+        if len(self.rates_rps) != len(self.mean_sojourn_s):
+            raise ValueError(
+                f"rates_rps has {len(self.rates_rps)} states and mean_sojourn_s {len(self.mean_sojourn_s)}; "
+                "give one sojourn for each rate"
+            )
+        if max(self.rates_rps) == 0:
+            raise ValueError("every rate is 0, so nothing would arrive; give at least one positive rate")
+        return self
+
+
+class Trace(Spec):
+    """Replay of a recorded trace: arrivals and lengths come from the file."""
+
+    process: Literal["trace"]
+    """Arrivals and token counts of a file."""
+    file: str
+    """Path; relative ones are sought beside the scenario, then in $INFERSIM_TRACES."""
+    rate_scale: Positive = 1.0
+    """Speed-up of the clock: 2 replays the same requests in half the time."""
+    limit: Count | None = None
+    """Replay only the first requests."""
+
+
+Arrivals = Annotated[Poisson | Gamma | Mmpp | Trace, Field(discriminator="process")]
+
+
+class Constant(Spec):
+    """Every request the same."""
+
+    distribution: Literal["constant"]
+    """One value."""
+    value: Count
+    """Tokens."""
+
+
+class Lognormal(Spec):
+    """Lognormal token counts given by mean and 99th percentile, rounded, at least 1."""
+
+    distribution: Literal["lognormal"]
+    """Lognormal."""
+    mean: Positive
+    """Mean [tokens]."""
+    p99: Positive
+    """99th percentile [tokens]; above the mean."""
+    max: Count | None = None
+    """Longest allowed; longer draws are cut to it."""
+
+    @model_validator(mode="after")
+    def _skewed(self) -> "Lognormal":
+        if self.p99 <= self.mean:
+            raise ValueError(f"p99 {self.p99:g} must exceed the mean {self.mean:g} (a lognormal is skewed to the right)")
+        if self.p99 > 14.9 * self.mean:
+            raise ValueError(
+                f"no lognormal has a p99 of {self.p99:g} with a mean of {self.mean:g}: p99 is at most 14.9 x the mean"
+            )
+        return self
+
+
+class Empirical(Spec):
+    """Token counts drawn with replacement from values, with optional weights."""
+
+    distribution: Literal["empirical"]
+    """A table."""
+    values: list[Count] = Field(min_length=1)
+    """Tokens."""
+    weights: list[NonNegative] | None = None
+    """Relative frequency of each value; equal when absent."""
+
+    @model_validator(mode="after")
+    def _matching(self) -> "Empirical":
+        if self.weights is not None and (len(self.weights) != len(self.values) or sum(self.weights) <= 0):
+            raise ValueError("weights must have one entry for each value and a positive sum")
+        return self
+
+
+Lengths = Annotated[Constant | Lognormal | Empirical, Field(discriminator="distribution")]
+
+
+class Workload(Spec):
+    """What arrives."""
+
+    arrivals: Arrivals
+    """When requests come."""
+    input_tokens: Lengths | None = None
+    """Prompt lengths; a trace brings its own."""
+    output_tokens: Lengths | None = None
+    """Output lengths; a trace brings its own."""
+
+    @model_validator(mode="after")
+    def _lengths_known(self) -> "Workload":
+        traced = self.arrivals.process == "trace"
+        for key in ("input_tokens", "output_tokens"):
+            given = getattr(self, key) is not None
+            if traced and given:
+                raise ValueError(f"a trace brings its own lengths; remove {key}")
+            if not traced and not given:
+                raise ValueError(f"{key} is missing: say how long requests are")
+        return self
+
+
+# ---------------------------------------------------------------- fleet
+
+
+class Parallelism(Spec):
+    """How a replica spreads over chips."""
+
+    tensor: Count = 1
+    """Chips that share each layer (roofline chips)."""
+    pipeline: Count = 1
+    """Stages of consecutive layers."""
+    chips: Count | None = None
+    """Chips of one replica, for SRAM pipelines, where the placement follows from their number."""
+
+
+class Precision(Spec):
+    """Dtypes of what is stored; computing follows from the chip."""
+
+    weights: Dtype | None = None
+    """Dtype of the weights; the model's own when absent."""
+    kv_cache: Dtype | None = None
+    """Dtype of keys and values; 16 bit when absent."""
+
+
+class Batching(Spec):
+    """How an engine forms steps; absent numbers are the engine's defaults."""
+
+    policy: Literal["chunked_prefill"] = "chunked_prefill"
+    """Running sequences first, then prompt chunks within the token budget, as vLLM V1."""
+    max_num_seqs: Count | None = None
+    """Most sequences in a step."""
+    max_num_batched_tokens: Count | None = None
+    """Most tokens in a step."""
+
+
+class KvCache(Spec):
+    """Size of the paged KV cache, where it should not follow from the memory plan."""
+
+    blocks: Count | None = None
+    """KV blocks of one replica; wins over the memory plan."""
+    block_size: Count | None = None
+    """Tokens in a block; the engine's when absent."""
+
+
+class Replicas(Spec):
+    """How many replicas a pool has."""
+
+    initial: int = Field(default=1, ge=0)
+    """Ready when the run starts."""
+    min: int = Field(default=0, ge=0)
+    """Fewest that an autoscaler may ask for."""
+    max: Count = 64
+    """Most that an autoscaler may ask for."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Replicas":
+        if not self.min <= self.initial <= self.max:
+            raise ValueError(f"need min <= initial <= max, found {self.min}, {self.initial}, {self.max}")
+        return self
+
+
+class Autoscaler(Spec):
+    """Who decides how many replicas a pool has."""
+
+    policy: str
+    """target_concurrency, queue_depth, or a plugin's name."""
+    target: Positive
+    """What one replica should hold: requests in flight (target_concurrency) or waiting (queue_depth)."""
+    interval_s: Positive = 15.0
+    """Time between decisions [s]."""
+    up_cooldown_s: NonNegative = 0.0
+    """Least time between two scale-ups [s]."""
+    down_cooldown_s: NonNegative = 300.0
+    """Least time from any change to a scale-down [s]."""
+
+
+class PriceChoice(Spec):
+    """Which price a pool pays."""
+
+    tier: Literal["on_demand", "spot", "reserved", "neocloud", "owned"] = "on_demand"
+    """Tier to look up in the chip's profile."""
+    provider: str | None = None
+    """Provider to look up; the profile's first of the tier when absent."""
+    usd_per_chip_hour: NonNegative | None = None
+    """Your own price [USD per chip-hour]; wins over the profile."""
+
+
+class Pool(Spec):
+    """Replicas of one kind: same chip, engine, layout and price."""
+
+    name: str = Field(min_length=1)
+    """Unique in the scenario."""
+    hardware: str
+    """A chip of the catalogue, or a path to a profile."""
+    engine: str = "vllm"
+    """An engine of the catalogue, or a path to a profile."""
+    parallelism: Parallelism = Parallelism()
+    """Chips of one replica."""
+    precision: Precision = Precision()
+    """Dtypes."""
+    batching: Batching = Batching()
+    """How steps are formed."""
+    kv_cache: KvCache = KvCache()
+    """Size of the KV cache."""
+    replicas: Replicas = Replicas()
+    """How many."""
+    autoscaler: Autoscaler | None = None
+    """Who changes how many; nobody when absent."""
+    price: PriceChoice = PriceChoice()
+    """What it costs."""
+
+
+class Router(Spec):
+    """Who decides where a request goes."""
+
+    policy: str = "least_outstanding"
+    """round_robin, least_outstanding, or a plugin's name."""
+
+
+class Slo(Spec):
+    """What a good answer is; a request that meets every given limit counts as goodput."""
+
+    ttft_p99_s: Positive | None = None
+    """Time to first token [s]: limit for a request, and for the 99th percentile of the run."""
+    tpot_p99_s: Positive | None = None
+    """Time for each output token after the first [s]: likewise."""
+    e2e_p99_s: Positive | None = None
+    """Whole latency [s]: likewise."""
+
+
+class Facility(Spec):
+    """The building around the chips."""
+
+    pue: Annotated[float, Field(ge=1, le=3)] = 1.2
+    """Power of the building over power of the chips."""
+
+
+class Scenario(Spec):
+    """One question, ready to run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run directory."""
+    description: str = ""
+    """The question that this scenario answers."""
+    model: str
+    """A model of the catalogue, a path to a profile, or a Hugging Face config.json."""
+    horizon_s: Positive | None = None
+    """Requests arrive for this long [s]; what is in flight then is served to the end. A trace may leave it out."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides every random draw."""
+    workload: Workload
+    """What arrives."""
+    router: Router = Router()
+    """Who decides where a request goes."""
+    pools: list[Pool] = Field(min_length=1)
+    """What serves."""
+    slo: Slo = Slo()
+    """What a good answer is."""
+    facility: Facility = Facility()
+    """The building."""
+    plugins: list[str] = Field(default_factory=list)
+    """Python files with your own policies, relative to the scenario."""
+    sample_interval_s: Positive | None = None
+    """Spacing of the timeline [s]; a 400th of the horizon, at least 1 s, when absent."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Scenario":
+        names = [pool.name for pool in self.pools]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two pools are called {name!r}; give each its own name")
+        if self.horizon_s is None and self.workload.arrivals.process != "trace":
+            raise ValueError("horizon_s is missing: say for how long requests arrive")
+        return self
+
+
+def scenario_schema() -> dict[str, Any]:
+    """JSON Schema of a scenario file."""
+    return Scenario.model_json_schema()
