@@ -1,0 +1,44 @@
+# `make demo` shows what infersim does; `make test` checks that it is right. Both build .venv first, once.
+# Another interpreter: make demo PYTHON=/usr/bin/python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo   install into $(VENV), run the bursty chat scenario, print its table and where its plots lie"
+	@echo "make test   install with the test extra, then lint, type check and run every test"
+	@echo "make lint   the lint and type checks alone"
+	@echo "make clean  remove $(VENV), caches and runs/"
+
+demo: $(VENV)/.installed
+	$(BIN)/infersim run chat_burst --out runs/demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# An editable install, so that a changed file needs no second install and the compiled loop stays cached beside it.
+$(VENV)/.installed: pyproject.toml $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "infersim needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	find infersim tests -name __pycache__ -type d -prune -exec rm -rf {} +
