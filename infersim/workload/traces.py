@@ -1,0 +1,107 @@
+"""Recorded traffic: what a trace gives, where its file is sought, and how its faults are told.
+
+Not here: any particular format. Read `azure.py` next.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+VARIABLE = "INFERSIM_TRACES"
+"""Environment variable with folders or files of traces, separated like PATH."""
+
+
+class TraceError(ValueError):
+    """A trace that cannot be replayed: says file, line and column, what was found and what would be right.
+
+    `line` counts from 1 (the header), `column` is a name; both are None where the file as a whole is at fault.
+    """
+
+    def __init__(self, file: Path, problem: str, line: int | None = None, column: str | None = None) -> None:
+        """An error of `file` at a place in it."""
+        place = str(file)
+        place += f", line {line}" if line is not None else ""
+        place += f", column {column}" if column is not None else ""
+        super().__init__(f"{place}: {problem}")
+        self.file, self.line, self.column = file, line, column
+
+
+class Recording(NamedTuple):
+    """Requests of a trace in order of arrival, arrays of one length."""
+
+    arrival_s: NDArray[np.float64]
+    """Seconds after the first request."""
+    input_tokens: NDArray[np.int64]
+    """Prompt lengths, at least 1."""
+    output_tokens: NDArray[np.int64]
+    """Output lengths, at least 1."""
+
+
+def find_trace(file: str, directory: Path | None = None) -> Path:
+    """Where a trace is: an absolute path as it stands; else beside the scenario (`directory`; the working directory
+    if None), then in each entry of $INFERSIM_TRACES: that file itself, a folder that holds it, or a folder whose
+    subfolders (two levels) hold it.
+
+    Raises TraceError if it is nowhere (with the places), or in two subfolders of one folder.
+    """
+    wanted = Path(file).expanduser()
+    beside = (directory or Path()) / wanted
+    if beside.is_file():
+        return beside
+    sought = [str(beside)]
+    entries = (
+        [] if wanted.is_absolute() else [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
+    )
+    for entry in map(Path, entries):
+        found = _within(entry.expanduser(), wanted)
+        if len(found) > 1:
+            raise TraceError(
+                wanted,
+                f"is there twice in ${VARIABLE}: {found[0]} and {found[1]}; give the folder or the absolute path",
+            )
+        if found:
+            return found[0]
+        sought.append(f"{entry} (${VARIABLE})")
+    remedy = "give a path that exists"
+    if not wanted.is_absolute():
+        remedy = f"put the file there, give its absolute path, or set {VARIABLE} to the folder that holds it"
+    raise TraceError(wanted, f"no such trace file; sought {', '.join(sought)}; {remedy}")
+
+
+def _within(entry: Path, wanted: Path) -> list[Path]:
+    """The trace as one entry of $INFERSIM_TRACES has it: none, one, or (in subfolders) several."""
+    if entry.is_file():
+        return [entry] if entry.name == wanted.name else []
+    if (entry / wanted).is_file():
+        return [entry / wanted]
+    for depth in ("*", "*/*"):
+        found = sorted(path for folder in entry.glob(depth) if (path := folder / wanted).is_file())
+        if found:
+            return found
+    return []
+
+
+def read_text(path: Path) -> bytes:
+    """The bytes of a text file without a UTF-8 byte order mark; TraceError if it cannot be read or is no such text."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TraceError(path, f"cannot be read: {error.strerror}") from error
+    for magic, kind, remedy in _OTHER_KINDS:
+        if data.startswith(magic):
+            raise TraceError(path, f"is {kind}; {remedy}", line=1)
+    if not data.strip():
+        raise TraceError(path, "is empty; a trace has a header and at least one request", line=1)
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+_OTHER_KINDS = (
+    (b"\xff\xfe", "UTF-16 text", "save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
+    (b"\x1f\x8b", "gzip-compressed", "unpack it first"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or export it as CSV"),
+    (b"PAR1", "a Parquet file", "export it as CSV"),
+)
