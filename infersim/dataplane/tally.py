@@ -29,6 +29,7 @@ class Tally:
     context_by_batch: NDArray[np.float64]
     """Sum of the attended contexts S over steps with B decoding sequences, by B [tokens]."""
     prefill_chunks: float
+    """Prefill chunks; they are counted when their step starts, everything else when its step ends."""
     prefill_pairs: float
     """Query-key pairs of all prefill chunks."""
     prefill_context: float
@@ -43,6 +44,8 @@ class Tally:
     """Histogram of inter-token latencies; see `itl_edges`."""
     itl_sum_s: float
     """Sum of all inter-token latencies [s]."""
+    output_tokens: int
+    """Output tokens generated."""
 
     @property
     def prompt_tokens(self) -> float:

@@ -1,0 +1,76 @@
+"""The binary interface of the compiled loop: numba types of the records, and how policies are compiled and cached.
+
+A policy is compiled once, with an explicit signature, to a first-class function value; the loop is compiled once for all
+policies, and both are cached on disk. With NUMBA_DISABLE_JIT=1 both stay plain Python. Not here: the policies
+(`infersim/policies/`). Read `engine.py` next.
+"""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba import types
+
+from infersim.dataplane import records
+
+JIT = not numba.config.DISABLE_JIT
+
+
+def _array(dtype: np.dtype) -> types.Array:
+    return types.Array(numba.from_dtype(dtype), 1, "C")
+
+
+REPLICAS = _array(records.REPLICA)
+ROUTE = types.int64(numba.from_dtype(records.REQUEST), REPLICAS, types.int64[::1], types.int64[::1])
+"""Signature of a routing policy: (request, replicas, routable, memory) -> index of a replica."""
+
+COUNTS = types.float64[::1]
+ADVANCE = types.int64(
+    types.float64,  # until
+    types.FunctionType(ROUTE),
+    _array(records.CLOCK),
+    _array(records.REQUEST),  # the chunk of requests that arrive
+    types.int64[::1],  # their output tokens
+    _array(records.REQUEST),  # of the requests in flight, by slot
+    _array(records.FLIGHT),
+    types.int64[::1],  # stack of free slots
+    types.float64[::1],  # pending deliveries: times,
+    types.int64[::1],  # orders
+    types.int64[::1],  # and slots
+    REPLICAS,
+    _array(records.SERVER),
+    types.int64[::1],  # routable replicas
+    types.int64[::1],  # the router's memory
+    types.float64[::1],  # when each replica's step ends
+    types.int64[::1],  # winner tree over them
+    types.int64[:, ::1],  # finishes by replica
+    types.int64[:, ::1],  # block phases by replica
+    _array(records.TABLE),
+    types.float64[::1],  # flat tables of times
+    COUNTS,  # flat histograms
+    types.float64[::1],  # edges of the ITL histogram
+    _array(records.OUTCOME),
+)
+"""Signature of the loop; see `loop.advance`."""
+
+
+def compiled_policy(function: Callable, signature: types.Type) -> Callable:
+    """`function` as a first-class value of the given signature, cached on disk where its file allows it."""
+    if not JIT:
+        return function
+    return numba.cfunc(signature, cache=_has_file(function))(function)
+
+
+def _has_file(function: Callable) -> bool:
+    """Whether a function comes from a file that a cache can watch (a notebook cell or stdin does not)."""
+    return Path(function.__code__.co_filename).is_file()
+
+
+def source_stamp() -> int:
+    """Checksum of all sources of the data plane, so that a cached loop never outlives a change of what it inlined."""
+    stamp = 0
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        stamp = zlib.crc32(path.read_bytes(), stamp)
+    return stamp

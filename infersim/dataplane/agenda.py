@@ -1,0 +1,118 @@
+"""What happens next: a winner tree over replicas' step ends, a heap of deliveries, a heap of finishes.
+
+Not here: what is done when it happens (`engine.py`, `loop.py`).
+"""
+
+from numba import njit
+
+
+@njit
+def reschedule(tree, keys, replica, when_s):
+    """Set when replica's step ends [s] and replay its matches; tree[1] is the replica that is next, the lowest on ties."""
+    keys[replica] = when_s
+    node = (replica + keys.shape[0]) >> 1
+    while node >= 1:
+        left, right = tree[2 * node], tree[2 * node + 1]
+        winner = left if keys[left] <= keys[right] else right
+        if winner != replica and tree[node] == winner:
+            return
+        tree[node] = winner
+        node >>= 1
+
+
+@njit
+def _sooner(times, orders, a, b):
+    return times[a] < times[b] or (times[a] == times[b] and orders[a] < orders[b])
+
+
+@njit
+def _swap(times, orders, slots, a, b):
+    times[a], times[b] = times[b], times[a]
+    orders[a], orders[b] = orders[b], orders[a]
+    slots[a], slots[b] = slots[b], slots[a]
+
+
+@njit
+def push_delivery(times, orders, slots, size, when_s, order, slot):
+    """Add a delivery to the heap of `size` entries, sorted by time, then by routing order."""
+    times[size], orders[size], slots[size] = when_s, order, slot
+    child = size
+    while child > 0:
+        parent = (child - 1) >> 1
+        if not _sooner(times, orders, child, parent):
+            return
+        _swap(times, orders, slots, child, parent)
+        child = parent
+
+
+@njit
+def pop_delivery(times, orders, slots, size):
+    """Remove the first of `size` deliveries; return its slot."""
+    slot = slots[0]
+    last = size - 1
+    times[0], orders[0], slots[0] = times[last], orders[last], slots[last]
+    parent = 0
+    while True:
+        child = 2 * parent + 1
+        if child >= last:
+            return slot
+        if child + 1 < last and _sooner(times, orders, child + 1, child):
+            child += 1
+        if not _sooner(times, orders, child, parent):
+            return slot
+        _swap(times, orders, slots, child, parent)
+        parent = child
+
+
+SLOT_BITS = 24
+"""A finish is one integer: the decode count at which it happens, then the slot."""
+SLOT_MASK = (1 << SLOT_BITS) - 1
+
+
+@njit
+def _lift(heap, child):
+    while child > 0:
+        parent = (child - 1) >> 1
+        if heap[parent] <= heap[child]:
+            return
+        heap[parent], heap[child] = heap[child], heap[parent]
+        child = parent
+
+
+@njit
+def _sink(heap, parent, size):
+    while True:
+        child = 2 * parent + 1
+        if child >= size:
+            return
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[parent] <= heap[child]:
+            return
+        heap[parent], heap[child] = heap[child], heap[parent]
+        parent = child
+
+
+@njit
+def push_finish(heap, size, decoded, slot):
+    """Add the sequence in `slot`, which finishes at decode count `decoded`, to the heap of `size` entries."""
+    heap[size] = (decoded << SLOT_BITS) | slot
+    _lift(heap, size)
+
+
+@njit
+def remove_finish(heap, size, position):
+    """Remove the entry at `position` from the heap of `size` entries; 0 is the next to finish."""
+    heap[position] = heap[size - 1]
+    if position < size - 1:
+        _sink(heap, position, size - 1)
+        _lift(heap, position)
+
+
+@njit
+def find_finish(heap, size, slot):
+    """Position of the sequence in `slot`."""
+    for position in range(size):
+        if heap[position] & SLOT_MASK == slot:
+            return position
+    return -1

@@ -1,0 +1,406 @@
+"""The door of the data plane: casts and checks what comes in, owns the arrays, grows them, and calls the loop.
+
+Everything that changes the fleet from outside goes through the verbs of `Fleet`. Not here: who calls them and when
+(`infersim/controlplane/`).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.dataplane import abi, loop
+from infersim.dataplane.agenda import SLOT_BITS
+from infersim.dataplane.progress import add_unfinished, blocks_in_use
+from infersim.dataplane.records import (
+    CLOCK,
+    CLOSED,
+    DRAINING,
+    FLIGHT,
+    NONE,
+    OUTCOME,
+    READY,
+    REPLICA,
+    REQUEST,
+    SERVER,
+    TABLE,
+)
+from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
+
+Chunk = tuple[NDArray, NDArray]
+"""Requests sorted by time (REQUEST) and their output lengths [tokens] (int64)."""
+
+_OUTCOME_ROWS = 1 << 15
+
+
+class Why(IntEnum):
+    """Why the fleet stopped."""
+
+    ON_TIME = loop.ON_TIME
+    DRAINED = loop.DRAINED
+    HELD = loop.HELD_EDGE
+    FINISHED = loop.ALL_FINISHED
+
+
+@dataclass(frozen=True)
+class Wake:
+    """The moment at which the fleet stopped."""
+
+    time: float
+    why: Why
+    replica: int = NONE
+    """The replica that drained, if one did."""
+
+
+class RouteError(Exception):
+    """A router returned something that is not a ready replica."""
+
+    def __init__(self, request: int, time_s: float) -> None:
+        super().__init__(f"request {request} at {time_s:.6g} s")
+        self.request = request
+        self.time_s = time_s
+
+
+@dataclass(frozen=True)
+class PoolCost:
+    """What the loop must know of a pool: times of step shapes (see DESIGN.md and cost/tables.py) and limits."""
+
+    linear_s: NDArray[np.float64]
+    """By tokens of the step, 0 to max_num_batched_tokens."""
+    sequences_s: NDArray[np.float64]
+    """By sequences of the step, 0 to max_num_seqs."""
+    decode_base_s: NDArray[np.float64]
+    """By decoding sequences, 0 to max_num_seqs."""
+    decode_per_context_s: NDArray[np.float64]
+    """By decoding sequences, for each token of attended context."""
+    prefill_chunk_s: float
+    prefill_per_pair_s: float
+    prefill_per_context_s: float
+    request_overhead_s: float
+    token_overhead_s: float
+    block_size: int
+    blocks: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_context: int
+    async_scheduling: bool
+
+    def __post_init__(self) -> None:
+        """Check lengths and signs; raise ValueError."""
+        if self.max_num_seqs > self.max_num_batched_tokens:
+            raise ValueError(f"max_num_seqs {self.max_num_seqs} exceeds max_num_batched_tokens {self.max_num_batched_tokens}")
+        for name, last in (
+            ("linear_s", self.max_num_batched_tokens),
+            ("sequences_s", self.max_num_seqs),
+            ("decode_base_s", self.max_num_seqs),
+            ("decode_per_context_s", self.max_num_seqs),
+        ):
+            table = np.asarray(getattr(self, name))
+            if table.shape != (last + 1,):
+                raise ValueError(f"{name} must have {last + 1} entries (0 to {last}), found shape {table.shape}")
+            if not (np.isfinite(table).all() and (table >= 0).all()):
+                raise ValueError(f"{name} must be finite and not negative")
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """What one pool holds at a moment."""
+
+    ready: int
+    draining: int
+    waiting: int
+    running: int
+    kv_blocks_used: int
+    kv_blocks: int
+    routed: int
+    ended: int
+
+
+class Fleet:
+    """All replicas of all pools, the requests in flight, and the clock of the data plane.
+
+    `chunks` yields requests sorted by arrival; ids must rise. `route` is a compiled routing policy. Ended requests are
+    handed in batches to `sink` (an OUTCOME array, in order of ending) or, without one, kept for `outcomes()`.
+    """
+
+    def __init__(
+        self,
+        pools: list[PoolCost],
+        chunks: Iterable[Chunk],
+        route: Callable,
+        sink: Callable[[NDArray], None] | None = None,
+    ) -> None:
+        self._route = route
+        self._chunks: Iterator[Chunk] = iter(chunks)
+        self._kept: list[NDArray] = []
+        self._sink = sink or self._kept.append
+        self._clocks = _records(1, CLOCK)
+        self._clock = self._clocks[0]
+        self._clock.held_head = self._clock.held_tail = NONE
+        self._requests, self._outputs = _records(0, REQUEST), np.zeros(0, np.int64)
+        self._tables, self._values, self._counts = _flatten(pools)
+        self._edges = itl_edges()
+        self._stride = max(pool.max_num_seqs for pool in pools)
+        self._phase_count = max(pool.block_size for pool in pools)
+        self._outcomes = _records(_OUTCOME_ROWS + self._stride + 1, OUTCOME)
+        self._memory = np.zeros(8, np.int64)
+        self._routable = np.zeros(0, np.int64)
+        self._serials = 0
+        self._make_slots(1024)
+        self._make_replicas(1)
+
+    # ------------------------------------------------------------ time
+
+    @property
+    def now(self) -> float:
+        """The clock [s]."""
+        return float(self._clock.now_s)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that arrived and have not ended."""
+        return int(self._clock.in_flight)
+
+    @property
+    def held(self) -> int:
+        """Requests without a replica."""
+        return int(self._clock.held)
+
+    def advance(self, until: float) -> Wake:
+        """Serve until `until` [s], inclusive, or an edge, whichever is first.
+
+        Raises RouteError if the router's answer is not a ready replica.
+        """
+        run = _compiled_loop()
+        while True:
+            why = run(
+                until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
+                self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._servers,
+                self._routable, self._memory, self._keys, self._tree, self._finishes, self._phases, self._tables,
+                self._values, self._counts, self._edges, self._outcomes,
+            )  # fmt: skip
+            if why == loop.STARVED:
+                self._feed()
+            elif why == loop.SLOTS_FULL:
+                self._make_slots(2 * len(self._flights))
+            elif why == loop.OUTCOMES_FULL:
+                self._retire()
+            elif why == loop.BAD_ROUTE:
+                raise RouteError(int(self._clock.culprit), self.now)
+            else:
+                replica = int(self._clock.culprit) if why == loop.DRAINED else NONE
+                return Wake(self.now, Why(why), replica)
+
+    def _feed(self) -> None:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            self._clock.last_chunk = True
+            return
+        requests, outputs = chunk
+        self._requests = _records(len(requests), REQUEST)
+        self._requests[:] = requests
+        self._outputs = np.ascontiguousarray(outputs, np.int64)
+        self._clock.cursor = 0
+
+    def _retire(self) -> None:
+        rows = int(self._clock.outcomes)
+        if rows:
+            self._sink(np.array(self._outcomes[:rows], OUTCOME))
+        self._clock.outcomes = 0
+
+    # ------------------------------------------------------------ verbs
+
+    def open(self, pool: int) -> int:
+        """Add a ready replica to `pool` now; return its index (the lowest free one)."""
+        closed = np.flatnonzero(self._replicas.status == CLOSED)
+        if len(closed) == 0:
+            self._make_replicas(2 * len(self._replicas))
+            return self.open(pool)
+        index = int(closed[0])
+        table = self._tables[pool]
+        self._replicas[index] = np.zeros((), REPLICA)
+        self._replicas[index].pool = pool
+        self._replicas[index].status = READY
+        self._replicas[index].max_num_seqs = table.max_num_seqs
+        self._servers[index] = np.zeros((), SERVER)
+        server = self._servers[index]
+        server.serial = self._serials
+        server.last_start_s = math.inf
+        server.kv_free = table.blocks
+        for end in ("batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail"):
+            setattr(server, end, NONE)
+        self._phases[index] = 0
+        self._serials += 1
+        self._find_routable()
+        return index
+
+    def drain(self, replica: int) -> bool:
+        """Route nothing more to a replica; return whether it is empty already (else a DRAINED wake follows)."""
+        self._replicas[replica].status = DRAINING
+        self._find_routable()
+        return bool(self._replicas[replica].outstanding == 0)
+
+    def close(self, replica: int) -> None:
+        """Take away an empty replica; its index may be used again. Raises ValueError if it still holds requests."""
+        if self._replicas[replica].outstanding:
+            raise ValueError(f"replica {replica} still holds {self._replicas[replica].outstanding} requests; drain it first")
+        self._replicas[replica].status = CLOSED
+        self._find_routable()
+
+    # ------------------------------------------------------------ readings
+
+    def outcomes(self) -> NDArray:
+        """All requests that have ended so far, sorted by id (OUTCOME); only without a sink."""
+        self._retire()
+        rows = np.concatenate(self._kept) if self._kept else np.zeros(0, OUTCOME)
+        return rows[np.argsort(rows["id"], kind="stable")]
+
+    def flush(self) -> None:
+        """Hand all ended requests to the sink."""
+        self._retire()
+
+    def replica(self, index: int) -> np.record:
+        """Signals of a replica (REPLICA)."""
+        return self._replicas[index]
+
+    def server(self, index: int) -> np.record:
+        """Counters of a replica (SERVER), up to its last step end."""
+        return self._servers[index]
+
+    def busy_s(self, index: int) -> float:
+        """Seconds that a replica has spent in steps, the running one included."""
+        server = self._servers[index]
+        return float(server.busy_s + (self.now - server.start_s if server.steps else 0.0))
+
+    def occupancy(self, pool: int) -> Occupancy:
+        """What a pool holds now."""
+        mine = self._replicas.pool == pool
+        ready, draining = mine & (self._replicas.status == READY), mine & (self._replicas.status == DRAINING)
+        live = ready | draining
+        table = self._tables[pool]
+        return Occupancy(
+            ready=int(ready.sum()),
+            draining=int(draining.sum()),
+            waiting=int(self._replicas.waiting[live].sum()),
+            running=int(self._replicas.running[live].sum()),
+            kv_blocks_used=sum(blocks_in_use(self.now, r, self._servers[r], self._phases, table) for r in np.flatnonzero(live)),
+            kv_blocks=int(live.sum() * table.blocks),
+            routed=int(table.routed),
+            ended=int(table.ended),
+        )
+
+    def tally(self, pool: int) -> Tally:
+        """Shapes that a pool has run up to now: whole steps, and the seconds of those that run."""
+        counts = self._counts.copy()
+        tables = self._tables.copy()
+        table = tables[pool]
+        for r in np.flatnonzero((self._replicas.pool == pool) & (self._replicas.status != CLOSED)):
+            add_unfinished(self.now, self._servers[r], table, counts, self._edges)
+        seqs, tokens = int(table.max_num_seqs) + 1, int(table.max_num_batched_tokens) + 1
+        return Tally(
+            steps_by_tokens=counts[table.by_tokens :][:tokens],
+            steps_by_sequences=counts[table.by_sequences :][:seqs],
+            steps_by_batch=counts[table.by_batch :][:seqs],
+            context_by_batch=counts[table.context_by_batch :][:seqs],
+            itl_counts=counts[table.itl :][:ITL_BINS],
+            prefill_chunks=float(table.prefill_chunks),
+            prefill_pairs=float(table.prefill_pairs),
+            prefill_context=float(table.prefill_context),
+            prefill_compute_s=float(table.prefill_compute_s),
+            prefill_memory_s=float(table.prefill_memory_s),
+            busy_s=float(table.busy_s),
+            itl_sum_s=float(table.itl_sum_s),
+            output_tokens=int(table.output_tokens),
+        )
+
+    # ------------------------------------------------------------ arrays
+
+    def _find_routable(self) -> None:
+        self._routable = np.flatnonzero(self._replicas.status == READY).astype(np.int64)
+
+    def _make_slots(self, slots: int) -> None:
+        """Make room for `slots` requests in flight; what is in flight keeps its slot."""
+        if slots > 1 << SLOT_BITS:
+            raise MemoryError(f"more than {1 << SLOT_BITS} requests in flight: the fleet cannot keep up with the load")
+        old = len(self._flights) if hasattr(self, "_flights") else 0
+        flights, asked = _records(slots, FLIGHT), _records(slots, REQUEST)
+        due_s, due_order, due_slot = np.zeros(slots), np.zeros(slots, np.int64), np.zeros(slots, np.int64)
+        free = np.zeros(slots, np.int64)
+        if old:
+            flights[:old], asked[:old] = self._flights, self._asked
+            due_s[:old], due_order[:old], due_slot[:old] = self._due_s, self._due_order, self._due_slot
+            free[:old] = self._free_slots
+        top = int(self._clock.free_slots)
+        free[top : top + slots - old] = np.arange(slots - 1, old - 1, -1)
+        self._clock.free_slots = top + slots - old
+        self._flights, self._asked, self._free_slots = flights, asked, free
+        self._due_s, self._due_order, self._due_slot = due_s, due_order, due_slot
+
+    def _make_replicas(self, capacity: int) -> None:
+        """Make room for `capacity` (a power of two) replicas; those that live keep their index."""
+        replicas, servers = _records(capacity, REPLICA), _records(capacity, SERVER)
+        keys = np.full(capacity, math.inf)
+        finishes = np.zeros((capacity, self._stride), np.int64)
+        phases = np.zeros((capacity, self._phase_count), np.int64)
+        old = len(self._replicas) if hasattr(self, "_replicas") else 0
+        if old:
+            replicas[:old], servers[:old], keys[:old] = self._replicas, self._servers, self._keys
+            finishes[:old], phases[:old] = self._finishes, self._phases
+        replicas.status[old:] = CLOSED
+        self._replicas, self._servers, self._keys = replicas, servers, keys
+        self._finishes, self._phases = finishes, phases
+        self._tree = _winner_tree(keys)
+        self._find_routable()
+
+
+def _records(rows: int, dtype: np.dtype) -> np.recarray:
+    """Zeroed records whose fields are attributes, compiled or not."""
+    return np.zeros(rows, dtype).view(np.recarray)
+
+
+def _winner_tree(keys: NDArray[np.float64]) -> NDArray[np.int64]:
+    """A winner tree over keys (a power of two of them): node n has children 2n and 2n + 1, the leaves are replicas."""
+    size = len(keys)
+    tree = np.zeros(2 * size, np.int64)
+    tree[size:] = np.arange(size)
+    for node in range(size - 1, 0, -1):
+        left, right = tree[2 * node], tree[2 * node + 1]
+        tree[node] = left if keys[left] <= keys[right] else right
+    return tree
+
+
+def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], NDArray[np.float64]]:
+    """Lay the pools' tables end to end: records that say where each starts, the times, and zeroed counts."""
+    tables = _records(len(pools), TABLE)
+    values: list[NDArray] = []
+    filled, counted = 0, 0
+    for table, pool in zip(tables, pools, strict=True):
+        for name in ("linear", "sequences", "decode_base", "decode_per_context"):
+            setattr(table, name, filled)
+            values.append(np.asarray(getattr(pool, f"{name}_s"), np.float64))
+            filled += len(values[-1])
+        for name, length in (
+            ("by_tokens", pool.max_num_batched_tokens + 1),
+            ("by_sequences", pool.max_num_seqs + 1),
+            ("by_batch", pool.max_num_seqs + 1),
+            ("context_by_batch", pool.max_num_seqs + 1),
+            ("itl", ITL_BINS),
+        ):
+            setattr(table, name, counted)
+            counted += length
+        for name in (
+            "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
+            "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
+        ):  # fmt: skip
+            setattr(table, name, getattr(pool, name))
+    return tables, np.concatenate(values), np.zeros(counted)
+
+
+@cache
+def _compiled_loop() -> Callable:
+    """The loop, from the cache on disk or compiled now; plain Python under NUMBA_DISABLE_JIT=1."""
+    return loop.advance_for(abi.source_stamp(), abi.ADVANCE) if abi.JIT else loop.advance

@@ -1,0 +1,213 @@
+"""The loop: whatever happens next, anywhere in the fleet, happens next, until a given time or an edge.
+
+At equal times arrivals come first, then deliveries, then replicas' steps. Not here: what a replica does in a step
+(`engine.py`) and growing the arrays (`fleet.py`).
+"""
+
+import math
+
+from numba import njit
+
+from infersim.dataplane.agenda import pop_delivery, push_delivery, reschedule
+from infersim.dataplane.engine import end_step, enqueue, form_step, write_outcome
+from infersim.dataplane.kvcache import blocks_for
+from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, READY, REJECTED
+from infersim.dataplane.timing import leap_end, steps_until
+
+ON_TIME, DRAINED, HELD_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ROUTE = range(8)
+"""Why the loop stopped; the last four are the fleet's own business."""
+
+
+@njit
+def _hold(slot, clock, flights):
+    """Append a request that finds no replica to the list of held ones; return whether it is the first."""
+    flights[slot].next = NONE
+    if clock.held_tail == NONE:
+        clock.held_head = slot
+    else:
+        flights[clock.held_tail].next = slot
+    clock.held_tail = slot
+    clock.held += 1
+    return clock.held == 1
+
+
+@njit
+def _receive(clock, requests, outputs, asked, flights, free_slots):
+    """Give the request under the cursor a slot, in state held; return the slot."""
+    clock.free_slots -= 1
+    slot = free_slots[clock.free_slots]
+    request = requests[clock.cursor]
+    asked[slot].id = request.id
+    asked[slot].arrival_s = request.arrival_s
+    asked[slot].input_tokens = request.input_tokens
+    flight = flights[slot]
+    flight.output_tokens = outputs[clock.cursor]
+    flight.preemptions = 0
+    flight.held_s = 0.0
+    flight.handling_s = 0.0
+    flight.queued_s = 0.0
+    flight.prefill_s = 0.0
+    flight.decode_s = 0.0
+    flight.preempted_s = 0.0
+    restart(slot, request.arrival_s, asked, flights)
+    clock.cursor += 1
+    clock.in_flight += 1
+    return slot
+
+
+@njit
+def restart(slot, now, asked, flights):
+    """Put the request in `slot` at its beginning: held, nothing computed."""
+    flight = flights[slot]
+    flight.replica = NONE
+    flight.state = HELD
+    flight.since_s = now
+    flight.computed = 0
+    flight.generated = 0
+    flight.chunk = 0
+    flight.target = asked[slot].input_tokens
+    flight.first_token_s = math.nan
+    flight.last_token_s = math.nan
+
+
+@njit
+def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
+    """Let a request leave the front end: queue it, and wake its replica or cut its leap short."""
+    r = flights[slot].replica
+    server, replica = servers[r], replicas[r]
+    table = tables[replica.pool]
+    first = server.queue_head == NONE
+    enqueue(now, slot, server, replica, flights)
+    if math.isinf(keys[r]):
+        reschedule(tree, keys, r, now)
+    elif first and server.steps > 1 and replica.running < replica.max_num_seqs and server.batch < table.max_num_batched_tokens:
+        most = server.steps
+        steps = steps_until(
+            server.start_s, server.base_s, server.slope_s, server.context, server.batch, most, now
+        )
+        if table.async_scheduling and now > server.start_s:
+            steps = min(most, steps + 1)
+        if steps < most:
+            server.steps = steps
+            ends_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, server.batch, steps)
+            reschedule(tree, keys, r, ends_s)
+
+
+@njit
+def _dispatch(
+    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers, routable, memory,
+    tables, keys, tree, outcomes,
+):  # fmt: skip
+    """Route the request in `slot`; return False if the router's answer is not a ready replica."""
+    flight, request = flights[slot], asked[slot]
+    r = route(request, replicas, routable, memory)
+    if r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
+        clock.culprit = request.id
+        return False
+    replica, server = replicas[r], servers[r]
+    table = tables[replica.pool]
+    table.routed += 1
+    flight.held_s += now - flight.since_s
+    flight.since_s = now
+    clock.routed += 1
+    total = request.input_tokens + flight.output_tokens
+    if total > table.max_context or blocks_for(total - 1, table.block_size) > table.blocks:
+        write_outcome(now, slot, REJECTED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes)
+        return True
+    flight.replica = r
+    flight.state = HANDLING
+    replica.outstanding += 1
+    replica.waiting += 1
+    handling_s = table.request_overhead_s + table.token_overhead_s * request.input_tokens
+    if handling_s > 0.0:
+        push_delivery(due_s, due_order, due_slot, clock.pending, now + handling_s, clock.routed, slot)
+        clock.pending += 1
+    else:
+        _deliver(now, slot, servers, replicas, flights, tables, keys, tree)
+    return True
+
+
+@njit
+def advance(
+    until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
+    routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
+):  # fmt: skip
+    """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
+    clock = clocks[0]
+    room = outcomes.shape[0] - finishes.shape[1] - 1
+    while True:
+        if clock.outcomes >= room:
+            return OUTCOMES_FULL
+        if clock.held_head != NONE and routable.shape[0] > 0:
+            slot = clock.held_head
+            clock.held_head = flights[slot].next
+            if clock.held_head == NONE:
+                clock.held_tail = NONE
+            clock.held -= 1
+            if not _dispatch(
+                clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
+                routable, memory, tables, keys, tree, outcomes,
+            ):  # fmt: skip
+                return BAD_ROUTE
+            continue
+        if clock.cursor == requests.shape[0] and not clock.last_chunk:
+            return STARVED
+        r = tree[1]
+        step_s = keys[r]
+        due = due_s[0] if clock.pending > 0 else math.inf
+        arrival_s = requests[clock.cursor].arrival_s if clock.cursor < requests.shape[0] else math.inf
+        now = min(step_s, due, arrival_s)
+        if now > until or math.isinf(now):
+            if clock.in_flight == 0 and math.isinf(arrival_s) and not clock.finished:
+                clock.finished = True
+                return ALL_FINISHED
+            if not math.isinf(until):
+                clock.now_s = until
+            return ON_TIME
+        clock.now_s = now
+        if arrival_s <= now:
+            if clock.free_slots == 0:
+                return SLOTS_FULL
+            slot = _receive(clock, requests, outputs, asked, flights, free_slots)
+            if routable.shape[0] == 0:
+                if _hold(slot, clock, flights):
+                    return HELD_EDGE
+            elif not _dispatch(
+                now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
+                routable, memory, tables, keys, tree, outcomes,
+            ):  # fmt: skip
+                return BAD_ROUTE
+        elif due <= now:
+            slot = pop_delivery(due_s, due_order, due_slot, clock.pending)
+            clock.pending -= 1
+            _deliver(now, slot, servers, replicas, flights, tables, keys, tree)
+        else:
+            server, replica = servers[r], replicas[r]
+            table = tables[replica.pool]
+            heap = finishes[r]
+            end_step(
+                now, r, server, replica, asked, flights, heap, phases, table, counts, edges, clock, free_slots, outcomes
+            )
+            ends_s = form_step(now, r, server, replica, asked, flights, heap, phases, table, values, counts)
+            reschedule(tree, keys, r, ends_s)
+            if replica.status == DRAINING and replica.outstanding == 0:
+                clock.culprit = r
+                return DRAINED
+
+
+def advance_for(stamp: int, signature):
+    """The loop compiled with `signature` and cached under `stamp`, so that a change of any source compiles it anew."""
+
+    @njit(signature, cache=True)
+    def stamped(
+        until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
+        routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
+    ):  # fmt: skip
+        if stamp < 0:  # never; it makes the stamp part of the cache key
+            return -1
+        return advance(
+            until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+            servers, routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
+        )  # fmt: skip
+
+    return stamped

@@ -1,0 +1,52 @@
+"""Readings in the middle of a leap: what has been done up to now of a step that has not ended.
+
+Reading changes nothing, so what is sampled, and how often, cannot change what happens. Not here: ending a step (`engine.py`).
+"""
+
+from numba import njit
+
+from infersim.dataplane.kvcache import claimed
+from infersim.dataplane.timing import count_itl, leap_end, steps_until
+
+
+@njit
+def steps_done(now, server):
+    """Whole steps of the running leap that have ended by `now`."""
+    if server.steps == 0 or server.mixed:
+        return 0
+    steps = steps_until(
+        server.start_s, server.base_s, server.slope_s, server.context, server.batch, server.steps, now
+    )
+    if leap_end(server.start_s, server.base_s, server.slope_s, server.context, server.batch, steps) > now:
+        steps -= 1
+    return steps
+
+
+@njit
+def blocks_in_use(now, replica, server, phases, table):
+    """KV blocks that a replica holds at `now`."""
+    used = table.blocks - server.kv_free
+    steps = steps_done(now, server)
+    if steps > 0:
+        used += claimed(phases, replica, server.decoded, server.batch, table.block_size, steps)
+    return used
+
+
+@njit
+def add_unfinished(now, server, table, counts, edges):
+    """Add to a copy of a pool's counts what the running leap of one of its replicas has done by `now`."""
+    if server.steps == 0:
+        return
+    table.busy_s += now - server.start_s
+    steps, batch = steps_done(now, server), server.batch
+    if steps == 0:
+        return
+    counts[table.by_tokens + batch] += steps
+    counts[table.by_sequences + batch] += steps
+    counts[table.by_batch + batch] += steps
+    counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
+    first_s = server.base_s + server.slope_s * server.context
+    count_itl(counts, table.itl, edges, first_s, server.slope_s * batch, steps, batch)
+    ended_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
+    table.itl_sum_s += (ended_s - server.start_s) * batch
+    table.output_tokens += steps * batch
