@@ -89,7 +89,7 @@ class Hardware(Spec):
     year: int
     """First year of general availability."""
     execution: Literal["roofline", "pipeline"]
-    """roofline: each chip runs all layers, weights stream from memory; pipeline: weights stay in SRAM over many chips."""
+    """roofline: a chip runs all layers, weights stream from memory; pipeline: weights stay in SRAM over many chips."""
     memory: Memory
     """Where weights and KV cache live."""
     on_chip_sram_mb: Quantity | None = None

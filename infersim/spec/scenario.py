@@ -3,11 +3,14 @@
 Not here: reading YAML (`load.py`) and names of chips, models and engines (`catalogue.py`).
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from infersim.spec.base import Count, Dtype, Fraction, NonNegative, Positive, Spec
+from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec
+
+if TYPE_CHECKING:
+    from infersim.spec.document import Document
 
 # ---------------------------------------------------------------- workload
 
@@ -94,7 +97,9 @@ class Lognormal(Spec):
     @model_validator(mode="after")
     def _skewed(self) -> "Lognormal":
         if self.p99 <= self.mean:
-            raise ValueError(f"p99 {self.p99:g} must exceed the mean {self.mean:g} (a lognormal is skewed to the right)")
+            raise ValueError(
+                f"p99 {self.p99:g} must exceed the mean {self.mean:g} (a lognormal is skewed to the right)"
+            )
         if self.p99 > 14.9 * self.mean:
             raise ValueError(
                 f"no lognormal has a p99 of {self.p99:g} with a mean of {self.mean:g}: p99 is at most 14.9 x the mean"
@@ -307,6 +312,22 @@ class Scenario(Spec):
     """Python files with your own policies, relative to the scenario."""
     sample_interval_s: Positive | None = None
     """Spacing of the timeline [s]; a 400th of the horizon, at least 1 s, when absent."""
+    _origin: "Document | None" = PrivateAttr(default=None)
+
+    @property
+    def origin(self) -> "Document | None":
+        """The file that it was read from, for messages and relative paths; None when it was made in Python."""
+        return self._origin
+
+    def read_from(self, document: "Document") -> "Scenario":
+        """The same scenario with its `origin`."""
+        scenario = self.model_copy()
+        scenario._origin = document
+        return scenario
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both ask the same; where they were read does not matter."""
+        return isinstance(other, Scenario) and self.model_dump() == other.model_dump()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
@@ -317,8 +338,3 @@ class Scenario(Spec):
         if self.horizon_s is None and self.workload.arrivals.process != "trace":
             raise ValueError("horizon_s is missing: say for how long requests arrive")
         return self
-
-
-def scenario_schema() -> dict[str, Any]:
-    """JSON Schema of a scenario file."""
-    return Scenario.model_json_schema()

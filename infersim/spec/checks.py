@@ -1,0 +1,131 @@
+"""What must fit together in a pool: engine and chip, dtypes, layout, batching, price, policies.
+
+Each check yields (key path inside the pool, what was found and what would be right).
+Not here: what pydantic sees in one file alone (`translate.py`). Read `resolve.py` for who asks.
+"""
+
+from collections.abc import Iterator
+
+from infersim.spec import catalogue
+from infersim.spec.base import Dtype
+from infersim.spec.engine import Engine
+from infersim.spec.errors import KeyPath, nearest
+from infersim.spec.hardware import Hardware, Price
+from infersim.spec.model import Model
+from infersim.spec.scenario import Pool, PriceChoice
+
+ROUTERS = ("round_robin", "least_outstanding")
+"""Routing policies that infersim ships; plugins may add more."""
+AUTOSCALERS = ("target_concurrency", "queue_depth")
+"""Autoscaling policies that infersim ships; plugins may add more."""
+
+Finding = tuple[KeyPath, str]
+
+
+def check_engine(hardware: Hardware, engine: Engine) -> Iterator[Finding]:
+    """The engine drives chips of this kind and vendor."""
+    if not _drives(engine, hardware):
+        fitting = [name for name in catalogue.engine_names() if _drives(catalogue.engine(name), hardware)]
+        what = f"{engine.name} does not drive {hardware.name} ({hardware.vendor}, {hardware.execution})"
+        yield ("engine",), f"{what}; engines that do: {', '.join(fitting) or 'none of the catalogue'}"
+
+
+def _drives(engine: Engine, hardware: Hardware) -> bool:
+    vendors = [vendor.lower() for vendor in engine.vendors]
+    return hardware.execution in engine.execution and (not vendors or hardware.vendor.lower() in vendors)
+
+
+def check_dtype(hardware: Hardware, dtype: Dtype, key: str, given: bool) -> Iterator[Finding]:
+    """The chip can store the dtype: it computes in it, or converts it to one that it computes in."""
+    if dtype in hardware.peak_tflops or dtype in hardware.computes_as:
+        return
+    native = ", ".join(hardware.peak_tflops)
+    converted = "".join(f", {stored} (computed in {computed})" for stored, computed in hardware.computes_as.items())
+    whose = "" if given else " (the model's own dtype)" if key == "weights" else " (16 bit, the default)"
+    yield ("precision", key), f"{hardware.name} cannot use {dtype}{whose}; it has {native}{converted}"
+
+
+def check_layout(pool: Pool, hardware: Hardware, model: Model) -> Iterator[Finding]:
+    """The chips of a replica can share the model."""
+    layout = pool.parallelism
+    path = ("parallelism", "tensor")
+    if hardware.execution == "pipeline":
+        if layout.tensor != 1 or layout.pipeline != 1:
+            key = "tensor" if layout.tensor != 1 else "pipeline"
+            what = f"{hardware.name} is an SRAM pipeline, whose layout follows from its number of chips"
+            yield ("parallelism", key), f"{what}; remove {key} and give chips"
+        if layout.chips is None:
+            yield ("parallelism", "chips"), f"is missing; say over how many {hardware.name} one replica spreads"
+        return
+    if layout.chips is not None:
+        what = f"chips is for SRAM pipelines; a replica on {hardware.name} takes tensor x pipeline chips"
+        yield ("parallelism", "chips"), f"{what}; remove it and give tensor"
+    if not divides(layout.tensor, model):
+        fitting = [str(n) for n in range(1, hardware.link.domain_chips + 1) if divides(n, model)]
+        heads, kv_heads = model.attention.heads, model.attention.kv_heads
+        what = f"{layout.tensor} chips cannot share {heads} heads and {kv_heads} KV heads of {model.name} evenly"
+        yield path, f"{what}; these would: {', '.join(fitting)}"
+    elif layout.tensor > hardware.link.domain_chips:
+        what = (
+            f"{layout.tensor} chips are more than the {hardware.link.domain_chips} that links of {hardware.name} join"
+        )
+        yield path, f"{what}; use at most {hardware.link.domain_chips}"
+    if layout.pipeline > model.layers:
+        what = f"{layout.pipeline} stages are more than the {model.layers} layers of {model.name}"
+        yield ("parallelism", "pipeline"), f"{what}; use at most {model.layers}"
+
+
+def divides(tensor: int, model: Model) -> bool:
+    """Whether `tensor` chips can share the heads: whole query heads each, and whole KV heads or whole copies of one."""
+    kv_heads = model.attention.kv_heads
+    return model.attention.heads % tensor == 0 and (kv_heads % tensor == 0 or tensor % kv_heads == 0)
+
+
+def check_batching(pool: Pool, engine: Engine) -> Iterator[Finding]:
+    """A step has room for a token of every sequence, and compiled shapes cover what is asked for."""
+    batching = pool.batching
+    seqs = batching.max_num_seqs or engine.max_num_seqs
+    tokens = batching.max_num_batched_tokens or engine.max_num_batched_tokens
+    if seqs > tokens:
+        key = "max_num_seqs" if batching.max_num_seqs else "max_num_batched_tokens"
+        other, limit = (tokens, "at most") if batching.max_num_seqs else (seqs, "at least")
+        what = f"max_num_seqs {seqs} exceeds max_num_batched_tokens {tokens}, so a step could not hold a token of each"
+        yield ("batching", key), f"{what}; use {limit} {other}"
+    for key, asked, shapes in (
+        ("max_num_seqs", seqs, engine.sequence_buckets),
+        ("max_num_batched_tokens", tokens, engine.token_buckets),
+    ):
+        if shapes and asked > max(shapes):
+            what = f"{asked} is more than the largest shape that {engine.name} compiles"
+            yield ("batching", key), f"{what}; use at most {max(shapes)}"
+
+
+def check_replicas(pool: Pool, plugins: list[str]) -> Iterator[Finding]:
+    """The pool can serve at all, and its autoscaler is known."""
+    if pool.autoscaler is None:
+        if pool.replicas.initial == 0:
+            yield (
+                ("replicas", "initial"),
+                "0 replicas and no autoscaler never serve; use at least 1 or add an autoscaler",
+            )
+    elif pool.autoscaler.policy not in AUTOSCALERS and not plugins:
+        unknown = f"unknown policy {pool.autoscaler.policy}"
+        yield ("autoscaler", "policy"), f"{unknown}; {nearest(pool.autoscaler.policy, AUTOSCALERS)}"
+
+
+def check_price(hardware: Hardware, choice: PriceChoice) -> Iterator[Finding]:
+    """The chip has a price of the chosen tier and provider, or the scenario brings its own."""
+    if choice.usd_per_chip_hour is not None or matching_prices(hardware, choice):
+        return
+    known = ", ".join(f"{price.tier} ({price.provider})" for price in hardware.prices)
+    advice = f"its profile has {known}; choose one of these or give usd_per_chip_hour"
+    if choice.provider is not None and any(price.tier == choice.tier for price in hardware.prices):
+        yield ("price", "provider"), f"{hardware.name} has no {choice.tier} price of {choice.provider}; {advice}"
+    else:
+        yield ("price", "tier"), f"{hardware.name} has no {choice.tier} price; {advice}"
+
+
+def matching_prices(hardware: Hardware, choice: PriceChoice) -> list[Price]:
+    """The profile's prices of the chosen tier and provider, preferred first."""
+    provider = None if choice.provider is None else choice.provider.lower()
+    return [p for p in hardware.prices if p.tier == choice.tier and provider in (None, p.provider.lower())]

@@ -1,0 +1,239 @@
+"""A scenario with its profiles looked up, its defaults filled in, and the certainty that its parts fit together.
+
+`resolve` is what `simulate` starts from; `resolved_yaml` writes what ran. Not here: the single checks (`checks.py`),
+whether the model fits into memory (`infersim/cost/memory.py`). Read `dataplane/records.py` or `cost/tables.py` next.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from infersim import __version__
+from infersim.spec import catalogue
+from infersim.spec.base import Dtype, Quantity
+from infersim.spec.checks import (
+    ROUTERS,
+    check_batching,
+    check_dtype,
+    check_engine,
+    check_layout,
+    check_price,
+    check_replicas,
+    matching_prices,
+)
+from infersim.spec.document import CoreSchema, Document, document_of
+from infersim.spec.engine import Engine
+from infersim.spec.errors import KeyPath, Problem, SpecError, nearest
+from infersim.spec.hardware import Hardware, Price
+from infersim.spec.model import Model
+from infersim.spec.scenario import Pool, PriceChoice, Scenario
+
+Profile = TypeVar("Profile")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Dtypes of what is stored; computing follows from the chip."""
+
+    weights: Dtype
+    kv_cache: Dtype
+
+
+@dataclass(frozen=True)
+class ResolvedPool:
+    """One pool with nothing left open."""
+
+    pool: Pool
+    """As in the scenario, with defaults filled in."""
+    hardware: Hardware
+    engine: Engine
+    precision: Stored
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    block_size: int
+    """Tokens in a KV block."""
+    chips: int
+    """Chips of one replica."""
+    price: Price
+    """What a chip-hour costs, and who says so."""
+
+
+@dataclass(frozen=True)
+class ResolvedScenario:
+    """A scenario with nothing left open but its random draws and the content of its trace."""
+
+    scenario: Scenario
+    """As written, with defaults filled in."""
+    model: Model
+    pools: tuple[ResolvedPool, ...]
+    directory: Path
+    """Where relative paths in the scenario start."""
+
+    def error(self, path: KeyPath, message: str) -> SpecError:
+        """An error about the value at `path`, with the file and line where it was written, for checks made later on."""
+        return SpecError(_origin(self.scenario).problem(path, message))
+
+    def directory_of(self, path: KeyPath) -> Path:
+        """Where the relative file name at `path` starts: at the scenario, or where one stands if `--set` brought it."""
+        origin = _origin(self.scenario)
+        return self.directory if origin.place(path).source == origin.source else Path()
+
+    @property
+    def plugin_files(self) -> tuple[Path, ...]:
+        """The scenario's plugins; all of them exist."""
+        return tuple(self.directory_of(("plugins", i)) / file for i, file in enumerate(self.scenario.plugins))
+
+
+def resolve(scenario: Scenario) -> ResolvedScenario:
+    """The scenario ready to run: profiles found, defaults filled in, everything checked that can be before a run.
+
+    Raises SpecError with every problem; messages name file and line if the scenario was read from a file.
+    """
+    model, pools = resolve_pools(scenario)
+    origin = _origin(scenario)
+    update: dict[str, object] = {"pools": [pool.pool for pool in pools]}
+    if scenario.horizon_s is not None:
+        update["sample_interval_s"] = sample_interval_s(scenario, scenario.horizon_s)
+    resolved = ResolvedScenario(scenario.model_copy(update=update), model, pools, origin.directory)
+    missing = [
+        origin.problem(("plugins", i), f"there is no file {path}; plugins lie relative to the scenario")
+        for i, path in enumerate(resolved.plugin_files)
+        if not path.is_file()
+    ]
+    if missing:
+        raise SpecError(missing)
+    return resolved
+
+
+def resolve_pools(scenario: Scenario) -> tuple[Model, tuple[ResolvedPool, ...]]:
+    """The model and the pools of a scenario; raises SpecError with all that is unknown or does not fit together."""
+    search = _Search(_origin(scenario), [])
+    policy = scenario.router.policy
+    if policy not in ROUTERS and not scenario.plugins:
+        search.note(("router", "policy"), f"unknown policy {policy}; {nearest(policy, ROUTERS)}")
+    model = search.find(catalogue.model, scenario.model, ("model",))
+    pools = [_resolve_pool(scenario, index, model, search) for index in range(len(scenario.pools))]
+    if search.problems or model is None:
+        raise SpecError(sorted(search.problems, key=lambda problem: problem.line or 0))
+    return model, tuple(pool for pool in pools if pool)
+
+
+def sample_interval_s(scenario: Scenario, span_s: float) -> float:
+    """Spacing of the timeline of a run in which requests arrive for `span_s` [s]."""
+    return scenario.sample_interval_s or max(1.0, span_s / 400)
+
+
+def resolved_yaml(scenario: Scenario) -> str:
+    """A scenario as YAML that can be loaded again; that of a ResolvedScenario has every default written out.
+
+    The same scenario gives the same text anywhere. Relative paths in it stay as they were written.
+    """
+    text = yaml.dump(
+        scenario.model_dump(exclude_none=True), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True
+    )
+    return (
+        f"# The scenario as infersim {__version__} ran it, defaults filled in. Run it again: infersim run FILE\n{text}"
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that any reader, of YAML 1.1 or 1.2, would take for something else."""
+
+
+for _first, _resolvers in CoreSchema.yaml_implicit_resolvers.items():
+    for _tag, _pattern in _resolvers:
+        _Dumper.add_implicit_resolver(_tag, _pattern, [_first])
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Problems found so far in one scenario, with the file that they are told in."""
+
+    origin: Document
+    problems: list[Problem]
+
+    def note(self, path: KeyPath, message: str) -> None:
+        self.problems.append(self.origin.problem(path, message))
+
+    def find(self, look_up: Callable[..., Profile], name: str, path: KeyPath) -> Profile | None:
+        """A profile by name or path; None, and a problem noted, when there is none or it is faulty."""
+        place = self.origin.place(path)
+        directory = self.origin.directory if place.source == self.origin.source else Path()
+        try:
+            return look_up(name, directory)
+        except catalogue.UnknownName as error:
+            self.note(path, error.message)
+        except SpecError as error:
+            self.problems.extend(error.problems)
+        return None
+
+
+def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _Search) -> ResolvedPool | None:
+    """One pool with its profiles and defaults; None when something is missing, and every problem noted."""
+    pool, path = scenario.pools[index], ("pools", index)
+    hardware = search.find(catalogue.hardware, pool.hardware, (*path, "hardware"))
+    engine = search.find(catalogue.engine, pool.engine, (*path, "engine"))
+    findings = list(check_replicas(pool, scenario.plugins))
+    if hardware:
+        findings += check_price(hardware, pool.price)
+    if engine:
+        findings += check_batching(pool, engine)
+    if hardware and engine:
+        findings += check_engine(hardware, engine)
+    if hardware and model:
+        stored = stored_dtypes(pool, hardware, model)
+        findings += check_dtype(hardware, stored.weights, "weights", pool.precision.weights is not None)
+        findings += check_dtype(hardware, stored.kv_cache, "kv_cache", pool.precision.kv_cache is not None)
+        findings += check_layout(pool, hardware, model)
+    for inner, message in findings:
+        search.note((*path, *inner), message)
+    if findings or not (hardware and engine and model):
+        return None
+    return _fill(pool, hardware, engine, stored)
+
+
+def stored_dtypes(pool: Pool, hardware: Hardware, model: Model) -> Stored:
+    """As given; else the model's own dtype for weights, and for the cache a 16-bit one that the chip can use."""
+    sixteen = [dtype for dtype in (model.native_dtype, "bf16", "fp16") if dtype in ("bf16", "fp16")]
+    usable = [dtype for dtype in sixteen if dtype in hardware.peak_tflops or dtype in hardware.computes_as]
+    weights = pool.precision.weights or model.native_dtype
+    return Stored(weights, pool.precision.kv_cache or (usable or sixteen)[0])
+
+
+def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> ResolvedPool:
+    """The pool with the defaults of its engine, model and chip written out."""
+    seqs = pool.batching.max_num_seqs or engine.max_num_seqs
+    tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
+    block_size = pool.kv_cache.block_size or engine.block_size
+    price = _price(hardware, pool.price)
+    choice = pool.price if pool.price.usd_per_chip_hour is not None else _named(pool.price, price)
+    filled = pool.model_copy(
+        update={
+            "precision": pool.precision.model_copy(update={"weights": stored.weights, "kv_cache": stored.kv_cache}),
+            "batching": pool.batching.model_copy(update={"max_num_seqs": seqs, "max_num_batched_tokens": tokens}),
+            "kv_cache": pool.kv_cache.model_copy(update={"block_size": block_size}),
+            "price": choice,
+        }
+    )
+    chips = pool.parallelism.chips or pool.parallelism.tensor * pool.parallelism.pipeline
+    return ResolvedPool(filled, hardware, engine, stored, seqs, tokens, block_size, chips, price)
+
+
+def _named(choice: PriceChoice, price: Price) -> PriceChoice:
+    return choice.model_copy(update={"provider": price.provider})
+
+
+def _price(hardware: Hardware, choice: PriceChoice) -> Price:
+    """The chosen price: the scenario's own, or the first of the profile that matches."""
+    if choice.usd_per_chip_hour is None:
+        return matching_prices(hardware, choice)[0]
+    own = Quantity(value=choice.usd_per_chip_hour, grade="estimated", source="usd_per_chip_hour of the scenario")
+    return Price(tier=choice.tier, usd_per_chip_hour=own, provider=choice.provider or "own", date="not dated")
+
+
+def _origin(scenario: Scenario) -> Document:
+    """The scenario's file, or what stands for it when it was made in Python."""
+    return scenario.origin or document_of({}, "scenario")
