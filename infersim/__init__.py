@@ -1,3 +1,42 @@
-"""infersim: a discrete-event simulator of datacentres that serve AI models."""
+"""infersim: a discrete-event simulator of datacentres that serve AI models.
+
+    import infersim
+    result = infersim.simulate("chat_burst")      # a shipped scenario, a file, or a mapping
+    result.requests["ttft_s"].quantile(0.99)      # pandas
+    result.save("runs/first")
+
+Importing this compiles nothing and loads nothing heavy; names are found when they are first used.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Result", "Scenario", "autoscaling", "load_scenario", "read_run", "routing", "simulate"]
+
+_WHERE = {
+    "Result": "infersim.results.result",
+    "Scenario": "infersim.spec.scenario",
+    "autoscaling": "infersim.policies.autoscaling",
+    "load_scenario": "infersim.spec.load",
+    "read_run": "infersim.results.directory",
+    "routing": "infersim.policies.routing",
+    "simulate": "infersim.simulate",
+}
+
+if TYPE_CHECKING:
+    from infersim.policies.autoscaling import autoscaling
+    from infersim.policies.routing import routing
+    from infersim.results.directory import read_run
+    from infersim.results.result import Result
+    from infersim.simulate import simulate
+    from infersim.spec.load import load_scenario
+    from infersim.spec.scenario import Scenario
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported on first use."""
+    if name in _WHERE:
+        from importlib import import_module
+
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'infersim' has no attribute {name!r}; it has {', '.join(__all__)}")

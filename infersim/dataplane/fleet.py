@@ -287,7 +287,7 @@ class Fleet:
             draining=int(draining.sum()),
             waiting=int(self._replicas.waiting[live].sum()),
             running=int(self._replicas.running[live].sum()),
-            kv_blocks_used=sum(blocks_in_use(self.now, r, self._servers[r], self._phases, table) for r in np.flatnonzero(live)),
+            kv_blocks_used=int(blocks_in_use(self.now, pool, self._replicas, self._servers, self._phases, table)),
             kv_blocks=int(live.sum() * table.blocks),
             routed=int(table.routed),
             ended=int(table.ended),
@@ -298,8 +298,7 @@ class Fleet:
         counts = self._counts.copy()
         tables = self._tables.copy()
         table = tables[pool]
-        for r in np.flatnonzero((self._replicas.pool == pool) & (self._replicas.status != CLOSED)):
-            add_unfinished(self.now, self._servers[r], table, counts, self._edges)
+        add_unfinished(self.now, pool, self._replicas, self._servers, table, counts, self._edges)
         seqs, tokens = int(table.max_num_seqs) + 1, int(table.max_num_batched_tokens) + 1
         return Tally(
             steps_by_tokens=counts[table.by_tokens :][:tokens],

@@ -1,0 +1,88 @@
+"""The datacentre: pools on one clock, sampled at regular times, watched for standstill, run to the last request.
+
+Not here: how it is put together from a scenario (`infersim/simulate.py`).
+"""
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+import simpy
+
+from infersim.controlplane.environment import Environment
+from infersim.controlplane.ledger import LEASE, SAMPLE
+from infersim.controlplane.pool import Log, Pool, Replica
+from infersim.cost.tables import CostTables
+from infersim.dataplane.fleet import Fleet
+
+STANDSTILL_S = 6 * 3600.0
+"""Simulated time without a single step, with requests in flight, after which a run is given up."""
+
+
+class Standstill(RuntimeError):
+    """Time passes, requests are in flight, and nothing is being served."""
+
+
+class Datacenter:
+    """Pools of replicas that serve one stream of requests."""
+
+    def __init__(self, fleet: Fleet, pools: list[tuple[str, CostTables]]) -> None:
+        """Empty pools of the given names and costs, at time 0."""
+        self.env = Environment(fleet)
+        self.log: Log = []
+        self._leases: list[tuple[Pool, Replica]] = []
+        self.pools = [
+            Pool(self.env, number, name, tables, self.log, self._leases) for number, (name, tables) in enumerate(pools)
+        ]
+        self._samples: list[np.void] = []
+
+    def run(
+        self, horizon_s: float, sample_interval_s: float, progress: Callable[[float, float], None] | None = None
+    ) -> None:
+        """Run until the horizon has passed and every request has ended. Raises Standstill if that cannot happen."""
+        self.env.process(self._probe(horizon_s, sample_interval_s, progress))
+        self.env.process(self._watchdog())
+        self.env.run(until=self.env.finished & self.env.timeout(horizon_s))
+        self._sample()
+
+    def leases(self) -> np.ndarray:
+        """Every replica's life so far, by serial (LEASE)."""
+        return np.array([pool.lease(replica) for pool, replica in self._leases], LEASE)
+
+    def samples(self) -> np.ndarray:
+        """The timeline so far (SAMPLE)."""
+        return np.array(self._samples, SAMPLE)
+
+    def _probe(
+        self, horizon_s: float, interval_s: float, progress: Callable[[float, float], None] | None
+    ) -> Generator[simpy.Event, object, None]:
+        while True:
+            self._sample()
+            if progress is not None:
+                progress(min(self.env.now, horizon_s), horizon_s)
+            yield self.env.timeout(interval_s)
+
+    def _sample(self) -> None:
+        if self._samples and self._samples[-1]["time_s"] == self.env.now:
+            del self._samples[-len(self.pools) :]
+        self._samples.extend(pool.sample() for pool in self.pools)
+
+    def _watchdog(self) -> Generator[simpy.Event, object, None]:
+        """Give up when nothing at all is served for STANDSTILL_S while requests wait."""
+        before = -1.0
+        while True:
+            yield self.env.timeout(STANDSTILL_S)
+            busy_s = sum(self.env.fleet.tally(pool.number).busy_s for pool in self.pools)
+            if busy_s == before and self.env.fleet.in_flight:
+                raise Standstill(self._complaint())
+            before = busy_s
+
+    def _complaint(self) -> str:
+        fleet = self.env.fleet
+        pools = "; ".join(
+            f"pool {pool.name}: {len(pool.serving)} ready, {len(pool.starting)} starting, {pool.view().waiting} waiting"
+            for pool in self.pools
+        )
+        return (
+            f"standstill at {self.env.now:g} s: {fleet.in_flight} requests in flight ({fleet.held} without a replica) and no "
+            f"step in {STANDSTILL_S:g} s. {pools}. Give a pool at least one replica, or an autoscaler that starts one."
+        )

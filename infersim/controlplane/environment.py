@@ -1,0 +1,47 @@
+"""SimPy's environment with the compiled fleet inside: the seam between the two planes.
+
+Before each control event the fleet serves requests up to that event's time, so whenever Python runs, the fleet stands
+at `env.now`. What the fleet reports on the way (a replica has drained, a request found no replica, all is served)
+becomes an ordinary SimPy event. Not here: what is done with them (`datacenter.py`, `pool.py`).
+"""
+
+import simpy
+
+from infersim.dataplane.fleet import Fleet, Wake, Why
+
+
+class Environment(simpy.Environment):
+    """SimPy's environment over a fleet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        """Start at time 0 with the fleet at time 0."""
+        super().__init__()
+        self.fleet = fleet
+        self.finished = self.event()
+        """Succeeds when every request has arrived and ended."""
+        self.held = self.event()
+        """Succeeds when a request finds no replica while no other is held; a new event takes its place then."""
+        self._drained: dict[int, simpy.Event] = {}
+
+    def drained(self, replica: int) -> simpy.Event:
+        """An event that succeeds when the draining replica with this index is empty."""
+        return self._drained.setdefault(replica, self.event())
+
+    def step(self) -> None:
+        """Serve requests up to the next control event, then process it, or an edge that came first."""
+        wake = self.fleet.advance(until=self.peek())
+        if wake.why is Why.ON_TIME:
+            super().step()
+            return
+        self._now = wake.time  # assigned, so that both clocks are exactly equal
+        self._upcall(wake)
+
+    def _upcall(self, wake: Wake) -> None:
+        """Turn an edge into an event; it is processed before the fleet moves on, since it is due now."""
+        if wake.why is Why.DRAINED:
+            self._drained.pop(wake.replica, self.event()).succeed(wake)
+        elif wake.why is Why.FINISHED:
+            self.finished.succeed(wake)
+        elif wake.why is Why.HELD:
+            held, self.held = self.held, self.event()
+            held.succeed(wake)

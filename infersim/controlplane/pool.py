@@ -1,0 +1,224 @@
+"""A pool and the life of its replicas: a machine is found, weights are loaded, it serves, drains, and is given back.
+
+Billing runs from when the machine is found to when it is given back. Not here: who decides how many replicas there are
+(`scaler.py`). Read `datacenter.py` next.
+"""
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+import simpy
+
+from infersim.controlplane.environment import Environment
+from infersim.controlplane.ledger import LEASE, SAMPLE
+from infersim.cost.energy import usage
+from infersim.cost.tables import CostTables
+
+Log = list[tuple[float, str, str, int, str]]
+
+
+@dataclass(frozen=True)
+class View:
+    """What an autoscaler may know of its pool."""
+
+    time_s: float
+    ready: int
+    """Replicas that serve."""
+    starting: int
+    """Replicas on their way."""
+    waiting: int
+    """Requests in replicas' front ends and queues."""
+    running: int
+    """Requests in batches."""
+    held: int
+    """Requests of the whole service that have no replica."""
+
+    @property
+    def current(self) -> int:
+        """Replicas that serve or are on their way."""
+        return self.ready + self.starting
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in this pool, held ones included."""
+        return self.waiting + self.running + self.held
+
+
+@dataclass
+class Replica:
+    """One replica's life."""
+
+    serial: int
+    stop: simpy.Event
+    """Succeeds when the replica is told to go."""
+    index: int | None = None
+    """Its place in the fleet while it serves."""
+    lease: dict[str, float] = field(default_factory=dict)
+
+
+class Pool:
+    """Replicas of one kind, and their control verbs."""
+
+    def __init__(self, env: Environment, number: int, name: str, tables: CostTables, log: Log, leases: list) -> None:
+        """An empty pool; `log` and `leases` are shared by all pools and receive what happens."""
+        self.env, self.number, self.name, self.tables = env, number, name, tables
+        self._log, self._leases = log, leases
+        self.starting: list[Replica] = []
+        self.serving: list[Replica] = []
+        self.draining: list[Replica] = []
+        self._past_billed_s = 0.0
+        self._past_up_s = 0.0
+
+    # ------------------------------------------------------------ verbs
+
+    def open(self, ready: bool = False) -> None:
+        """Ask for one more replica; `ready` ones serve at once and have cost nothing before."""
+        replica = Replica(len(self._leases), self.env.event())
+        replica.lease = {"requested_s": self.env.now, **dict.fromkeys(("billed_from_s", "ready_s", "draining_s", "closed_s"), math.nan)}
+        self._leases.append((self, replica))
+        self.starting.append(replica)
+        self._note(replica, "requested")
+        if ready:
+            replica.lease["billed_from_s"] = self.env.now
+            self._serve(replica)
+            self.env.process(self._retire_when_told(replica))
+        else:
+            self.env.process(self._life(replica))
+
+    def drain(self) -> None:
+        """Give back one replica: the latest of those on their way, or else the ready one with the fewest requests."""
+        if self.starting:
+            chosen = self.starting[-1]
+        else:
+            chosen = min(self.serving, key=lambda replica: (self._outstanding(replica), -replica.serial))
+        if not chosen.stop.triggered:
+            chosen.stop.succeed()
+        (self.starting if chosen in self.starting else self.serving).remove(chosen)
+
+    def scale_to(self, replicas: int, reason: str) -> None:
+        """Open or drain replicas until `replicas` serve or are on their way."""
+        current = len(self.starting) + len(self.serving)
+        if replicas != current:
+            self._log.append((self.env.now, "scale", self.name, -1, f"{current} -> {replicas}: {reason}"))
+        for _ in range(replicas - current):
+            self.open()
+        for _ in range(current - replicas):
+            self.drain()
+
+    # ------------------------------------------------------------ a replica's life
+
+    def _life(self, replica: Replica) -> Generator[simpy.Event, object, None]:
+        """From a request for a machine to its return."""
+        yield self.env.timeout(self.tables.provision_s) | replica.stop
+        if replica.stop.triggered:
+            replica.lease["billed_from_s"] = self.env.now  # never billed: the order was cancelled
+            self._close(replica)
+            return
+        replica.lease["billed_from_s"] = self.env.now
+        self._note(replica, "provisioned")
+        yield self.env.timeout(self.tables.load_s + self.tables.initialise_s) | replica.stop
+        if replica.stop.triggered:
+            self._close(replica)
+            return
+        self._serve(replica)
+        yield from self._retire_when_told(replica)
+
+    def _serve(self, replica: Replica) -> None:
+        replica.index = self.env.fleet.open(self.number)
+        replica.lease["ready_s"] = self.env.now
+        self.starting.remove(replica)
+        self.serving.append(replica)
+        self._note(replica, "ready")
+
+    def _retire_when_told(self, replica: Replica) -> Generator[simpy.Event, object, None]:
+        """Serve until told to stop, finish what is held, give the machine back."""
+        yield replica.stop
+        assert replica.index is not None
+        replica.lease["draining_s"] = self.env.now
+        self.draining.append(replica)
+        self._note(replica, "draining")
+        if not self.env.fleet.drain(replica.index):
+            yield self.env.drained(replica.index)
+        self.draining.remove(replica)
+        self._count_work(replica)
+        self.env.fleet.close(replica.index)
+        self._close(replica)
+
+    def _close(self, replica: Replica) -> None:
+        replica.lease["closed_s"] = self.env.now
+        billed_s, up_s = self._seconds(replica)
+        self._past_billed_s += billed_s
+        self._past_up_s += up_s
+        self._note(replica, "closed")
+
+    def _seconds(self, replica: Replica) -> tuple[float, float]:
+        """Seconds billed and seconds up, to now or to the replica's end."""
+        lease, now = replica.lease, self.env.now
+        end_s = now if math.isnan(lease["closed_s"]) else lease["closed_s"]
+        return tuple(0.0 if math.isnan(lease[start]) else end_s - lease[start] for start in ("billed_from_s", "ready_s"))
+
+    def _count_work(self, replica: Replica) -> None:
+        assert replica.index is not None
+        server = self.env.fleet.server(replica.index)
+        replica.lease |= {
+            "busy_s": self.env.fleet.busy_s(replica.index),
+            "steps": int(server.total_steps),
+            "requests": int(server.requests),
+            "output_tokens": int(server.output_tokens),
+        }
+        replica.index = None
+
+    def _note(self, replica: Replica, kind: str) -> None:
+        self._log.append((self.env.now, kind, self.name, replica.serial, ""))
+
+    def _outstanding(self, replica: Replica) -> int:
+        return int(self.env.fleet.replica(replica.index).outstanding)
+
+    # ------------------------------------------------------------ readings
+
+    def view(self) -> View:
+        """What an autoscaler may know now."""
+        held = self.env.fleet.occupancy(self.number)
+        return View(
+            time_s=self.env.now,
+            ready=len(self.serving),
+            starting=len(self.starting),
+            waiting=held.waiting,
+            running=held.running,
+            held=self.env.fleet.held,
+        )
+
+    def lease(self, replica: Replica) -> np.void:
+        """A replica's row for the bill, up to now if it has not been given back."""
+        if replica.index is not None:
+            index = replica.index
+            self._count_work(replica)
+            replica.index = index
+        row = np.zeros((), LEASE)
+        row["replica"], row["pool"] = replica.serial, self.number
+        for name, value in replica.lease.items():
+            row[name] = value
+        for name in ("billed_from_s", "closed_s"):
+            if np.isnan(row[name]):
+                row[name] = self.env.now
+        return row[()]
+
+    def sample(self) -> np.void:
+        """The pool's row for the timeline."""
+        fleet = self.env.fleet
+        held, tally = fleet.occupancy(self.number), fleet.tally(self.number)
+        live = [self._seconds(replica) for replica in (*self.starting, *self.serving, *self.draining)]
+        billed_s = self._past_billed_s + sum(billed for billed, _ in live)
+        up_s = self._past_up_s + sum(up for _, up in live)
+        row = np.zeros((), SAMPLE)
+        row["time_s"], row["pool"] = self.env.now, self.number
+        row["starting"], row["ready"], row["draining"] = len(self.starting), held.ready, held.draining
+        row["held"], row["waiting"], row["running"] = fleet.held, held.waiting, held.running
+        row["kv_blocks_used"], row["kv_blocks"] = held.kv_blocks_used, held.kv_blocks
+        row["arrived"], row["ended"] = held.routed, held.ended
+        row["busy_s"], row["up_s"], row["billed_s"] = tally.busy_s, up_s, billed_s
+        row["output_tokens"], row["prompt_tokens"] = tally.output_tokens, tally.prompt_tokens
+        row["joules"] = usage(self.tables, tally).dynamic_j + self.tables.idle_w * billed_s
+        return row[()]
