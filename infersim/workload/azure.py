@@ -39,7 +39,8 @@ def read_azure(path: Path, rate_scale: float = 1.0, limit: int | None = None) ->
         row = int(back[0]) + 1
         found, before = (table.field(at, COLUMNS[0]) for at in (row, row - 1))
         table.fail(row, COLUMNS[0], f"{found} is before {before} of the line above; sort the file by {COLUMNS[0]}")
-    arrival_s = (ticks - ticks[0])[:limit] / TICKS_PER_SECOND / rate_scale
+    with np.errstate(over="ignore"):
+        arrival_s = (ticks - ticks[0])[:limit] / TICKS_PER_SECOND / rate_scale
     if not np.isfinite(arrival_s[-1]):
         raise ValueError(
             f"rate_scale {rate_scale:g} stretches {path.name} beyond all numbers; 1 replays it as recorded"
@@ -120,7 +121,8 @@ def _timestamps(table: _Table) -> Indices:
     second, fraction = number(17, 19), number(20, 27)
     months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
     length = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
-    fits &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= length) & (hour < 24) & (minute < 60) & (second < 60)
+    fits &= (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= length)
+    fits &= (hour < 24) & (minute < 60) & (second < 60)
     if not fits.all():
         row = int(np.argmin(fits))
         problem = (

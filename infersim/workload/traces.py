@@ -22,11 +22,14 @@ class TraceError(ValueError):
 
     def __init__(self, file: Path, problem: str, line: int | None = None, column: str | None = None) -> None:
         """An error of `file` at a place in it."""
-        place = str(file)
-        place += f", line {line}" if line is not None else ""
-        place += f", column {column}" if column is not None else ""
-        super().__init__(f"{place}: {problem}")
-        self.file, self.line, self.column = file, line, column
+        super().__init__(file, problem, line, column)  # all of them, so that it survives a process pool's pickling
+        self.file, self.problem, self.line, self.column = file, problem, line, column
+
+    def __str__(self) -> str:
+        """Place and problem, in one line."""
+        line = f", line {self.line}" if self.line is not None else ""
+        column = f", column {self.column}" if self.column is not None else ""
+        return f"{self.file}{line}{column}: {self.problem}"
 
 
 class Recording(NamedTuple):
@@ -48,40 +51,44 @@ def find_trace(file: str, directory: Path | None = None) -> Path:
     Raises TraceError if it is nowhere (with the places), or in two subfolders of one folder.
     """
     wanted = Path(file).expanduser()
+    if not wanted.name:
+        raise TraceError(wanted, "is no name of a file; say which trace to replay")
     beside = (directory or Path()) / wanted
-    if beside.is_file():
+    if _is_file(beside):
         return beside
     sought = [str(beside)]
-    entries = (
-        [] if wanted.is_absolute() else [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
-    )
-    for entry in map(Path, entries):
-        found = _within(entry.expanduser(), wanted)
+    entries = [] if wanted.is_absolute() else os.environ.get(VARIABLE, "").split(os.pathsep)
+    for entry in [Path(entry).expanduser() for entry in entries if entry]:
+        found = _within(entry, wanted)
         if len(found) > 1:
-            raise TraceError(
-                wanted,
-                f"is there twice in ${VARIABLE}: {found[0]} and {found[1]}; give the folder or the absolute path",
-            )
+            problem = f"is there twice in ${VARIABLE}: {found[0]} and {found[1]}; give the folder or the absolute path"
+            raise TraceError(wanted, problem)
         if found:
             return found[0]
         sought.append(f"{entry} (${VARIABLE})")
-    remedy = "give a path that exists"
-    if not wanted.is_absolute():
-        remedy = f"put the file there, give its absolute path, or set {VARIABLE} to the folder that holds it"
+    remedy = f"put it there, give its absolute path, or set {VARIABLE} to the folder that holds it"
+    remedy = "give a path that exists" if wanted.is_absolute() else remedy
     raise TraceError(wanted, f"no such trace file; sought {', '.join(sought)}; {remedy}")
 
 
 def _within(entry: Path, wanted: Path) -> list[Path]:
     """The trace as one entry of $INFERSIM_TRACES has it: none, one, or (in subfolders) several."""
-    if entry.is_file():
+    if _is_file(entry):
         return [entry] if entry.name == wanted.name else []
-    if (entry / wanted).is_file():
+    if _is_file(entry / wanted):
         return [entry / wanted]
     for depth in ("*", "*/*"):
-        found = sorted(path for folder in entry.glob(depth) if (path := folder / wanted).is_file())
-        if found:
+        if found := sorted(path for folder in entry.glob(depth) if _is_file(path := folder / wanted)):
             return found
     return []
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file can be seen there; an unusable path is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_text(path: Path) -> bytes:
