@@ -10,7 +10,7 @@ The compiled loop reads only these times and counts the shapes that it ran; FLOP
 are priced afterwards from the counts (`infersim/cost/energy.py`). Read `roofline.py` next.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,14 @@ class Work:
     def seconds(self) -> Array:
         """Total time: the four causes together [s]."""
         return self.compute_s + self.memory_s + self.network_s + self.launch_s
+
+    def __add__(self, other: "Work") -> "Work":
+        """Both, one after the other."""
+        return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Work)))
+
+    def __mul__(self, factor: Array | float) -> "Work":
+        """The same work, `factor` times."""
+        return Work(*(getattr(self, f.name) * factor for f in fields(Work)))
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,9 @@ class CostTables:
     notes: list[str] = field(default_factory=list)
     """What a reader should know: conversions between dtypes, padding, estimates that matter."""
 
-    def step_s(self, tokens: int, sequences: int, decoding: int, context: float, chunks: list[tuple[float, float]]) -> float:
+    def step_s(
+        self, tokens: int, sequences: int, decoding: int, context: float, chunks: list[tuple[float, float]]
+    ) -> float:
         """Time of one step [s]; `chunks` holds (pairs, context) of each prefill chunk. The loop's formula, in one line each."""
         seconds = self.linear.seconds[tokens] + self.sequences.seconds[sequences]
         seconds += self.decode_base.seconds[decoding] + self.decode_per_context.seconds[decoding] * context

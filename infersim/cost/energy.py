@@ -1,0 +1,78 @@
+"""What a pool's steps used: FLOPs, bytes, seconds by cause and joules, from counts of shapes and the cost tables.
+
+Power of a replica = idle power while it is up + dynamic power of its arithmetic and its memory traffic. The dynamic
+joules for one FLOP and one byte are set in `dynamic_energy` so that the fastest possible steps draw exactly the TDP.
+Not here: carbon, PUE and money (`infersim/results/`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infersim.cost.tables import CostTables, Work
+from infersim.dataplane.tally import Tally
+
+COMPUTE_SHARE = 0.6
+"""Share of the dynamic power at full load that arithmetic draws, the rest being memory traffic. Estimated: on H100
+(700 W limit, 100 W idle) it gives about 280 W for decode at batch 1 and 500 W for mixed load, inside the 267 to 680 W that
+a public benchmark measured while vLLM served eight models at batch 1 to 128."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What steps used, summed."""
+
+    flops: float
+    """Useful arithmetic [FLOP]."""
+    memory_bytes: float
+    """Memory traffic [B]."""
+    network_bytes: float
+    """Traffic over scale-up links [B]."""
+    compute_s: float
+    """Seconds that compute bounded."""
+    memory_s: float
+    """Seconds that memory bandwidth bounded."""
+    network_s: float
+    """Seconds that links bounded."""
+    launch_s: float
+    """Seconds that launch floors and host overheads bounded."""
+    dynamic_j: float
+    """Energy above idle [J]."""
+
+    @property
+    def busy_s(self) -> float:
+        """All seconds in steps [s]."""
+        return self.compute_s + self.memory_s + self.network_s + self.launch_s
+
+
+def dynamic_energy(tdp_w: float, idle_w: float, achieved_flops: float, achieved_bytes_s: float) -> tuple[float, float]:
+    """Dynamic energy of one FLOP and one byte [J], from the best rates that a replica reaches [FLOP/s, B/s].
+
+    At those rates together the replica draws its TDP; steps are never faster, so power never exceeds it.
+    """
+    dynamic = tdp_w - idle_w
+    return COMPUTE_SHARE * dynamic / achieved_flops, (1.0 - COMPUTE_SHARE) * dynamic / achieved_bytes_s
+
+
+def usage(tables: CostTables, tally: Tally) -> Usage:
+    """Price the counts of one pool."""
+    parts: list[tuple[Work, np.ndarray | float]] = [
+        (tables.linear, tally.steps_by_tokens),
+        (tables.sequences, tally.steps_by_sequences),
+        (tables.decode_base, tally.steps_by_batch),
+        (tables.decode_per_context, tally.context_by_batch),
+        (tables.prefill_chunk, tally.prefill_chunks),
+    ]
+    names = ("flops", "memory_bytes", "network_bytes", "compute_s", "memory_s", "network_s", "launch_s")
+    sums = {name: sum(float(np.sum(getattr(work, name) * counts)) for work, counts in parts) for name in names}
+    sums["flops"] += float(tables.prefill_pair.flops) * tally.prefill_pairs
+    sums["memory_bytes"] += float(tables.prefill_context.memory_bytes) * tally.prefill_context
+    sums["compute_s"] += tally.prefill_compute_s
+    sums["memory_s"] += tally.prefill_memory_s
+    joules = tables.joules_per_flop * sums["flops"] + tables.joules_per_byte * sums["memory_bytes"]
+    return Usage(dynamic_j=joules, **sums)
+
+
+def idle_joules(tables: CostTables, up_s: float) -> float:
+    """Energy that replicas draw for being up, busy or not [J]; `up_s` sums over replicas."""
+    return tables.idle_w * up_s
