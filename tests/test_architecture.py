@@ -49,7 +49,9 @@ def test_imports_run_downwards(file: Path) -> None:
         parts = name.split(".")
         where = f"{file.relative_to(ROOT)}:{line}: {name}"
         if parts[0] == "infersim":
-            assert here != "dataplane" or parts[1] == "dataplane", f"{where}: the data plane imports nothing of infersim"
+            assert here != "dataplane" or parts[1] == "dataplane", (
+                f"{where}: the data plane imports nothing of infersim"
+            )
             if parts[1] == "__version__":
                 continue
             assert parts[1] in LEVEL, f"{where}: no such room"

@@ -1,0 +1,40 @@
+"""The list of commands. Each is a file beside this one; everything heavy is imported when its command runs."""
+
+from typing import Annotated
+
+import typer
+
+from infersim import __version__
+from infersim.cli import engine, hardware, model, run, scenarios, schema
+from infersim.cli.failure import Commands
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"infersim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def infersim(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Simulate a datacentre that serves AI models: latency, cost and energy of a scenario."""
+
+
+app.command(name="run")(run.run)
+app.command(name="scenarios")(scenarios.scenarios)
+app.add_typer(hardware.app, name="hardware")
+app.add_typer(model.app, name="model")
+app.add_typer(engine.app, name="engine")
+app.command(name="schema")(schema.schema)

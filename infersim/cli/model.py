@@ -1,0 +1,86 @@
+"""`infersim model list|show NAME`: the architectures, and what follows from them."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infersim.cli.screen import console, show_json
+
+if TYPE_CHECKING:
+    from infersim.spec.model import Model
+
+app = typer.Typer(no_args_is_help=True, help="The models: architecture, parameters and KV cache.")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command(name="list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the shipped models."""
+    from infersim.cli.facts import number, plain_table
+    from infersim.spec import catalogue
+
+    models = [catalogue.model(name) for name in catalogue.model_names()]
+    rows = [
+        {
+            "name": model.name,
+            "title": model.title,
+            **derived(model),
+            "layers": model.layers,
+            "max_context": model.max_context,
+            "native_dtype": model.native_dtype,
+        }
+        for model in models
+    ]
+    if as_json:
+        show_json(rows)
+        return
+    table = plain_table(
+        "", "name", "title", ">parameters [1e9]", ">active [1e9]", ">KV [kB/token]", ">layers", ">context", "dtype"
+    )
+    for row in rows:
+        billions = (f"{row['parameters_b']:.2f}", f"{row['active_parameters_b']:.2f}")
+        kilobytes = number(row["kv_bytes_per_token_16_bit"] / 1e3)
+        rest = (number(row["layers"]), number(row["max_context"]), row["native_dtype"])
+        table.add_row(row["name"], row["title"], *billions, kilobytes, *rest)
+    console().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A model's name or the beginning of one, the path of a profile, or of a config.json.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show a model: its architecture, and the parameters and KV cache that follow from it."""
+    from infersim.cli.facts import leaves, number, plain, plain_table
+    from infersim.spec import catalogue
+
+    model = catalogue.model(name, prefix=True)
+    if as_json:
+        show_json({**model.model_dump(mode="json"), "derived": derived(model)})
+        return
+    out = console()
+    out.print(f"{model.title} ({model.name})", style="bold")
+    out.print(f"source: {model.source}")
+    table = plain_table("Architecture", "key", ">value")
+    for path, leaf in leaves(model):
+        if path not in ("name", "title", "source"):
+            table.add_row(path, plain(leaf))
+    out.print(table)
+    table = plain_table("What follows", "quantity", ">value")
+    for key, value in derived(model).items():
+        table.add_row(key, number(value))
+    out.print(table)
+
+
+def derived(model: "Model") -> dict[str, Any]:
+    """Parameters [1e9], those that one token uses [1e9], and bytes of 16-bit keys and values for a token [B]."""
+    from infersim.cost.operators import active_parameters, kv_elements, parameters
+    from infersim.cost.sharding import divide
+
+    return {
+        "parameters_b": parameters(model) / 1e9,
+        "active_parameters_b": active_parameters(model) / 1e9,
+        "kv_bytes_per_token_16_bit": 2 * kv_elements(model, divide(model, 1)),
+    }

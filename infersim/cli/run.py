@@ -1,0 +1,63 @@
+"""`infersim run SCENARIO`: simulate, save the run directory, print the table.
+
+Not here: the simulation (`infersim/simulate.py`), the table (`infersim/results/table.py`).
+"""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infersim.cli.screen import compilation_announced, console, progress_bar, say
+
+
+def run(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped one (chat_burst).")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value: --set pools.0.replicas.max=4. Repeatable."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random draw; the scenario's own when absent.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory; runs/NAME-HASH when absent.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="The trace file that the scenario replays.")] = None,
+    plots: Annotated[bool, typer.Option(help="Draw the plots of the run.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout, nothing else.")] = False,
+) -> None:
+    """Simulate a scenario, save the run directory and print what came out."""
+    from infersim.spec.load import load_scenario
+    from infersim.spec.resolve import resolve, resolved_yaml
+
+    asked = load_scenario(scenario, _settings(settings or [], seed, trace))
+    directory = out or _directory(asked.name, resolved_yaml(resolve(asked).scenario))
+
+    from infersim.results.directory import check_writable, to_json
+    from infersim.results.table import print_summary
+    from infersim.simulate import simulate
+
+    check_writable(directory)
+    with compilation_announced(), progress_bar(asked.name) as progress:
+        result = simulate(asked, progress=progress)
+    result.save(directory, resolved_yaml(result.record.scenario), plots=plots)
+    if as_json:
+        print(to_json(result.summary), end="")
+        say(f"run directory: {directory}")
+        return
+    out_console = console()
+    print_summary(result.summary, out_console)
+    out_console.print(f"\nrun directory: {directory}", soft_wrap=True)
+    for plot in sorted((directory / "plots").glob("*")) if plots else ():
+        out_console.print(f"plot: {plot}", soft_wrap=True)
+
+
+def _settings(settings: list[str], seed: int | None, trace: Path | None) -> list[str]:
+    """All changes of the scenario as `--set` would say them; the options that name a thing win."""
+    named = [] if seed is None else [f"seed={seed}"]
+    named += [] if trace is None else [f"workload.arrivals.file={json.dumps(str(trace), ensure_ascii=False)}"]
+    return [*settings, *named]
+
+
+def _directory(name: str, resolved: str) -> Path:
+    """runs/NAME-HASH: the hash of what runs, its seed and the version of infersim among it."""
+    return Path("runs") / f"{name}-{sha256(resolved.encode()).hexdigest()[:8]}"
