@@ -1,0 +1,153 @@
+"""The four data frames of a run: requests, replicas, timeline, events. Columns carry their units.
+
+Not here: what is concluded from them (`metrics.py`, `money.py`, `power.py`). Read `metrics.py` next.
+"""
+
+import numpy as np
+import pandas as pd
+
+from infersim.controlplane.ledger import EVENT_COLUMNS
+from infersim.dataplane.records import ENDINGS, FINISHED
+from infersim.results.metrics import meets
+from infersim.results.money import bill, lease_times, usd_per_replica_second
+from infersim.results.power import lease_joules
+from infersim.results.record import PoolRecord, RunRecord
+
+SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")
+"""Where a request's time goes; the six sum to finish_s - arrival_s."""
+
+
+def requests_frame(run: RunRecord) -> pd.DataFrame:
+    """One row for each request that arrived, by id.
+
+    status       finished, or rejected: too long for the model or the KV cache
+    pool         that it was routed to; missing if it never was
+    replica      serial number of the one that ended it, -1 if none
+    ttft_s, tpot_s, e2e_s   as in `metrics.py`; NaN unless finished, TPOT also with a single output token
+    held_s ... preempted_s  spans that sum to finish_s - arrival_s, whatever the status
+    slo_met      finished within every limit of the scenario's SLO
+    """
+    rows = run.outcomes
+    finished = rows["status"] == FINISHED
+    gaps = rows["output_tokens"] - 1
+    nothing = np.full(len(rows), np.nan)
+    decoding = rows["finish_s"] - rows["first_token_s"]
+    latencies = {
+        "ttft_s": np.where(finished, rows["first_token_s"] - rows["arrival_s"], np.nan),
+        "tpot_s": np.divide(decoding, gaps, out=nothing, where=finished & (gaps > 0)),
+        "e2e_s": np.where(finished, rows["finish_s"] - rows["arrival_s"], np.nan),
+    }
+    columns = {
+        "id": rows["id"],
+        "arrival_s": rows["arrival_s"],
+        "input_tokens": rows["input_tokens"],
+        "output_tokens": rows["output_tokens"],
+        "status": pd.Categorical.from_codes(rows["status"], categories=list(ENDINGS)),
+        "pool": _pool_names(rows["pool"], run),
+        "replica": rows["replica"],
+        "first_token_s": rows["first_token_s"],
+        "finish_s": rows["finish_s"],
+        **latencies,
+        **{span: rows[span] for span in SPANS},
+        "preemptions": rows["preemptions"],
+        "slo_met": meets(latencies, finished, run.scenario.slo),
+    }
+    return pd.DataFrame(columns)
+
+
+def replicas_frame(run: RunRecord) -> pd.DataFrame:
+    """One row for each replica that was ever asked for, by serial number.
+
+    billed_s = cold_start_s + busy_s + idle_s, and cost_usd likewise (see `money.py`). energy_j includes the building's
+    share (PUE): idle power over the billed seconds, and the pool's dynamic energy in proportion to busy_s.
+    """
+    leases, times, dollars = run.leases, lease_times(run), bill(run)
+    moments = ("requested_s", "billed_from_s", "ready_s", "draining_s", "closed_s")
+    columns = {
+        "replica": leases["replica"],
+        "pool": _pool_names(leases["pool"], run),
+        **{name: leases[name] for name in moments},
+        "billed_s": times.billed,
+        "cold_start_s": times.cold_start,
+        "busy_s": times.busy,
+        "idle_s": times.idle,
+        "utilisation": np.divide(times.busy, times.up, out=np.full(len(leases), np.nan), where=times.up > 0),
+        "steps": leases["steps"],
+        "requests": leases["requests"],
+        "output_tokens": leases["output_tokens"],
+        "cost_usd": dollars.total,
+        "busy_usd": dollars.busy,
+        "idle_usd": dollars.idle,
+        "cold_start_usd": dollars.cold_start,
+        "energy_j": lease_joules(run),
+    }
+    return pd.DataFrame(columns)
+
+
+def timeline_frame(run: RunRecord) -> pd.DataFrame:
+    """One row for each sample and pool, by time then pool.
+
+    States (starting ... kv_occupancy) hold at time_s; rates (arrivals_rps ... usd_per_hour) are means over the interval
+    of interval_s that ends there, NaN when it is empty; counters (arrived ... energy_j) run from the start.
+    `held` is that of the whole service, repeated for each pool. Power and energy include the building's share (PUE).
+    """
+    pieces = []
+    for index, pool in enumerate(run.pools):
+        rows = run.samples[run.samples["pool"] == index]
+        pieces.append(pd.DataFrame(_timeline_of_pool(rows, pool, run.scenario.facility.pue)))
+    frame = pd.concat(pieces, ignore_index=True)
+    frame.insert(1, "pool", _pool_names(np.repeat(np.arange(len(run.pools)), [len(p) for p in pieces]), run))
+    return frame.sort_values(["time_s", "pool"], kind="stable", ignore_index=True)
+
+
+def _timeline_of_pool(rows: np.ndarray, pool: PoolRecord, pue: float) -> dict[str, np.ndarray]:
+    """Columns of one pool's timeline."""
+    states = ("starting", "ready", "draining", "held", "waiting", "running", "kv_blocks_used", "kv_blocks")
+    price = usd_per_replica_second(pool)
+    up, busy, billed = rows["up_s"], rows["busy_s"], rows["billed_s"]
+    joules = rows["joules"] * pue
+    interval = _change(rows["time_s"])
+    return {
+        "time_s": rows["time_s"],
+        "interval_s": interval,
+        **{name: rows[name] for name in states},
+        "kv_occupancy": _ratio(rows["kv_blocks_used"], rows["kv_blocks"]),
+        "arrivals_rps": _ratio(_change(rows["arrived"]), interval),
+        "endings_rps": _ratio(_change(rows["ended"]), interval),
+        "prompt_tokens_per_s": _ratio(_change(rows["prompt_tokens"]), interval),
+        "output_tokens_per_s": _ratio(_change(rows["output_tokens"]), interval),
+        "utilisation": _ratio(_change(busy), _change(up)),
+        "power_w": _ratio(_change(joules), interval),
+        "usd_per_hour": _ratio(_change(billed) * price * 3600.0, interval),
+        "arrived": rows["arrived"],
+        "ended": rows["ended"],
+        "prompt_tokens": rows["prompt_tokens"],
+        "output_tokens": rows["output_tokens"],
+        "cost_usd": billed * price,
+        "busy_usd": busy * price,
+        "idle_usd": np.maximum(up - busy, 0.0) * price,
+        "cold_start_usd": np.maximum(billed - up, 0.0) * price,
+        "energy_j": joules,
+    }
+
+
+def events_frame(run: RunRecord) -> pd.DataFrame:
+    """One row for each event of the control plane, by time: time_s, kind, pool, replica (-1: none), detail."""
+    kinds = {"time_s": np.float64, "replica": np.int64}
+    columns = {name: [event[k] for event in run.events] for k, name in enumerate(EVENT_COLUMNS)}
+    return pd.DataFrame({name: pd.Series(values, dtype=kinds.get(name, "str")) for name, values in columns.items()})
+
+
+def _pool_names(codes: np.ndarray, run: RunRecord) -> pd.Categorical:
+    """Pool indices as names; -1 becomes missing."""
+    return pd.Categorical.from_codes(codes, categories=[pool.name for pool in run.pools])
+
+
+def _change(counter: np.ndarray) -> np.ndarray:
+    """Growth of a counter since the row before; the first row's since the start, where it was 0."""
+    return np.diff(counter.astype(np.float64), prepend=0.0)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient, NaN where the denominator is not positive."""
+    return np.divide(numerator, denominator, out=np.full(len(denominator), np.nan), where=denominator > 0)

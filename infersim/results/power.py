@@ -1,0 +1,100 @@
+"""Joules: what chips drew while they worked and while they did not, and the building's share; and how well they worked.
+
+    total = (dynamic energy of FLOPs and bytes + idle power x billed seconds) x PUE
+
+Dynamic energy comes from `cost/energy.py`; idle power is drawn as long as a replica is billed, cold starts included.
+MFU and MBU are achieved over peak (dense FLOP/s in the compute dtype, memory bandwidth) *while busy*; multiply by the
+busy share for those of the time that replicas were up.
+
+Not here: dollars (`money.py`). Read `summary.py` next.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.cost.energy import idle_joules, usage
+from infersim.results.money import lease_times, per
+from infersim.results.record import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def pool_joules(run: RunRecord, index: int) -> tuple[float, float]:
+    """Dynamic and idle energy of one pool's chips, without the building [J]."""
+    pool = run.pools[index]
+    billed_s = lease_times(run).billed[run.leases["pool"] == index].sum()
+    return usage(pool.tables, pool.tally).dynamic_j, idle_joules(pool.tables, float(billed_s))
+
+
+def lease_joules(run: RunRecord) -> NDArray[np.float64]:
+    """Energy of each lease with the building's share [J], in the order of `RunRecord.leases`.
+
+    The loop counts shapes by pool, so the dynamic energy of a pool is shared out in proportion to busy seconds.
+    """
+    times = lease_times(run)
+    joules = np.zeros(len(run.leases))
+    for index, pool in enumerate(run.pools):
+        own = run.leases["pool"] == index
+        dynamic, _ = pool_joules(run, index)
+        busy = times.busy[own]
+        joules[own] = pool.tables.idle_w * times.billed[own]
+        if busy.sum() > 0:
+            joules[own] += dynamic * busy / busy.sum()
+    return joules * run.scenario.facility.pue
+
+
+def energy_report(run: RunRecord, pools: Iterable[int], requests: "pd.DataFrame") -> dict[str, float]:
+    """Energy of some pools; `requests` is the frame of those that they served.
+
+    total_j             dynamic_j + idle_j + building_j
+    dynamic_j, idle_j   chips above idle power, and at idle power over the billed seconds
+    building_j          (PUE - 1) x the chips' energy: cooling, conversion
+    total_kwh           total_j / 3.6e6
+    mean_w              total_j / end of the run
+    j_per_output_token  total_j / tokens generated for finished requests
+    wh_per_request      total_j / 3600 / finished requests
+    """
+    parts = [pool_joules(run, index) for index in pools]
+    dynamic, idle = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    pue = run.scenario.facility.pue
+    total = (dynamic + idle) * pue
+    finished = requests[requests["status"] == "finished"]
+    return {
+        "total_j": total,
+        "dynamic_j": dynamic,
+        "idle_j": idle,
+        "building_j": (dynamic + idle) * (pue - 1.0),
+        "total_kwh": total / 3.6e6,
+        "mean_w": per(total, run.end_s),
+        "j_per_output_token": per(total, float(finished["output_tokens"].sum())),
+        "wh_per_request": per(total / 3600.0, len(finished)),
+    }
+
+
+def utilisation_report(run: RunRecord, index: int) -> dict[str, Any]:
+    """How one pool's replicas spent their time.
+
+    busy                share of the time that replicas were up (ready or draining) in which a step ran
+    mfu, mbu            achieved / peak FLOP/s and memory bandwidth, while busy
+    time_share          of the busy seconds, by what bounded them: compute, memory, network, launch (host included)
+    steps               that ran
+    mean_sequences      sequences in a step
+    """
+    pool, times, own = run.pools[index], lease_times(run), run.leases["pool"] == index
+    used, tally = usage(pool.tables, pool.tally), pool.tally
+    steps = float(tally.steps_by_sequences.sum())
+    causes = {
+        cause: per(getattr(used, f"{cause}_s"), used.busy_s) for cause in ("compute", "memory", "network", "launch")
+    }
+    return {
+        "busy": per(float(times.busy[own].sum()), float(times.up[own].sum())),
+        "mfu": per(used.flops, pool.tables.peak_flops * used.busy_s),
+        "mbu": per(used.memory_bytes, pool.tables.peak_bytes_s * used.busy_s),
+        "time_share": causes,
+        "steps": int(steps),
+        "mean_sequences": per(float(np.arange(len(tally.steps_by_sequences)) @ tally.steps_by_sequences), steps),
+    }

@@ -1,0 +1,99 @@
+"""The summary of a run: one nested dictionary of plain numbers with units in its keys, the content of `summary.json`.
+
+Keys are stable: a key keeps its meaning and its unit, new ones may come. A number that does not exist is NaN here and
+null in the file. Not here: formulas (`metrics.py`, `money.py`, `power.py`). Read `directory.py` next.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from infersim import __version__
+from infersim.results.frames import SPANS
+from infersim.results.metrics import latency, makespan_s, slo_report, throughput
+from infersim.results.money import bill, per, unit_costs
+from infersim.results.power import energy_report, utilisation_report
+from infersim.results.record import RunRecord
+
+Summary = dict[str, Any]
+
+
+def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) -> Summary:
+    """Everything that a run comes down to, as nested dictionaries."""
+    tallies = [pool.tally for pool in run.pools]
+    latencies = latency(requests, tallies)
+    dollars = bill(run).sums(np.ones(len(run.leases), dtype=bool))
+    return {
+        "infersim": __version__,
+        "scenario": _scenario(run),
+        "run": {"end_s": float(run.end_s), "makespan_s": makespan_s(requests)},
+        "requests": _requests(requests),
+        "throughput": throughput(requests),
+        "latency": latencies,
+        "mean_spans_s": _mean_spans(requests),
+        "slo": slo_report(requests, run.scenario.slo, latencies),
+        "cost": dollars | unit_costs(dollars["total_usd"], requests),
+        "energy": energy_report(run, range(len(run.pools)), requests),
+        "pools": {pool.name: _pool(run, index, requests, timeline) for index, pool in enumerate(run.pools)},
+        "warnings": list(run.warnings),
+    }
+
+
+def _scenario(run: RunRecord) -> Summary:
+    """What ran."""
+    scenario = run.scenario
+    keys = ("name", "description", "model", "seed", "horizon_s")
+    return {key: getattr(scenario, key) for key in keys}
+
+
+def _requests(requests: pd.DataFrame) -> Summary:
+    """How many requests came and how they ended; tokens are those of finished ones."""
+    finished = requests[requests["status"] == "finished"]
+    endings = requests["status"].value_counts(sort=False)
+    return {
+        "arrived": len(requests),
+        **{str(status): int(count) for status, count in endings.items()},
+        "input_tokens": int(finished["input_tokens"].sum()),
+        "output_tokens": int(finished["output_tokens"].sum()),
+        "preemptions": int(requests["preemptions"].sum()),
+    }
+
+
+def _mean_spans(requests: pd.DataFrame) -> Summary:
+    """Where the mean latency of finished requests went [s]; sums to the mean of E2E."""
+    finished = (requests["status"] == "finished").to_numpy()
+    return {span: per(float(requests[span].to_numpy()[finished].sum()), finished.sum()) for span in SPANS}
+
+
+def _pool(run: RunRecord, index: int, requests: pd.DataFrame, timeline: pd.DataFrame) -> Summary:
+    """One pool: what it is, what it did, what that cost."""
+    pool = run.pools[index]
+    leases = run.leases["pool"] == index
+    own = requests[requests["pool"] == pool.name]
+    finished = own[own["status"] == "finished"]
+    dollars = bill(run).sums(leases)
+    return {
+        "hardware": pool.hardware,
+        "engine": pool.engine,
+        "chips_per_replica": pool.chips,
+        "usd_per_chip_hour": pool.usd_per_chip_hour,
+        "price_source": pool.price_source,
+        "replicas": _replicas(run, index, timeline[timeline["pool"] == pool.name]),
+        "requests_finished": len(finished),
+        "input_tokens": int(finished["input_tokens"].sum()),
+        "output_tokens": int(finished["output_tokens"].sum()),
+        "cost": dollars | unit_costs(dollars["total_usd"], own),
+        "energy": energy_report(run, [index], own),
+        "utilisation": utilisation_report(run, index),
+        "notes": list(pool.tables.notes),
+    }
+
+
+def _replicas(run: RunRecord, index: int, timeline: pd.DataFrame) -> Summary:
+    """How many replicas a pool had: ever leased, most ready at a sample, mean number up (ready or draining)."""
+    leases = run.leases[run.leases["pool"] == index]
+    ready = ~np.isnan(leases["ready_s"])
+    up_s = float((leases["closed_s"] - leases["ready_s"])[ready].sum())
+    peak = int(timeline["ready"].max()) if len(timeline) else 0
+    return {"leased": len(leases), "served": int(ready.sum()), "peak_ready": peak, "mean_up": per(up_s, run.end_s)}

@@ -1,0 +1,173 @@
+"""The summary of a run in a terminal: one screen that a stranger understands, at most 100 columns, plain when piped.
+
+Not here: the numbers (`summary.py`) and their spelling (`units.py`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.styled import Styled
+from rich.table import Table
+from rich.text import Text
+
+from infersim.results.units import clock, digits, energy, percent, seconds, usd, watts
+
+WIDTH = 100
+"""Widest that the tables get [columns]."""
+
+ROWS = {
+    "ttft_s": ("TTFT", "to the first token", "ttft_p99_s"),
+    "tpot_s": ("TPOT", "per output token after it", "tpot_p99_s"),
+    "itl_s": ("ITL", "between two tokens", None),
+    "e2e_s": ("E2E", "the whole request", "e2e_p99_s"),
+}
+"""Latency -> short name, meaning, key of the SLO."""
+
+
+def headline(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The few numbers that come first, as (label, value)."""
+    requests, cost, latency = summary["requests"], summary["cost"], summary["latency"]
+    lines = [
+        ("requests finished", f"{requests['finished']:,} of {requests['arrived']:,}"),
+        ("output tokens/s", digits(summary["throughput"]["output_tokens_per_s"])),
+        ("TTFT p50, p99", f"{seconds(latency['ttft_s']['p50'])}, {seconds(latency['ttft_s']['p99'])}"),
+        ("TPOT p50, p99", f"{seconds(latency['tpot_s']['p50'])}, {seconds(latency['tpot_s']['p99'])}"),
+        ("cost", usd(cost["total_usd"])),
+        ("per million output tokens", usd(cost["usd_per_million_output_tokens"])),
+        ("energy", energy(summary["energy"]["total_j"])),
+    ]
+    if summary["slo"]["targets"]:
+        lines.insert(4, ("requests within the SLO", percent(summary["slo"]["attainment"])))
+    return lines
+
+
+def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the tables; colours and styles only on a terminal."""
+    console = console or Console()
+    console.print(summary_tables(summary), width=min(console.width, WIDTH), highlight=False)
+
+
+def summary_tables(summary: Mapping[str, Any]) -> RenderableType:
+    """Everything that `print_summary` prints."""
+    parts: list[RenderableType] = [
+        _title(summary),
+        _overview(summary),
+        _latency(summary),
+        _pools(summary),
+        _bill(summary),
+    ]
+    return Group(*parts, *_warnings(summary))
+
+
+def _title(summary: Mapping[str, Any]) -> Text:
+    scenario = summary["scenario"]
+    text = Text(scenario["name"], style="bold")
+    text.append(f"  {scenario['model']}, seed {scenario['seed']}", style="not bold")
+    if scenario["description"].strip():
+        text.append("\n" + " ".join(scenario["description"].split()), style="not bold dim")
+    return text
+
+
+def _pairs(rows: list[tuple[str, str]]) -> Table:
+    """Label and sentence, without lines."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for label, sentence in rows:
+        table.add_row(f" {label}", Text(sentence))
+    return table
+
+
+def _overview(summary: Mapping[str, Any]) -> RenderableType:
+    requests, rates, slo = summary["requests"], summary["throughput"], summary["slo"]
+    others = [f"{requests[key]:,} {key}" for key in ("rejected", "preemptions") if requests[key]]
+    finished = ", ".join([f"{requests['finished']:,} of {requests['arrived']:,} finished", *others])
+    rows = [
+        ("requests", f"{finished}; the last ended after {clock(summary['run']['end_s'])}"),
+        (
+            "throughput",
+            f"{digits(rates['requests_per_s'])} requests/s, {digits(rates['input_tokens_per_s'])} input tokens/s, "
+            f"{digits(rates['output_tokens_per_s'])} output tokens/s",
+        ),
+    ]
+    if slo["targets"]:
+        goodput = f"goodput {digits(slo['goodput_rps'])} requests/s"
+        rows.append(("SLO", f"{percent(slo['attainment'])} of requests met every limit; {goodput}"))
+    return Group(Text(), _pairs(rows))
+
+
+def _latency(summary: Mapping[str, Any]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=True)
+    table.add_column("latency", style="bold", no_wrap=True)
+    table.add_column("time", no_wrap=True)
+    for name in ("mean", "p50", "p90", "p95", "p99", "p99 limit"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for column, (short, meaning, key) in ROWS.items():
+        target = summary["slo"]["targets"].get(key)
+        limit = seconds(target["limit_s"]) if target else ""
+        numbers = [seconds(summary["latency"][column][name]) for name in ("mean", "p50", "p90", "p95", "p99")]
+        table.add_row(short, meaning, *numbers, limit, _verdict(target))
+    return table
+
+
+def _verdict(target: Mapping[str, Any] | None) -> Text:
+    """Whether the p99 holds."""
+    if target is None:
+        return Text("")
+    return Text("pass", style="bold green") if target["holds"] else Text("MISS", style="bold red")
+
+
+def _pools(summary: Mapping[str, Any]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=True)
+    table.add_column("pool", style="bold", overflow="fold")
+    table.add_column("replica", overflow="fold")
+    for name in ("leased", "peak", "mean", "busy", "MFU", "MBU", "finished", "cost", "energy"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, pool in summary["pools"].items():
+        replicas, use = pool["replicas"], pool["utilisation"]
+        table.add_row(
+            Text(name),
+            Text(f"{pool['chips_per_replica']} x {pool['hardware']}"),
+            f"{replicas['leased']:,}",
+            f"{replicas['peak_ready']:,}",
+            digits(replicas["mean_up"]),
+            percent(use["busy"]),
+            percent(use["mfu"]),
+            percent(use["mbu"]),
+            f"{pool['requests_finished']:,}",
+            usd(pool["cost"]["total_usd"]),
+            energy(pool["energy"]["total_j"]),
+        )
+    return table
+
+
+def _bill(summary: Mapping[str, Any]) -> Table:
+    cost, power = summary["cost"], summary["energy"]
+    busy, idle, cold_start = (usd(cost[f"{part}_usd"]) for part in ("busy", "idle", "cold_start"))
+    rows = [
+        ("cost", f"{usd(cost['total_usd'])}: {busy} busy, {idle} idle, {cold_start} cold start"),
+        (
+            "each",
+            f"{usd(cost['usd_per_million_output_tokens'])} per million output tokens, "
+            f"{usd(cost['usd_per_million_total_tokens'])} per million tokens, "
+            f"{usd(cost['usd_per_thousand_requests'])} per 1,000 requests",
+        ),
+        (
+            "energy",
+            f"{energy(power['total_j'])}, {watts(power['mean_w'])} on average, "
+            f"{digits(power['j_per_output_token'])} J per output token, "
+            f"{digits(power['wh_per_request'])} Wh per request",
+        ),
+    ]
+    if summary["slo"]["targets"]:
+        rows[1] = (rows[1][0], f"{rows[1][1]}, {usd(cost['usd_per_slo_met_request'])} per request within the SLO")
+    return _pairs(rows)
+
+
+def _warnings(summary: Mapping[str, Any]) -> list[RenderableType]:
+    """What a reader should know, if there is anything."""
+    notes = [("note", warning) for warning in summary["warnings"]]
+    return [Text(), Styled(_pairs(notes), "yellow")] if notes else []
