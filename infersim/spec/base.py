@@ -6,6 +6,7 @@ Not here: any particular model. Read `hardware.py` next.
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Grade = Literal["measured", "datasheet", "vendor_claim", "calibrated", "estimated"]
 Dtype = Literal["fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4"]
@@ -18,6 +19,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
+
+
+def wrong_at(path: tuple[str | int, ...], message: str) -> PydanticCustomError:
+    """What a validator raises when it knows which key below its model is wrong."""
+    return PydanticCustomError("wrong_at", "{message}", {"path": path, "message": message})
 
 
 class Spec(BaseModel):

@@ -60,16 +60,16 @@ def check_layout(pool: Pool, hardware: Hardware, model: Model) -> Iterator[Findi
     if layout.chips is not None:
         what = f"chips is for SRAM pipelines; a replica on {hardware.name} takes tensor x pipeline chips"
         yield ("parallelism", "chips"), f"{what}; remove it and give tensor"
+    link = hardware.link
+    joined = 1 if link.topology in ("none", "point_to_point") else link.domain_chips
     if not divides(layout.tensor, model):
-        fitting = [str(n) for n in range(1, hardware.link.domain_chips + 1) if divides(n, model)]
+        fitting = [str(n) for n in range(1, joined + 1) if divides(n, model)]
         heads, kv_heads = model.attention.heads, model.attention.kv_heads
         what = f"{layout.tensor} chips cannot share {heads} heads and {kv_heads} KV heads of {model.name} evenly"
         yield path, f"{what}; these would: {', '.join(fitting)}"
-    elif layout.tensor > hardware.link.domain_chips:
-        what = (
-            f"{layout.tensor} chips are more than the {hardware.link.domain_chips} that links of {hardware.name} join"
-        )
-        yield path, f"{what}; use at most {hardware.link.domain_chips}"
+    elif layout.tensor > joined:
+        what = f"{layout.tensor} chips are more than the {joined} that the links of {hardware.name} join"
+        yield path, f"{what}; use at most {joined}"
     if layout.pipeline > model.layers:
         what = f"{layout.pipeline} stages are more than the {model.layers} layers of {model.name}"
         yield ("parallelism", "pipeline"), f"{what}; use at most {model.layers}"

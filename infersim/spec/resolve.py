@@ -13,7 +13,7 @@ import yaml
 
 from infersim import __version__
 from infersim.spec import catalogue
-from infersim.spec.base import Dtype, Quantity
+from infersim.spec.base import Dtype
 from infersim.spec.checks import (
     ROUTERS,
     check_batching,
@@ -27,9 +27,9 @@ from infersim.spec.checks import (
 from infersim.spec.document import CoreSchema, Document, document_of
 from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, Problem, SpecError, nearest
-from infersim.spec.hardware import Hardware, Price
+from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
-from infersim.spec.scenario import Pool, PriceChoice, Scenario
+from infersim.spec.scenario import Pool, Scenario
 
 Profile = TypeVar("Profile")
 
@@ -57,8 +57,6 @@ class ResolvedPool:
     """Tokens in a KV block."""
     chips: int
     """Chips of one replica."""
-    price: Price
-    """What a chip-hour costs, and who says so."""
 
 
 @dataclass(frozen=True)
@@ -208,30 +206,19 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> Res
     seqs = pool.batching.max_num_seqs or engine.max_num_seqs
     tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
     block_size = pool.kv_cache.block_size or engine.block_size
-    price = _price(hardware, pool.price)
-    choice = pool.price if pool.price.usd_per_chip_hour is not None else _named(pool.price, price)
+    price = pool.price
+    if price.usd_per_chip_hour is None:
+        price = price.model_copy(update={"provider": matching_prices(hardware, price)[0].provider})
     filled = pool.model_copy(
         update={
             "precision": pool.precision.model_copy(update={"weights": stored.weights, "kv_cache": stored.kv_cache}),
             "batching": pool.batching.model_copy(update={"max_num_seqs": seqs, "max_num_batched_tokens": tokens}),
             "kv_cache": pool.kv_cache.model_copy(update={"block_size": block_size}),
-            "price": choice,
+            "price": price,
         }
     )
     chips = pool.parallelism.chips or pool.parallelism.tensor * pool.parallelism.pipeline
-    return ResolvedPool(filled, hardware, engine, stored, seqs, tokens, block_size, chips, price)
-
-
-def _named(choice: PriceChoice, price: Price) -> PriceChoice:
-    return choice.model_copy(update={"provider": price.provider})
-
-
-def _price(hardware: Hardware, choice: PriceChoice) -> Price:
-    """The chosen price: the scenario's own, or the first of the profile that matches."""
-    if choice.usd_per_chip_hour is None:
-        return matching_prices(hardware, choice)[0]
-    own = Quantity(value=choice.usd_per_chip_hour, grade="estimated", source="usd_per_chip_hour of the scenario")
-    return Price(tier=choice.tier, usd_per_chip_hour=own, provider=choice.provider or "own", date="not dated")
+    return ResolvedPool(filled, hardware, engine, stored, seqs, tokens, block_size, chips)
 
 
 def _origin(scenario: Scenario) -> Document:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec
+from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec, wrong_at
 
 if TYPE_CHECKING:
     from infersim.spec.document import Document
@@ -48,12 +48,10 @@ class Mmpp(Spec):
     @model_validator(mode="after")
     def _matching(self) -> "Mmpp":
         if len(self.rates_rps) != len(self.mean_sojourn_s):
-            raise ValueError(
-                f"rates_rps has {len(self.rates_rps)} states and mean_sojourn_s {len(self.mean_sojourn_s)}; "
-                "give one sojourn for each rate"
-            )
+            found = f"found {len(self.mean_sojourn_s)} sojourns for the {len(self.rates_rps)} states of rates_rps"
+            raise wrong_at(("mean_sojourn_s",), f"{found}; give one for each rate")
         if max(self.rates_rps) == 0:
-            raise ValueError("every rate is 0, so nothing would arrive; give at least one positive rate")
+            raise wrong_at(("rates_rps",), "every rate is 0, so nothing would arrive; give at least one positive rate")
         return self
 
 
@@ -97,13 +95,11 @@ class Lognormal(Spec):
     @model_validator(mode="after")
     def _skewed(self) -> "Lognormal":
         if self.p99 <= self.mean:
-            raise ValueError(
-                f"p99 {self.p99:g} must exceed the mean {self.mean:g} (a lognormal is skewed to the right)"
-            )
+            found = f"found {self.p99:g}, must exceed the mean {self.mean:g}"
+            raise wrong_at(("p99",), f"{found} (a lognormal is skewed to the right)")
         if self.p99 > 14.9 * self.mean:
-            raise ValueError(
-                f"no lognormal has a p99 of {self.p99:g} with a mean of {self.mean:g}: p99 is at most 14.9 x the mean"
-            )
+            found = f"found {self.p99:g}, but no lognormal with a mean of {self.mean:g} has such a p99"
+            raise wrong_at(("p99",), f"{found}: it is at most 14.9 x the mean")
         return self
 
 
@@ -120,7 +116,10 @@ class Empirical(Spec):
     @model_validator(mode="after")
     def _matching(self) -> "Empirical":
         if self.weights is not None and (len(self.weights) != len(self.values) or sum(self.weights) <= 0):
-            raise ValueError("weights must have one entry for each value and a positive sum")
+            found = (
+                f"found {len(self.weights)} weights with a sum of {sum(self.weights):g} for {len(self.values)} values"
+            )
+            raise wrong_at(("weights",), f"{found}; give one for each value and a positive sum")
         return self
 
 
@@ -143,9 +142,9 @@ class Workload(Spec):
         for key in ("input_tokens", "output_tokens"):
             given = getattr(self, key) is not None
             if traced and given:
-                raise ValueError(f"a trace brings its own lengths; remove {key}")
+                raise wrong_at((key,), f"a trace brings its own lengths; remove {key}")
             if not traced and not given:
-                raise ValueError(f"{key} is missing: say how long requests are")
+                raise wrong_at((key,), "is missing; say how long requests are")
         return self
 
 
@@ -332,9 +331,9 @@ class Scenario(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
         names = [pool.name for pool in self.pools]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two pools are called {name!r}; give each its own name")
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise wrong_at(("pools", index, "name"), f"two pools are called {name}; give each its own name")
         if self.horizon_s is None and self.workload.arrivals.process != "trace":
-            raise ValueError("horizon_s is missing: say for how long requests arrive")
+            raise wrong_at(("horizon_s",), "is missing; say for how long requests arrive [s]")
         return self

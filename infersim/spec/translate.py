@@ -50,32 +50,38 @@ def check(document: Document, cls: type[AnySpec]) -> AnySpec:
     try:
         return cls.model_validate(document.data)
     except ValidationError as error:
-        problems = [_translate(document, cls, detail) for detail in error.errors(include_url=False)]
-    problems.sort(key=lambda problem: problem.line or 0)
-    raise SpecError(problems)
+        details = error.errors(include_url=False)
+    details.sort(key=lambda detail: detail["type"] == "missing")  # a slip of the pen before what it leaves missing
+    problems = [_translate(document, cls, detail) for detail in details]
+    raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
 
 
 def _translate(document: Document, cls: type[Spec], detail: Any) -> Problem:
     """One pydantic error as a problem of the file."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     path, owner, field = _locate(cls, detail["loc"])
-    place = document.place(path)
+    is_key = "[key]" in detail["loc"]
+    if kind == "wrong_at":
+        return document.problem((*path, *context["path"]), context["message"])
     if kind == "missing":
         return document.problem(path, f"is missing; {_meaning(field) or 'add it'}", at_key=True)
     if kind == "extra_forbidden":
         return document.problem(path, f"unknown key; {nearest(str(path[-1]), _keys(owner))}", at_key=True)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _unknown_variant(document, path, kind, value, field, context)
+    place = Place(document.source, text=value) if is_key else document.places.get(path, Place(document.source))
     found = f"found {_show(value, place)}"
     if kind in ("literal_error", "enum"):
         known = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return document.problem(path, f"{found}; {nearest(str(value), known)}")
+        return document.problem(path, f"{found}; {nearest(str(value), known)}", at_key=is_key)
     if kind == "value_error":
         return document.problem(path, str(context.get("error", detail["msg"])))
     if isinstance(value, float) and not math.isfinite(value):
         return document.problem(path, f"{found}; must be a finite number")
     if kind in _KINDS:
-        advice = _advice(value, place, kind) or f"write {_KINDS[kind]}"
+        discriminator, members = _variants(field)
+        wanted = f"{_KINDS[kind]} with {discriminator}: {' | '.join(sorted(members))}" if members else _KINDS[kind]
+        advice = _advice(value, place, kind) or f"write {wanted}"
         meaning = _meaning(field)
         return document.problem(path, f"{found}; {advice}" + (f" ({meaning})" if meaning else ""))
     if kind == "string_pattern_mismatch":
@@ -88,15 +94,11 @@ def _unknown_variant(document: Document, path: KeyPath, kind: str, value: Any, f
     """A union whose discriminator is missing or names no member."""
     key = context["discriminator"].strip("'")
     tags = sorted(_variants(field)[1])
-    if kind == "union_tag_not_found" and not isinstance(value, dict):
-        return document.problem(
-            path, f"found {_show(value, document.place(path))}; write a mapping with {key}: {' | '.join(tags)}"
-        )
     if kind == "union_tag_not_found":
         return document.problem((*path, key), f"is missing; say which: {', '.join(tags)}", at_key=True)
-    tag = value.get(key) if isinstance(value, dict) else value
-    where = (*path, key)
-    return document.problem(where, f"unknown {key} {_show(tag, document.place(where))}; {nearest(str(tag), tags)}")
+    tag, where = value.get(key), (*path, key)
+    shown = _show(tag, document.places.get(where, Place(document.source, text=str(tag))))
+    return document.problem(where, f"unknown {key} {shown}; {nearest(str(tag), tags)}")
 
 
 # ---------------------------------------------------------------- where pydantic means
@@ -181,7 +183,8 @@ def _meaning(field: Any) -> str:
 def _show(value: Any, place: Place) -> str:
     """A value for a message, as it was written."""
     if isinstance(value, str):
-        return f'the text "{shorten(value)}"' if place.quoted or not value else f"the text {shorten(value)}"
+        plain = value and place.text is not None and not place.quoted
+        return f"the text {shorten(value)}" if plain else f'the text "{shorten(value)}"'
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -218,7 +221,7 @@ def _number_in(text: str, place: Place) -> str:
     if re.fullmatch(r"\d+(:\d+)+(\.\d*)?", text):
         return "write one plain number in the unit that the key names, no hours:minutes"
     if number and not number[2]:
-        return f"write {number[1]} without quotes" if place.quoted else f"write {number[1]}"
+        return f"write {number[1]} without quotes" if place.quoted or place.text is None else f"write {number[1]}"
     if number:
         return f"write {number[1]} without {shorten(number[2], 20)}, in the unit that the key names"
     return "write a number"
