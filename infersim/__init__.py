@@ -10,6 +10,8 @@ Importing this compiles nothing and loads nothing heavy; names are found when th
 
 from typing import TYPE_CHECKING, Any
 
+from infersim.simulate import simulate  # light; the function, not the module of the same name
+
 __version__ = "0.1.0"
 __all__ = ["Result", "Scenario", "autoscaling", "load_scenario", "read_run", "routing", "simulate"]
 
@@ -20,7 +22,6 @@ _WHERE = {
     "load_scenario": "infersim.spec.load",
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
-    "simulate": "infersim.simulate",
 }
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from infersim.policies.routing import routing
     from infersim.results.directory import read_run
     from infersim.results.result import Result
-    from infersim.simulate import simulate
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
 

@@ -1,19 +1,15 @@
 """simulate(scenario) -> Result: where everything is put together. Read this first.
 
-    scenario ──spec──> chips, models, engines ──cost──> step tables ──dataplane──> fleet
-                                                                         │ served by
-    workload ──────────────── requests ──────────────────────────────────┤
-    policies ──────────────── router, autoscalers ───────────────────────┤
-                                                             controlplane (SimPy) ──results──> Result
+scenario ──spec──> chips, models, engines ──cost──> step tables ──dataplane──> fleet
+                                                                     │ served by
+workload ──────────────── requests ──────────────────────────────────┤
+policies ──────────────── router, autoscalers ───────────────────────┤
+                                                         controlplane (SimPy) ──results──> Result
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from infersim.spec.load import load_scenario
-from infersim.spec.resolve import ResolvedPool, ResolvedScenario, resolve, sample_interval_s
-from infersim.spec.scenario import Scenario
 
 if TYPE_CHECKING:
     from infersim.controlplane.datacenter import Datacenter
@@ -21,13 +17,15 @@ if TYPE_CHECKING:
     from infersim.dataplane.fleet import Fleet, PoolCost
     from infersim.results.record import RunRecord
     from infersim.results.result import Result
+    from infersim.spec.resolve import ResolvedPool, ResolvedScenario
+    from infersim.spec.scenario import Scenario
 
 Progress = Callable[[float, float], None]
 """Called now and then with simulated seconds done and to do."""
 
 
 def simulate(
-    scenario: Scenario | str | Path | Mapping[str, Any], *, seed: int | None = None, progress: Progress | None = None
+    scenario: "Scenario | str | Path | Mapping[str, Any]", *, seed: int | None = None, progress: Progress | None = None
 ) -> "Result":
     """Run a scenario (or the file, or mapping, that describes one) to its last request and return what happened.
 
@@ -35,6 +33,9 @@ def simulate(
     model does not fit its chips), PolicyError (a policy failed) and Standstill (nothing can be served any more).
     """
     from infersim.results.result import Result
+    from infersim.spec.load import load_scenario
+    from infersim.spec.resolve import resolve
+    from infersim.spec.scenario import Scenario
 
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
@@ -43,17 +44,20 @@ def simulate(
     return Result(_run(resolve(scenario), progress))
 
 
-def _run(resolved: ResolvedScenario, progress: Progress | None) -> "RunRecord":
+def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord":
     from infersim.controlplane.datacenter import Datacenter
     from infersim.dataplane.fleet import RouteError
     from infersim.policies.errors import PolicyError
+    from infersim.spec.resolve import sample_interval_s
     from infersim.workload.generate import workload_span_s
 
     scenario = resolved.scenario
     tables = [_tables(resolved, index) for index in range(len(resolved.pools))]
     horizon_s = workload_span_s(scenario.workload, scenario.horizon_s, _trace_directory(resolved))
     fleet = _fleet(resolved, tables)
-    datacenter = Datacenter(fleet, [(pool.pool.name, costs) for pool, costs in zip(resolved.pools, tables, strict=True)])
+    datacenter = Datacenter(
+        fleet, [(pool.pool.name, costs) for pool, costs in zip(resolved.pools, tables, strict=True)]
+    )
     _open_pools(datacenter, resolved.pools)
     try:
         datacenter.run(horizon_s, sample_interval_s(scenario, horizon_s), progress)
@@ -65,7 +69,7 @@ def _run(resolved: ResolvedScenario, progress: Progress | None) -> "RunRecord":
     return _record(resolved, tables, fleet, datacenter)
 
 
-def _tables(resolved: ResolvedScenario, index: int) -> "CostTables":
+def _tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     """Cost tables of one pool; DoesNotFit names the pool."""
     from infersim.cost.build import build_tables
 
@@ -76,11 +80,11 @@ def _tables(resolved: ResolvedScenario, index: int) -> "CostTables":
     )  # fmt: skip
 
 
-def _trace_directory(resolved: ResolvedScenario) -> Path:
+def _trace_directory(resolved: "ResolvedScenario") -> Path:
     return resolved.directory_of(("workload", "arrivals", "file"))
 
 
-def _fleet(resolved: ResolvedScenario, tables: list["CostTables"]) -> "Fleet":
+def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"]) -> "Fleet":
     """The compiled fleet, with its router and the stream of requests, and no replica yet."""
     from infersim.dataplane.fleet import Fleet
     from infersim.policies.plugins import load_plugins, policy
@@ -117,7 +121,7 @@ def _pool_cost(tables: "CostTables") -> "PoolCost":
     )
 
 
-def _open_pools(datacenter: "Datacenter", pools: tuple[ResolvedPool, ...]) -> None:
+def _open_pools(datacenter: "Datacenter", pools: "tuple[ResolvedPool, ...]") -> None:
     """Open the replicas that are ready at the start, and let each pool's autoscaler begin."""
     from infersim.controlplane.scaler import autoscale
     from infersim.policies.autoscaling import AUTOSCALERS
@@ -133,7 +137,7 @@ def _open_pools(datacenter: "Datacenter", pools: tuple[ResolvedPool, ...]) -> No
 
 
 def _record(
-    resolved: ResolvedScenario, tables: list["CostTables"], fleet: "Fleet", datacenter: "Datacenter"
+    resolved: "ResolvedScenario", tables: list["CostTables"], fleet: "Fleet", datacenter: "Datacenter"
 ) -> "RunRecord":
     from infersim.cost.price import choose_price
     from infersim.dataplane.records import REJECTED
@@ -158,7 +162,9 @@ def _record(
     rejected = int((outcomes["status"] == REJECTED).sum())
     warnings = [f"{pool.name}: {note}" for pool in pools for note in pool.tables.notes]
     if rejected:
-        warnings.append(f"{rejected} of {len(outcomes)} requests were rejected: longer than the context or the KV cache")
+        warnings.append(
+            f"{rejected} of {len(outcomes)} requests were rejected: longer than the context or the KV cache"
+        )
     return RunRecord(
         scenario=resolved.scenario,
         pools=pools,

@@ -76,7 +76,10 @@ class Pool:
     def open(self, ready: bool = False) -> None:
         """Ask for one more replica; `ready` ones serve at once and have cost nothing before."""
         replica = Replica(len(self._leases), self.env.event())
-        replica.lease = {"requested_s": self.env.now, **dict.fromkeys(("billed_from_s", "ready_s", "draining_s", "closed_s"), math.nan)}
+        replica.lease = {
+            "requested_s": self.env.now,
+            **dict.fromkeys(("billed_from_s", "ready_s", "draining_s", "closed_s"), math.nan),
+        }
         self._leases.append((self, replica))
         self.starting.append(replica)
         self._note(replica, "requested")
@@ -157,7 +160,9 @@ class Pool:
         """Seconds billed and seconds up, to now or to the replica's end."""
         lease, now = replica.lease, self.env.now
         end_s = now if math.isnan(lease["closed_s"]) else lease["closed_s"]
-        return tuple(0.0 if math.isnan(lease[start]) else end_s - lease[start] for start in ("billed_from_s", "ready_s"))
+        return tuple(
+            0.0 if math.isnan(lease[start]) else end_s - lease[start] for start in ("billed_from_s", "ready_s")
+        )
 
     def _count_work(self, replica: Replica) -> None:
         assert replica.index is not None

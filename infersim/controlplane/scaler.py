@@ -42,7 +42,11 @@ def _desired(policy: Autoscaler, name: str, view) -> int:
     try:
         desired = float(policy.desired(view))
     except Exception as error:
-        raise PolicyError(f"autoscaler {name!r} failed at {view.time_s:g} s: {type(error).__name__}: {error}") from error
+        raise PolicyError(
+            f"autoscaler {name!r} failed at {view.time_s:g} s: {type(error).__name__}: {error}"
+        ) from error
     if not math.isfinite(desired):
-        raise PolicyError(f"autoscaler {name!r} answered {desired} at {view.time_s:g} s; it must return a finite number of replicas")
+        raise PolicyError(
+            f"autoscaler {name!r} answered {desired} at {view.time_s:g} s; it must return a finite number of replicas"
+        )
     return math.ceil(desired - 1e-9)

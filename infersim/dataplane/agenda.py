@@ -3,10 +3,10 @@
 Not here: what is done when it happens (`engine.py`, `loop.py`).
 """
 
-from numba import njit
+from infersim.dataplane.jit import compiled
 
 
-@njit
+@compiled
 def reschedule(tree, keys, replica, when_s):
     """Set when replica's step ends [s] and replay its matches; tree[1] is the replica that is next, the lowest on ties."""
     keys[replica] = when_s
@@ -20,19 +20,19 @@ def reschedule(tree, keys, replica, when_s):
         node >>= 1
 
 
-@njit
+@compiled
 def _sooner(times, orders, a, b):
     return times[a] < times[b] or (times[a] == times[b] and orders[a] < orders[b])
 
 
-@njit
+@compiled
 def _swap(times, orders, slots, a, b):
     times[a], times[b] = times[b], times[a]
     orders[a], orders[b] = orders[b], orders[a]
     slots[a], slots[b] = slots[b], slots[a]
 
 
-@njit
+@compiled
 def push_delivery(times, orders, slots, size, when_s, order, slot):
     """Add a delivery to the heap of `size` entries, sorted by time, then by routing order."""
     times[size], orders[size], slots[size] = when_s, order, slot
@@ -45,7 +45,7 @@ def push_delivery(times, orders, slots, size, when_s, order, slot):
         child = parent
 
 
-@njit
+@compiled
 def pop_delivery(times, orders, slots, size):
     """Remove the first of `size` deliveries; return its slot."""
     slot = slots[0]
@@ -69,7 +69,7 @@ SLOT_BITS = 24
 SLOT_MASK = (1 << SLOT_BITS) - 1
 
 
-@njit
+@compiled
 def _lift(heap, child):
     while child > 0:
         parent = (child - 1) >> 1
@@ -79,7 +79,7 @@ def _lift(heap, child):
         child = parent
 
 
-@njit
+@compiled
 def _sink(heap, parent, size):
     while True:
         child = 2 * parent + 1
@@ -93,14 +93,14 @@ def _sink(heap, parent, size):
         parent = child
 
 
-@njit
+@compiled
 def push_finish(heap, size, decoded, slot):
     """Add the sequence in `slot`, which finishes at decode count `decoded`, to the heap of `size` entries."""
     heap[size] = (decoded << SLOT_BITS) | slot
     _lift(heap, size)
 
 
-@njit
+@compiled
 def remove_finish(heap, size, position):
     """Remove the entry at `position` from the heap of `size` entries; 0 is the next to finish."""
     heap[position] = heap[size - 1]
@@ -109,7 +109,7 @@ def remove_finish(heap, size, position):
         _lift(heap, position)
 
 
-@njit
+@compiled
 def find_finish(heap, size, slot):
     """Position of the sequence in `slot`."""
     for position in range(size):

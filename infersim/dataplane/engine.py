@@ -6,9 +6,8 @@ DESIGN.md, "What the data plane does, exactly", is the specification. Not here: 
 
 import math
 
-from numba import njit
-
 from infersim.dataplane.agenda import SLOT_MASK, find_finish, push_finish, remove_finish
+from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import affordable_steps, blocks_for, claimed
 from infersim.dataplane.records import DECODE, FINISHED, NONE, PREEMPTED, PREFILL, QUEUED
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
@@ -20,7 +19,7 @@ LEAP_LIMIT = 1 << 30
 # ---------------------------------------------------------------- the batch, a list in order of admission
 
 
-@njit
+@compiled
 def _append_to_batch(server, flights, slot):
     flights[slot].previous = server.batch_tail
     flights[slot].next = NONE
@@ -31,7 +30,7 @@ def _append_to_batch(server, flights, slot):
     server.batch_tail = slot
 
 
-@njit
+@compiled
 def _unlink_from_batch(server, flights, slot):
     before, after = flights[slot].previous, flights[slot].next
     if before == NONE:
@@ -47,7 +46,7 @@ def _unlink_from_batch(server, flights, slot):
 # ---------------------------------------------------------------- sequences that change state
 
 
-@njit
+@compiled
 def enqueue(now, slot, server, replica, flights):
     """Append the request in `slot` to its replica's queue."""
     flight = flights[slot]
@@ -63,7 +62,7 @@ def enqueue(now, slot, server, replica, flights):
     replica.queued_tokens += flight.target
 
 
-@njit
+@compiled
 def _admit(now, slot, server, replica, flights):
     """Move the head of the queue, in `slot`, to the end of the batch."""
     flight = flights[slot]
@@ -84,7 +83,7 @@ def _admit(now, slot, server, replica, flights):
         server.prefilling = slot
 
 
-@njit
+@compiled
 def _stop_decoding(r, slot, server, flights, heap, phases, block_size):
     """Take a decoding sequence out of the decode bookkeeping and settle its counters; its blocks stay with it."""
     flight = flights[slot]
@@ -96,7 +95,7 @@ def _stop_decoding(r, slot, server, flights, heap, phases, block_size):
     server.batch -= 1
 
 
-@njit
+@compiled
 def _preempt(now, r, input_tokens, server, replica, flights, heap, phases, block_size):
     """Push the sequence that was admitted last back to the front of the queue; its computed tokens are forgotten."""
     slot = server.batch_tail
@@ -126,7 +125,7 @@ def _preempt(now, r, input_tokens, server, replica, flights, heap, phases, block
     replica.queued_tokens += flight.target
 
 
-@njit
+@compiled
 def _finish(now, slot, server, replica, asked, flights, table, clock, free_slots, outcomes):
     """End the sequence in `slot`, in the batch with its counters settled: free its blocks, write its outcome."""
     flight = flights[slot]
@@ -138,7 +137,7 @@ def _finish(now, slot, server, replica, asked, flights, table, clock, free_slots
     write_outcome(now, slot, FINISHED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes)
 
 
-@njit
+@compiled
 def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock, free_slots, outcomes):
     """Record how the request in `slot` ended and free the slot."""
     flight, request = flights[slot], asked[slot]
@@ -169,7 +168,7 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock,
 # ---------------------------------------------------------------- forming a step
 
 
-@njit
+@compiled
 def _claim_for_decoding(now, r, server, replica, asked, flights, heap, phases, block_size):
     """Preempt until the decoding sequences can claim the blocks of their next token; return (blocks, preemptions)."""
     preemptions = 0
@@ -181,7 +180,7 @@ def _claim_for_decoding(now, r, server, replica, asked, flights, heap, phases, b
         preemptions += 1
 
 
-@njit
+@compiled
 def _add_chunk(flight, chunk, table):
     """Give a sequence `chunk` prompt tokens of the step; return the attention time [s] and count its shape."""
     flight.chunk = chunk
@@ -199,7 +198,7 @@ def _add_chunk(flight, chunk, table):
     return table.prefill_chunk_s + memory_s
 
 
-@njit
+@compiled
 def form_step(now, r, server, replica, asked, flights, heap, phases, table, values, counts):
     """Form the next step or leap of replica `r`; return when it ends [s], inf if there is nothing to do."""
     block_size = table.block_size
@@ -256,7 +255,7 @@ def form_step(now, r, server, replica, asked, flights, heap, phases, table, valu
     return _start(now, r, server, heap, phases, table, values, tokens, sequences, attention_s, free, starving)
 
 
-@njit
+@compiled
 def _start(now, r, server, heap, phases, table, values, tokens, sequences, attention_s, free, starving):
     """Start the step that was formed, and let it leap if only decoding sequences are in it; return when it ends [s]."""
     batch = server.batch
@@ -277,7 +276,7 @@ def _start(now, r, server, heap, phases, table, values, tokens, sequences, atten
 # ---------------------------------------------------------------- carrying it out
 
 
-@njit
+@compiled
 def end_step(now, r, server, replica, asked, flights, heap, phases, table, counts, edges, clock, free_slots, outcomes):
     """Carry out the step or leap of replica `r` that ends now: tokens, finishes, prompts processed, counts."""
     steps, batch = server.steps, server.batch
@@ -286,9 +285,7 @@ def end_step(now, r, server, replica, asked, flights, heap, phases, table, count
     server.busy_s += now - server.start_s
     server.total_steps += steps
     table.busy_s += now - server.start_s
-    server.last_start_s = leap_end(
-        server.start_s, server.base_s, server.slope_s, server.context, batch, steps - 1
-    )
+    server.last_start_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps - 1)
     _count_decode(now, server, table, counts, edges, steps)
     if batch > 0:
         if not server.mixed:
@@ -305,12 +302,26 @@ def end_step(now, r, server, replica, asked, flights, heap, phases, table, count
             _finish(now, slot, server, replica, asked, flights, table, clock, free_slots, outcomes)
     if server.mixed:
         _end_chunks(
-            now, r, server, replica, asked, flights, heap, phases, table, counts, edges, clock, free_slots, outcomes, batch
+            now,
+            r,
+            server,
+            replica,
+            asked,
+            flights,
+            heap,
+            phases,
+            table,
+            counts,
+            edges,
+            clock,
+            free_slots,
+            outcomes,
+            batch,
         )
     server.steps = 0
 
 
-@njit
+@compiled
 def _count_decode(now, server, table, counts, edges, steps):
     """Count the decode side of the step or leap that ends now."""
     batch = server.batch
@@ -325,7 +336,7 @@ def _count_decode(now, server, table, counts, edges, steps):
         counts[table.by_sequences + batch] += steps
 
 
-@njit
+@compiled
 def _end_chunks(
     now, r, server, replica, asked, flights, heap, phases, table, counts, edges, clock, free_slots, outcomes, batch
 ):
@@ -362,7 +373,7 @@ def _end_chunks(
     counts[table.by_sequences + sequences] += 1.0
 
 
-@njit
+@compiled
 def _join(r, slot, server, flights, heap, phases, block_size):
     """Let the sequence in `slot`, its prompt processed, decode from the next step on."""
     flight = flights[slot]

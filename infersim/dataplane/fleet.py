@@ -92,7 +92,9 @@ class PoolCost:
     def __post_init__(self) -> None:
         """Check lengths and signs; raise ValueError."""
         if self.max_num_seqs > self.max_num_batched_tokens:
-            raise ValueError(f"max_num_seqs {self.max_num_seqs} exceeds max_num_batched_tokens {self.max_num_batched_tokens}")
+            raise ValueError(
+                f"max_num_seqs {self.max_num_seqs} exceeds max_num_batched_tokens {self.max_num_batched_tokens}"
+            )
         for name, last in (
             ("linear_s", self.max_num_batched_tokens),
             ("sequences_s", self.max_num_seqs),
@@ -247,7 +249,9 @@ class Fleet:
     def close(self, replica: int) -> None:
         """Take away an empty replica; its index may be used again. Raises ValueError if it still holds requests."""
         if self._replicas[replica].outstanding:
-            raise ValueError(f"replica {replica} still holds {self._replicas[replica].outstanding} requests; drain it first")
+            raise ValueError(
+                f"replica {replica} still holds {self._replicas[replica].outstanding} requests; drain it first"
+            )
         self._replicas[replica].status = CLOSED
         self._find_routable()
 

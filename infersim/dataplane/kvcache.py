@@ -5,16 +5,16 @@ the replica's decode counter that happens at one fixed phase, so a histogram of 
 steps will claim. Not here: who is preempted when they run out (`engine.py`). Read `agenda.py` next.
 """
 
-from numba import njit
+from infersim.dataplane.jit import compiled
 
 
-@njit
+@compiled
 def blocks_for(tokens, block_size):
     """KV blocks that hold `tokens` tokens."""
     return (tokens + block_size - 1) // block_size
 
 
-@njit
+@compiled
 def claimed(phases, replica, decoded, batch, block_size, steps):
     """Blocks that `batch` decoding sequences claim in the next `steps` decode steps."""
     blocks = (steps // block_size) * batch
@@ -23,7 +23,7 @@ def claimed(phases, replica, decoded, batch, block_size, steps):
     return blocks
 
 
-@njit
+@compiled
 def affordable_steps(phases, replica, decoded, batch, block_size, free, most):
     """Decode steps, at most `most`, that `free` blocks suffice for."""
     if (most // block_size + 1) * batch <= free:

@@ -6,10 +6,11 @@ At equal times arrivals come first, then deliveries, then replicas' steps. Not h
 
 import math
 
-from numba import njit
+import numba
 
 from infersim.dataplane.agenda import pop_delivery, push_delivery, reschedule
 from infersim.dataplane.engine import end_step, enqueue, form_step, write_outcome
+from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import blocks_for
 from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, READY, REJECTED
 from infersim.dataplane.timing import leap_end, steps_until
@@ -18,7 +19,7 @@ ON_TIME, DRAINED, HELD_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, B
 """Why the loop stopped; the last four are the fleet's own business."""
 
 
-@njit
+@compiled
 def _hold(slot, clock, flights):
     """Append a request that finds no replica to the list of held ones; return whether it is the first."""
     flights[slot].next = NONE
@@ -31,7 +32,7 @@ def _hold(slot, clock, flights):
     return clock.held == 1
 
 
-@njit
+@compiled
 def _receive(clock, requests, outputs, asked, flights, free_slots):
     """Give the request under the cursor a slot, in state held; return the slot."""
     clock.free_slots -= 1
@@ -55,7 +56,7 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
     return slot
 
 
-@njit
+@compiled
 def restart(slot, now, asked, flights):
     """Put the request in `slot` at its beginning: held, nothing computed."""
     flight = flights[slot]
@@ -70,7 +71,7 @@ def restart(slot, now, asked, flights):
     flight.last_token_s = math.nan
 
 
-@njit
+@compiled
 def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
     """Let a request leave the front end: queue it, and wake its replica or cut its leap short."""
     r = flights[slot].replica
@@ -80,11 +81,14 @@ def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
     enqueue(now, slot, server, replica, flights)
     if math.isinf(keys[r]):
         reschedule(tree, keys, r, now)
-    elif first and server.steps > 1 and replica.running < replica.max_num_seqs and server.batch < table.max_num_batched_tokens:
+    elif (
+        first
+        and server.steps > 1
+        and replica.running < replica.max_num_seqs
+        and server.batch < table.max_num_batched_tokens
+    ):
         most = server.steps
-        steps = steps_until(
-            server.start_s, server.base_s, server.slope_s, server.context, server.batch, most, now
-        )
+        steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, server.batch, most, now)
         if table.async_scheduling and now > server.start_s:
             steps = min(most, steps + 1)
         if steps < most:
@@ -93,7 +97,7 @@ def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
             reschedule(tree, keys, r, ends_s)
 
 
-@njit
+@compiled
 def _dispatch(
     now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers, routable, memory,
     tables, keys, tree, outcomes,
@@ -112,7 +116,9 @@ def _dispatch(
     clock.routed += 1
     total = request.input_tokens + flight.output_tokens
     if total > table.max_context or blocks_for(total - 1, table.block_size) > table.blocks:
-        write_outcome(now, slot, REJECTED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes)
+        write_outcome(
+            now, slot, REJECTED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes
+        )
         return True
     flight.replica = r
     flight.state = HANDLING
@@ -127,7 +133,7 @@ def _dispatch(
     return True
 
 
-@njit
+@compiled
 def advance(
     until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
     routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
@@ -198,7 +204,7 @@ def advance(
 def advance_for(stamp: int, signature):
     """The loop compiled with `signature` and cached under `stamp`, so that a change of any source compiles it anew."""
 
-    @njit(signature, cache=True)
+    @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
         until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
         routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,

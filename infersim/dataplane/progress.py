@@ -3,27 +3,24 @@
 Reading changes nothing, so what is sampled, and how often, cannot change what happens. Not here: ending a step (`engine.py`).
 """
 
-from numba import njit
-
+from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import claimed
 from infersim.dataplane.records import CLOSED
 from infersim.dataplane.timing import count_itl, leap_end, steps_until
 
 
-@njit
+@compiled
 def steps_done(now, server):
     """Whole steps of the running leap that have ended by `now`."""
     if server.steps == 0 or server.mixed:
         return 0
-    steps = steps_until(
-        server.start_s, server.base_s, server.slope_s, server.context, server.batch, server.steps, now
-    )
+    steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, server.batch, server.steps, now)
     if leap_end(server.start_s, server.base_s, server.slope_s, server.context, server.batch, steps) > now:
         steps -= 1
     return steps
 
 
-@njit
+@compiled
 def blocks_in_use(now, pool, replicas, servers, phases, table):
     """KV blocks that the live replicas of a pool hold at `now`."""
     used = 0
@@ -38,7 +35,7 @@ def blocks_in_use(now, pool, replicas, servers, phases, table):
     return used
 
 
-@njit
+@compiled
 def add_unfinished(now, pool, replicas, servers, table, counts, edges):
     """Add to copies of a pool's counts what the running leaps of its replicas have done by `now`."""
     for r in range(replicas.shape[0]):

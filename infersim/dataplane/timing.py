@@ -5,20 +5,19 @@ Not here: which sequences are in a step (`engine.py`). Read `kvcache.py` next.
 
 import math
 
-from numba import njit
-
+from infersim.dataplane.jit import compiled
 from infersim.dataplane.tally import ITL_BINS, ITL_FLOOR_S, ITL_GROWTH
 
 _LOG_GROWTH = math.log(ITL_GROWTH)
 
 
-@njit
+@compiled
 def leap_end(start_s, base_s, slope_s, context, batch, steps):
     """When the `steps`-th decode step of a leap ends [s]: step j (from 0) takes base + slope * (context + j * batch)."""
     return start_s + (steps * base_s + slope_s * (steps * context + batch * (steps * (steps - 1) // 2)))
 
 
-@njit
+@compiled
 def steps_until(start_s, base_s, slope_s, context, batch, most, when_s):
     """Fewest steps, 1 to `most`, after which a leap has reached `when_s`; `most` if it never does."""
     curve = 0.5 * slope_s * batch
@@ -35,7 +34,7 @@ def steps_until(start_s, base_s, slope_s, context, batch, most, when_s):
     return steps
 
 
-@njit
+@compiled
 def itl_bin(latency_s, edges):
     """Bin of an inter-token latency: the number of `edges` at or below it."""
     if latency_s < ITL_FLOOR_S:
@@ -48,7 +47,7 @@ def itl_bin(latency_s, edges):
     return k
 
 
-@njit
+@compiled
 def count_itl(counts, offset, edges, first_s, growth_s, steps, batch):
     """Add `batch` latencies for each of `steps` steps that take first_s, first_s + growth_s, first_s + 2 growth_s ..."""
     low = itl_bin(first_s, edges)

@@ -27,7 +27,9 @@ def load_plugins(files: Iterable[Path]) -> None:
         try:
             spec.loader.exec_module(module)
         except Exception as error:
-            raise PolicyError(f"plugin {file}{_line(error, file)} failed to load: {type(error).__name__}: {error}") from error
+            raise PolicyError(
+                f"plugin {file}{_line(error, file)} failed to load: {type(error).__name__}: {error}"
+            ) from error
 
 
 def _line(error: Exception, file: Path) -> str:
