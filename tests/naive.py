@@ -49,6 +49,7 @@ class Sequence:
 class Replica:
     """One engine: a queue, a batch in order of admission, free blocks and the step that runs, if any."""
 
+    index: int
     serial: int
     pool_index: int
     pool: Pool
@@ -92,7 +93,7 @@ class Twin:
         self.agenda: list[tuple[float, int, int, object]] = []
         self.replicas: list[Replica] = []
         self.held: list[Sequence] = []
-        self.routed = 0
+        self.routed = self.opened = 0
         self.outcomes = np.zeros(len(case.requests), OUTCOME)
         self.token_times: list[list[float]] = [[] for _ in case.requests]
         self.steps: list[tuple[int, float, float]] = []
@@ -129,7 +130,7 @@ class Twin:
         if self.case.router == "round_robin":
             replica = routable[self.routed % len(routable)]
         else:
-            replica = min(routable, key=lambda each: (each.outstanding, each.serial))
+            replica = min(routable, key=lambda each: (each.outstanding, each.index))
         pool, order = replica.pool, self.routed
         self.routed += 1
         sequence.replica = replica
@@ -149,7 +150,7 @@ class Twin:
         replica.queue.append(sequence)
         if not replica.step and not replica.woken:
             replica.woken = True
-            heapq.heappush(self.agenda, (now, STEP, replica.serial, replica))
+            heapq.heappush(self.agenda, (now, STEP, replica.index, replica))
 
     # --- steps
 
@@ -168,7 +169,7 @@ class Twin:
             duration = self.account(replica)
             replica.step_start = now
             self.steps.append((replica.serial, now, now + duration))
-            heapq.heappush(self.agenda, (now + duration, STEP, replica.serial, replica))
+            heapq.heappush(self.agenda, (now + duration, STEP, replica.index, replica))
 
     def emit(self, sequence: Sequence, now: float) -> None:
         times = sequence.token_times
@@ -176,6 +177,7 @@ class Twin:
             tally = self.tallies[sequence.replica.pool_index]
             tally["itl_counts"][np.searchsorted(itl_edges(), now - times[-1], side="right")] += 1
             tally["itl_sum_s"] += now - times[-1]
+        self.tallies[sequence.replica.pool_index]["output_tokens"] += 1
         times.append(now)
         if sequence.span == "prefill":
             sequence.enter("decode", now)
@@ -268,11 +270,15 @@ class Twin:
         if verb == "open":
             self.open(what, now)
         else:
-            self.replicas[what].ready = False
+            next(replica for replica in self.replicas if replica.serial == what).ready = False
 
     def open(self, pool_index: int, now: float) -> None:
+        """A replica that drained gives its index to the next one, the lowest first."""
         pool = self.case.pools[pool_index]
-        self.replicas.append(Replica(len(self.replicas), pool_index, pool, pool.blocks))
+        closed = [replica.index for replica in self.replicas if not replica.ready and not replica.outstanding]
+        index = min(closed, default=len(self.replicas))
+        self.replicas[index : index + 1] = [Replica(index, self.opened, pool_index, pool, pool.blocks)]
+        self.opened += 1
         self.route_held(now)
 
 
@@ -280,7 +286,7 @@ def empty_tally(pool: Pool) -> dict:
     by_sequences = ("steps_by_sequences", "steps_by_batch", "context_by_batch")
     scalars = ("prefill_chunks", "prefill_pairs", "prefill_context", "prefill_compute_s", "prefill_memory_s")
     tally: dict = {name: np.zeros(pool.max_num_seqs + 1) for name in by_sequences}
-    tally |= dict.fromkeys((*scalars, "busy_s", "itl_sum_s"), 0.0)
+    tally |= dict.fromkeys((*scalars, "busy_s", "itl_sum_s"), 0.0) | {"output_tokens": 0}
     return tally | {"steps_by_tokens": np.zeros(pool.max_num_batched_tokens + 1), "itl_counts": np.zeros(ITL_BINS)}
 
 

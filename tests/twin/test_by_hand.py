@@ -149,7 +149,7 @@ def test_the_preempted_come_back_in_order_of_admission():
     # for two. At 3 (4 tokens held each) both need a third: the second goes, to the front of the third.
     result = run([(0.0, 2, 5), (0.0, 2, 5), (0.0, 2, 2)], pool(block_size=2, blocks=4))
     # The first takes 3 blocks and ends at 5. The second comes back with 2 + 3 tokens, 3 blocks: 5-6, token 4;
-    # the third's 3 tokens need two blocks and one is free. At 6 the second holds 5; 6 fit. It ends at 7. 7-8: the third.
+    # the third's 3 tokens need two blocks and one is free. The second holds 5 at 6 and ends at 7. 7-8: the third.
     assert result.token_times == [[1, 2, 3, 4, 5], [1, 2, 3, 6, 7], [1, 8]]
     assert result.outcomes["preemptions"].tolist() == [0, 1, 1]
 

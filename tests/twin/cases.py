@@ -1,0 +1,98 @@
+"""Random cases that visit the corners: little KV, tiny budgets, bursts at one instant, replicas that come and go.
+
+Every float is generic, so nothing coincides but what is meant to: bursts, and control actions at an arrival.
+Not here: what must hold of them (`test_twin.py`).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from infersim.dataplane.records import REQUEST
+from tests.twin.case import Case, Pool
+
+STEP_S = 0.01
+"""Typical time of a step [s]."""
+
+
+def random_case(seed: int) -> Case:
+    """A case of up to 80 requests; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    pools = [random_pool(rng) for _ in range(rng.integers(1, 4))]
+    count = int(rng.integers(1, 81))
+    inputs = rng.integers(1, rng.choice([4, 12, 40]), size=count, endpoint=True)
+    outputs = rng.geometric(1 / rng.choice([2, 8, 25]), size=count)
+    if rng.random() < 0.2:
+        outputs[rng.integers(count)] = 400  # something long to leap over
+    gaps = rng.exponential(STEP_S * 10 ** rng.uniform(-1, 1.5), size=count)
+    gaps[rng.random(count) < rng.choice([0, 0.3, 0.9])] = 0  # bursts at one instant
+    if rng.random() < 0.5:
+        gaps[0] = 0
+    requests = np.zeros(count, REQUEST)
+    requests["id"], requests["arrival_s"], requests["input_tokens"] = np.arange(count), np.cumsum(gaps), inputs
+    router = str(rng.choice(["round_robin", "least_outstanding"]))
+    initial = rng.integers(len(pools), size=rng.integers(0, 4)).tolist()
+    return Case(pools, requests, outputs, router, initial, random_actions(rng, requests["arrival_s"], pools, initial))
+
+
+def random_pool(rng: np.random.Generator) -> Pool:
+    max_num_seqs = int(rng.choice([1, 2, 3, 5, 8, 20]))
+    budget = max_num_seqs + int(rng.choice([0, 1, 4, 30, 100]))
+    block_size = int(rng.choice([1, 2, 3, 4, 16]))
+    tokens_of_kv = int(rng.choice([30, 60, 100, 600]))
+
+    def table(length: int, floor_s: float) -> np.ndarray:
+        """Increasing from about floor_s to a few times it."""
+        rise = rng.exponential(floor_s * rng.uniform(0, 3) / length, size=length)
+        return floor_s * rng.uniform(0.2, 1) + np.cumsum(rise)
+
+    front_end = rng.choice([0, 0, 1, 1, 3])
+    return Pool(
+        linear_s=table(budget + 1, STEP_S),
+        sequences_s=table(max_num_seqs + 1, STEP_S / 4),
+        decode_base_s=table(max_num_seqs + 1, STEP_S / 10),
+        decode_per_context_s=table(max_num_seqs + 1, STEP_S / 200),
+        prefill_chunk_s=STEP_S * rng.uniform(0, 0.1),
+        prefill_per_pair_s=STEP_S * rng.uniform(0, 0.01),
+        prefill_per_context_s=STEP_S * rng.uniform(0, 0.05),
+        request_overhead_s=front_end * STEP_S * rng.uniform(0, 1),
+        token_overhead_s=front_end * STEP_S * rng.uniform(0, 0.1) * float(rng.random() < 0.5),
+        block_size=block_size,
+        blocks=-(-tokens_of_kv // block_size),
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=budget,
+        max_context=int(rng.choice([40, 1000])),
+        async_scheduling=bool(rng.random() < 0.5),
+    )
+
+
+def random_actions(
+    rng: np.random.Generator, arrivals: np.ndarray, pools: list[Pool], initial: list[int]
+) -> list[tuple[float, str, int]]:
+    """Opens and drains; somebody is ready in the end, so nobody is held for ever."""
+    count = int(rng.choice([0, 2, 6]))
+    times = rng.uniform(0, arrivals[-1] + 10 * STEP_S, size=count)
+    at_an_arrival = rng.random(count) < 0.2
+    times[at_an_arrival] = rng.choice(arrivals, size=at_an_arrival.sum())
+    actions: list[tuple[float, str, int]] = []
+    ready, opened = list(range(len(initial))), len(initial)
+    for time in np.sort(times).tolist():
+        if ready and rng.random() < 0.5:
+            actions.append((time, "drain", ready.pop(rng.integers(len(ready)))))
+        else:
+            actions.append((time, "open", int(rng.integers(len(pools)))))
+            ready.append(opened)
+            opened += 1
+    if not ready:
+        actions.append((float(arrivals[-1]) + STEP_S * rng.uniform(0, 5), "open", 0))
+        actions.sort(key=lambda action: action[0])
+    return actions
+
+
+def without(case: Case, first: int, last: int) -> Case:
+    """The case without some requests, the others numbered anew."""
+    keep = np.ones(len(case.requests), bool)
+    keep[first:last] = False
+    requests = case.requests[keep].copy()
+    requests["id"] = np.arange(len(requests))
+    return replace(case, requests=requests, outputs=case.outputs[keep])

@@ -1,0 +1,67 @@
+"""The compiled loop on a case: the same door that the control plane uses.
+
+Not here: what the results must be (`test_twin.py`).
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.dataplane.fleet import Fleet, PoolCost, Why
+from infersim.dataplane.tally import Tally
+from infersim.policies.routing import ROUTERS
+from tests.twin.case import Case
+
+
+@dataclass
+class LoopRun:
+    """What came of a case in the compiled loop."""
+
+    outcomes: NDArray[np.void]
+    """OUTCOME records by id."""
+    tallies: list[Tally]
+    """By pool."""
+    drained: dict[int, float]
+    """When each replica that was not empty when told to drain was empty, by serial number [s]."""
+    fleet: Fleet
+
+
+def chunks(case: Case, size: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.int64]]]:
+    """The requests and their output tokens in pieces."""
+    for start in range(0, len(case.requests), size):
+        yield case.requests[start : start + size], case.outputs[start : start + size]
+
+
+def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
+    """A fleet without replicas that will be sent the case's requests."""
+    pools = [PoolCost(**vars(pool)) for pool in case.pools]
+    return Fleet(pools, chunks(case, chunk), ROUTERS[case.router].compiled)
+
+
+def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> LoopRun:
+    """Run a case to its end; the stops are where `advance` is interrupted for nothing."""
+    fleet = new_fleet(case, chunk)
+    index = {serial: fleet.open(pool) for serial, pool in enumerate(case.initial)}
+    drained: dict[int, float] = {}
+
+    def serve(until: float) -> None:
+        while (wake := fleet.advance(until)).why not in (Why.ON_TIME, Why.FINISHED):
+            if wake.why == Why.DRAINED:
+                serial = next(serial for serial, replica in index.items() if replica == wake.replica)
+                drained[serial] = wake.time
+                fleet.close(index.pop(serial))
+
+    opened = len(case.initial)
+    agenda = [(stop, "stop", 0) for stop in stops] + case.actions
+    for time, verb, what in sorted(agenda, key=lambda action: action[0]):
+        serve(time)
+        if verb == "open":
+            index[opened] = fleet.open(what)
+            opened += 1
+        elif verb == "drain" and fleet.drain(index[what]):
+            fleet.close(index.pop(what))
+    serve(math.inf)
+    return LoopRun(fleet.outcomes(), [fleet.tally(pool) for pool in range(len(case.pools))], drained, fleet)

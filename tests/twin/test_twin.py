@@ -1,0 +1,167 @@
+"""The compiled loop agrees with the naive twin, with itself in pieces, and with itself as plain Python.
+
+The twin is checked by hand in `test_by_hand.py`; the cases come from `cases.py`.
+"""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infersim.dataplane.records import FINISHED, OUTCOME, REJECTED
+from tests import naive
+from tests.twin import compiled
+from tests.twin.case import Case, Run
+from tests.twin.cases import random_case, without
+
+SCENARIOS = 400
+TOLERANCE = 1e-9
+"""Relative to the length of the run."""
+COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "retries")
+EXACT_TALLIES = ("steps_by_tokens", "steps_by_sequences", "steps_by_batch", "prefill_chunks", "output_tokens")
+
+
+def differences(case: Case, twin: Run, loop: compiled.LoopRun) -> list[str]:
+    """What differs between the twin's run and the loop's, a line each."""
+    if len(twin.outcomes) != len(loop.outcomes):
+        return [f"{len(twin.outcomes)} requests ended in the twin, {len(loop.outcomes)} in the loop"]
+    found = []
+    allowed = TOLERANCE * twin.outcomes["finish_s"].max()
+    for name in OUTCOME.names:
+        ours, theirs = twin.outcomes[name], loop.outcomes[name]
+        same = ours == theirs if name in COUNTS else np.isclose(ours, theirs, rtol=0, atol=allowed, equal_nan=True)
+        found += [
+            f"request {i}: {name} {ours[i]!r} in the twin, {theirs[i]!r} in the loop" for i in np.flatnonzero(~same)
+        ]
+    for pool, (ours, theirs) in enumerate(zip(twin.tallies, loop.tallies, strict=True)):
+        for name, a in vars(ours).items():
+            b = getattr(theirs, name)
+            if name in EXACT_TALLIES:
+                same = np.array_equal(a, b)
+            elif name == "itl_counts":
+                # A time next to an edge may fall on either side of it.
+                same = np.sum(a) == np.sum(b) and np.abs(np.cumsum(a) - np.cumsum(b)).max() <= max(1, 0.01 * np.sum(a))
+            else:
+                same = np.allclose(a, b, rtol=TOLERANCE, atol=allowed)
+            if not same:
+                found.append(f"pool {pool}: {name} {a} in the twin, {b} in the loop")
+    for serial, time in loop.drained.items():
+        last = twin.outcomes[twin.outcomes["replica"] == serial]["finish_s"].max()
+        if abs(time - last) > allowed:
+            found.append(f"replica {serial}: drained at {last} in the twin, at {time} in the loop")
+    return found
+
+
+def smallest(case: Case, fails: Callable[[Case], object]) -> Case:
+    """A part of the case's requests that still fails, found by leaving out halves, quarters and so on."""
+    size = len(case.requests) // 2
+    while size:
+        for first in range(0, len(case.requests), size):
+            fewer = without(case, first, first + size)
+            if len(fewer.requests) and fails(fewer):
+                case = fewer
+                break
+        else:
+            size //= 2
+    return case
+
+
+def compare(case: Case) -> list[str]:
+    return differences(case, naive.simulate(case), compiled.simulate(case))
+
+
+@pytest.mark.parametrize("seed", range(SCENARIOS))
+def test_loop_agrees_with_the_twin(seed: int):
+    case = random_case(seed)
+    if compare(case):
+        small = smallest(case, compare)
+        lines = [*compare(small)[:20], f"pools {small.pools}", f"actions {small.actions}", f"initial {small.initial}"]
+        rows = zip(small.requests.tolist(), small.outputs.tolist(), strict=True)
+        lines += [f"request {request}, {output} output tokens" for request, output in rows]
+        pytest.fail(f"seed {seed} ({small.router}, {len(small.requests)} requests left)\n" + "\n".join(lines))
+
+
+def test_the_cases_visit_the_corners():
+    runs = [(random_case(seed), naive.simulate(random_case(seed))) for seed in range(100)]
+    outcomes = [run.outcomes for _, run in runs]
+    assert sum((rows["preemptions"] > 0).any() for rows in outcomes) > 20
+    assert sum((rows["preemptions"] > 3).any() for rows in outcomes) > 3
+    assert sum((rows["status"] == REJECTED).any() for rows in outcomes) > 20
+    assert sum((rows["held_s"] > 0).any() for rows in outcomes) > 15
+    assert sum((rows["output_tokens"] == 1).any() for rows in outcomes) > 50
+    assert sum((np.diff(rows["arrival_s"]) == 0).any() for rows in outcomes) > 30
+    assert sum(any(verb == "drain" for _, verb, _ in case.actions) for case, _ in runs) > 20
+    chunked = [
+        sum(tally.prefill_chunks for tally in run.tallies)
+        > (run.outcomes["status"] == FINISHED).sum() + run.outcomes["preemptions"].sum()
+        for _, run in runs
+    ]
+    assert sum(chunked) > 30
+
+
+@pytest.mark.parametrize("seed", range(SCENARIOS, SCENARIOS + 40))
+def test_chunks_and_stops_change_nothing(seed: int):
+    """How the requests are handed in, and where the clock is stopped, is nobody's business."""
+    case = random_case(seed)
+    once = compiled.simulate(case)
+    end = once.outcomes["finish_s"].max()
+    for chunk, stops in ((1, []), (7, []), (1 << 16, np.linspace(0, end, 1000)), (3, case.requests["arrival_s"])):
+        again = compiled.simulate(case, chunk, [float(stop) for stop in stops])
+        twin_like = Run(once.outcomes, once.tallies, [], [])
+        assert not differences(case, twin_like, again), f"chunk {chunk}, {len(stops)} stops"
+
+
+@pytest.mark.parametrize("seed", range(SCENARIOS, SCENARIOS + 40))
+def test_what_can_be_read_on_the_way(seed: int):
+    """Stopped at any time, the tallies hold what happened until then."""
+    case = random_case(seed)
+    case = Case(case.pools[:1], case.requests, case.outputs, case.router, [0, 0])
+    twin = naive.simulate(case)
+    end = twin.outcomes["finish_s"].max()
+    fleet = compiled.new_fleet(case)
+    for pool in case.initial:
+        fleet.open(pool)
+    for stop in np.random.default_rng(seed).uniform(0, end, 20):
+        if stop < fleet.now:
+            continue
+        while fleet.advance(float(stop)).why not in (compiled.Why.ON_TIME, compiled.Why.FINISHED):
+            pass
+        tally = fleet.tally(0)
+        ended = [step for step in twin.steps if step[2] <= stop]
+        tokens = [[time for time in times if time <= stop] for times in twin.token_times]
+        assert tally.steps_by_batch.sum() == len(ended)
+        assert tally.output_tokens == sum(map(len, tokens))
+        assert tally.itl_counts.sum() == sum(max(0, len(times) - 1) for times in tokens)
+        busy = sum(min(step[2], stop) - step[1] for step in twin.steps if step[1] <= stop)
+        assert math.isclose(tally.busy_s, busy, rel_tol=TOLERANCE, abs_tol=TOLERANCE * end)
+        ends = twin.outcomes["finish_s"] <= stop
+        assert len(fleet.outcomes()) == ends.sum()
+        assert fleet.in_flight == (twin.outcomes["arrival_s"] <= stop).sum() - ends.sum()
+
+
+def test_plain_python_gives_the_same_bytes():
+    """Compiled and under NUMBA_DISABLE_JIT=1: one source, one result."""
+    seeds = range(SCENARIOS, SCENARIOS + 30)
+    program = (
+        "import sys\n"
+        "from tests.twin import compiled\n"
+        "from tests.twin.cases import random_case\n"
+        f"for seed in range({seeds.start}, {seeds.stop}):\n"
+        "    sys.stdout.buffer.write(compiled.simulate(random_case(seed)).outcomes.tobytes())\n"
+    )
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    root = Path(__file__).parents[2]
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, check=False
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    interpreted = np.frombuffer(result.stdout, OUTCOME)
+    here = np.concatenate([compiled.simulate(random_case(seed)).outcomes for seed in seeds])
+    for name in OUTCOME.names:
+        np.testing.assert_array_equal(interpreted[name], here[name], err_msg=name)
+    assert result.stdout == here.tobytes()
