@@ -63,8 +63,8 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord"
         datacenter.run(horizon_s, sample_interval_s(scenario, horizon_s), progress)
     except RouteError as error:
         raise PolicyError(
-            f"router {scenario.router.policy!r} sent request {error.request} at {error.time_s:.6g} s to something that is not "
-            "a ready replica; return one of `routable`"
+            f"router {scenario.router.policy!r} sent request {error.request} at {error.time_s:.6g} s to something that is "
+            "not a ready replica; return one of `routable`"
         ) from error
     return _record(resolved, tables, fleet, datacenter)
 
@@ -75,8 +75,8 @@ def _tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
 
     pool = resolved.pools[index]
     return build_tables(
-        resolved.model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights, pool.precision.kv_cache,
-        pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_size, pool.pool.kv_cache.blocks,
+        resolved.model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights,
+        pool.precision.kv_cache, pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_size, pool.pool.kv_cache.blocks,
     )  # fmt: skip
 
 

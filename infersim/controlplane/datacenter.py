@@ -83,6 +83,6 @@ class Datacenter:
             for pool in self.pools
         )
         return (
-            f"standstill at {self.env.now:g} s: {fleet.in_flight} requests in flight ({fleet.held} without a replica) and no "
-            f"step in {STANDSTILL_S:g} s. {pools}. Give a pool at least one replica, or an autoscaler that starts one."
+            f"standstill at {self.env.now:g} s: {fleet.in_flight} requests in flight ({fleet.held} without a replica) "
+            f"and no step in {STANDSTILL_S:g} s. {pools}. Give a pool at least one replica, or an autoscaler that starts one."
         )

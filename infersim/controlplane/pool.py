@@ -147,6 +147,7 @@ class Pool:
         self.draining.remove(replica)
         self._count_work(replica)
         self.env.fleet.close(replica.index)
+        replica.index = None
         self._close(replica)
 
     def _close(self, replica: Replica) -> None:
@@ -173,7 +174,6 @@ class Pool:
             "requests": int(server.requests),
             "output_tokens": int(server.output_tokens),
         }
-        replica.index = None
 
     def _note(self, replica: Replica, kind: str) -> None:
         self._log.append((self.env.now, kind, self.name, replica.serial, ""))
@@ -185,7 +185,7 @@ class Pool:
 
     def view(self) -> View:
         """What an autoscaler may know now."""
-        held = self.env.fleet.occupancy(self.number)
+        held, _ = self.env.fleet.observe(self.number)
         return View(
             time_s=self.env.now,
             ready=len(self.serving),
@@ -198,9 +198,7 @@ class Pool:
     def lease(self, replica: Replica) -> np.void:
         """A replica's row for the bill, up to now if it has not been given back."""
         if replica.index is not None:
-            index = replica.index
             self._count_work(replica)
-            replica.index = index
         row = np.zeros((), LEASE)
         row["replica"], row["pool"] = replica.serial, self.number
         for name, value in replica.lease.items():
@@ -213,7 +211,7 @@ class Pool:
     def sample(self) -> np.void:
         """The pool's row for the timeline."""
         fleet = self.env.fleet
-        held, tally = fleet.occupancy(self.number), fleet.tally(self.number)
+        held, tally = fleet.observe(self.number)
         live = [self._seconds(replica) for replica in (*self.starting, *self.serving, *self.draining)]
         billed_s = self._past_billed_s + sum(billed for billed, _ in live)
         up_s = self._past_up_s + sum(up for _, up in live)

@@ -1,7 +1,7 @@
 """The binary interface of the compiled loop: numba types of the records, and how policies are compiled and cached.
 
-A policy is compiled once, with an explicit signature, to a first-class function value; the loop is compiled once for all
-policies, and both are cached on disk. With NUMBA_DISABLE_JIT=1 both stay plain Python. Not here: the policies
+A policy is compiled once, with an explicit signature, to a first-class function value; the loop is compiled once for
+all policies, and both are cached on disk. With NUMBA_DISABLE_JIT=1 both stay plain Python. Not here: the policies
 (`infersim/policies/`). Read `engine.py` next.
 """
 
@@ -25,6 +25,19 @@ def _array(dtype: np.dtype) -> types.Array:
 REPLICAS = _array(records.REPLICA)
 ROUTE = types.int64(numba.from_dtype(records.REQUEST), REPLICAS, types.int64[::1], types.int64[::1])
 """Signature of a routing policy: (request, replicas, routable, memory) -> index of a replica."""
+
+OBSERVE = types.void(
+    types.float64,
+    types.int64,
+    REPLICAS,
+    _array(records.SERVER),
+    types.int64[:, ::1],
+    _array(records.TABLE),
+    types.float64[::1],
+    types.float64[::1],
+    types.int64[::1],
+)
+"""Signature of `progress.observe`."""
 
 COUNTS = types.float64[::1]
 ADVANCE = types.int64(

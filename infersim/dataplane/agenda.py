@@ -8,7 +8,7 @@ from infersim.dataplane.jit import compiled
 
 @compiled
 def reschedule(tree, keys, replica, when_s):
-    """Set when replica's step ends [s] and replay its matches; tree[1] is the replica that is next, the lowest on ties."""
+    """Set when a replica's step ends [s] and replay its matches; tree[1] is the next replica, the lowest on ties."""
     keys[replica] = when_s
     node = (replica + keys.shape[0]) >> 1
     while node >= 1:

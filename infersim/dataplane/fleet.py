@@ -13,9 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane import abi, loop
+from infersim.dataplane import abi, loop, progress
 from infersim.dataplane.agenda import SLOT_BITS
-from infersim.dataplane.progress import add_unfinished, blocks_in_use
 from infersim.dataplane.records import (
     CLOCK,
     CLOSED,
@@ -60,6 +59,7 @@ class RouteError(Exception):
     """A router returned something that is not a ready replica."""
 
     def __init__(self, request: int, time_s: float) -> None:
+        """The request that was sent nowhere, and when."""
         super().__init__(f"request {request} at {time_s:.6g} s")
         self.request = request
         self.time_s = time_s
@@ -136,6 +136,7 @@ class Fleet:
         route: Callable,
         sink: Callable[[NDArray], None] | None = None,
     ) -> None:
+        """An empty fleet at time 0."""
         self._route = route
         self._chunks: Iterator[Chunk] = iter(chunks)
         self._kept: list[NDArray] = []
@@ -280,45 +281,23 @@ class Fleet:
         server = self._servers[index]
         return float(server.busy_s + (self.now - server.start_s if server.steps else 0.0))
 
-    def occupancy(self, pool: int) -> Occupancy:
-        """What a pool holds now."""
-        mine = self._replicas.pool == pool
-        ready, draining = mine & (self._replicas.status == READY), mine & (self._replicas.status == DRAINING)
-        live = ready | draining
-        table = self._tables[pool]
-        return Occupancy(
-            ready=int(ready.sum()),
-            draining=int(draining.sum()),
-            waiting=int(self._replicas.waiting[live].sum()),
-            running=int(self._replicas.running[live].sum()),
-            kv_blocks_used=int(blocks_in_use(self.now, pool, self._replicas, self._servers, self._phases, table)),
-            kv_blocks=int(live.sum() * table.blocks),
-            routed=int(table.routed),
-            ended=int(table.ended),
+    def observe(self, pool: int) -> tuple[Occupancy, Tally]:
+        """What a pool holds now, and the shapes that it has run up to now."""
+        counts, tables, held = self._counts.copy(), self._tables.copy(), np.zeros(5, np.int64)
+        _compiled_observe()(
+            self.now, pool, self._replicas, self._servers, self._phases, tables, counts, self._edges, held
         )
+        table = tables[pool]
+        ready, draining, waiting, running, blocks = map(int, held)
+        live_blocks = (ready + draining) * int(table.blocks)
+        occupancy = Occupancy(
+            ready, draining, waiting, running, blocks, live_blocks, int(table.routed), int(table.ended)
+        )
+        return occupancy, _tally(table, counts)
 
     def tally(self, pool: int) -> Tally:
         """Shapes that a pool has run up to now: whole steps, and the seconds of those that run."""
-        counts = self._counts.copy()
-        tables = self._tables.copy()
-        table = tables[pool]
-        add_unfinished(self.now, pool, self._replicas, self._servers, table, counts, self._edges)
-        seqs, tokens = int(table.max_num_seqs) + 1, int(table.max_num_batched_tokens) + 1
-        return Tally(
-            steps_by_tokens=counts[table.by_tokens :][:tokens],
-            steps_by_sequences=counts[table.by_sequences :][:seqs],
-            steps_by_batch=counts[table.by_batch :][:seqs],
-            context_by_batch=counts[table.context_by_batch :][:seqs],
-            itl_counts=counts[table.itl :][:ITL_BINS],
-            prefill_chunks=float(table.prefill_chunks),
-            prefill_pairs=float(table.prefill_pairs),
-            prefill_context=float(table.prefill_context),
-            prefill_compute_s=float(table.prefill_compute_s),
-            prefill_memory_s=float(table.prefill_memory_s),
-            busy_s=float(table.busy_s),
-            itl_sum_s=float(table.itl_sum_s),
-            output_tokens=int(table.output_tokens),
-        )
+        return self.observe(pool)[1]
 
     # ------------------------------------------------------------ arrays
 
@@ -376,6 +355,26 @@ def _winner_tree(keys: NDArray[np.float64]) -> NDArray[np.int64]:
     return tree
 
 
+def _tally(table: np.record, counts: NDArray[np.float64]) -> Tally:
+    """The counts of one pool, cut out of the flat array."""
+    seqs, tokens = int(table.max_num_seqs) + 1, int(table.max_num_batched_tokens) + 1
+    return Tally(
+        steps_by_tokens=counts[table.by_tokens :][:tokens],
+        steps_by_sequences=counts[table.by_sequences :][:seqs],
+        steps_by_batch=counts[table.by_batch :][:seqs],
+        context_by_batch=counts[table.context_by_batch :][:seqs],
+        itl_counts=counts[table.itl :][:ITL_BINS],
+        prefill_chunks=float(table.prefill_chunks),
+        prefill_pairs=float(table.prefill_pairs),
+        prefill_context=float(table.prefill_context),
+        prefill_compute_s=float(table.prefill_compute_s),
+        prefill_memory_s=float(table.prefill_memory_s),
+        busy_s=float(table.busy_s),
+        itl_sum_s=float(table.itl_sum_s),
+        output_tokens=int(table.output_tokens),
+    )
+
+
 def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], NDArray[np.float64]]:
     """Lay the pools' tables end to end: records that say where each starts, the times, and zeroed counts."""
     tables = _records(len(pools), TABLE)
@@ -407,3 +406,8 @@ def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], N
 def _compiled_loop() -> Callable:
     """The loop, from the cache on disk or compiled now; plain Python under NUMBA_DISABLE_JIT=1."""
     return loop.advance_for(abi.source_stamp(), abi.ADVANCE) if abi.JIT else loop.advance
+
+
+@cache
+def _compiled_observe() -> Callable:
+    return progress.observe_for(abi.source_stamp(), abi.OBSERVE) if abi.JIT else progress.observe

@@ -1,8 +1,8 @@
 """Paged KV blocks, counted and not placed: how many a sequence holds and how many the next steps claim.
 
-A decoding sequence claims a block in each step in which its computed tokens are a multiple of the block size. Measured in
-the replica's decode counter that happens at one fixed phase, so a histogram of phases tells what any number of
-steps will claim. Not here: who is preempted when they run out (`engine.py`). Read `agenda.py` next.
+A decoding sequence claims a block in each step in which its computed tokens are a multiple of the block size. Measured
+in the replica's decode counter that happens at one fixed phase, so a histogram of phases tells what any number of steps
+will claim. Not here: who is preempted when they run out (`engine.py`). Read `agenda.py` next.
 """
 
 from infersim.dataplane.jit import compiled

@@ -99,8 +99,8 @@ def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
 
 @compiled
 def _dispatch(
-    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers, routable, memory,
-    tables, keys, tree, outcomes,
+    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers, routable,
+    memory, tables, keys, tree, outcomes,
 ):  # fmt: skip
     """Route the request in `slot`; return False if the router's answer is not a ready replica."""
     flight, request = flights[slot], asked[slot]
@@ -151,8 +151,8 @@ def advance(
                 clock.held_tail = NONE
             clock.held -= 1
             if not _dispatch(
-                clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
-                routable, memory, tables, keys, tree, outcomes,
+                clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+                servers, routable, memory, tables, keys, tree, outcomes,
             ):  # fmt: skip
                 return BAD_ROUTE
             continue
@@ -206,8 +206,8 @@ def advance_for(stamp: int, signature):
 
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
-        until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
-        routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
+        until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+        servers, routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1

@@ -1,11 +1,14 @@
 """Readings in the middle of a leap: what has been done up to now of a step that has not ended.
 
-Reading changes nothing, so what is sampled, and how often, cannot change what happens. Not here: ending a step (`engine.py`).
+Reading changes nothing, so what is sampled, and how often, cannot change what happens. Not here: ending a step
+(`engine.py`).
 """
+
+import numba
 
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import claimed
-from infersim.dataplane.records import CLOSED
+from infersim.dataplane.records import CLOSED, READY
 from infersim.dataplane.timing import count_itl, leap_end, steps_until
 
 
@@ -21,37 +24,49 @@ def steps_done(now, server):
 
 
 @compiled
-def blocks_in_use(now, pool, replicas, servers, phases, table):
-    """KV blocks that the live replicas of a pool hold at `now`."""
-    used = 0
+def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
+    """Read one pool at `now`: add what its running leaps have done to copies of `tables` and `counts`.
+
+    Fills `held` with its ready and draining replicas, waiting and running requests, and KV blocks in use.
+    """
+    table = tables[pool]
     for r in range(replicas.shape[0]):
-        if replicas[r].pool != pool or replicas[r].status == CLOSED:
+        replica, server = replicas[r], servers[r]
+        if replica.pool != pool or replica.status == CLOSED:
             continue
-        server = servers[r]
-        used += table.blocks - server.kv_free
-        steps = steps_done(now, server)
-        if steps > 0:
-            used += claimed(phases, r, server.decoded, server.batch, table.block_size, steps)
-    return used
+        held[0 if replica.status == READY else 1] += 1
+        held[2] += replica.waiting
+        held[3] += replica.running
+        held[4] += table.blocks - server.kv_free
+        if server.steps > 0:
+            table.busy_s += now - server.start_s
+            steps = steps_done(now, server)
+            if steps > 0:
+                held[4] += claimed(phases, r, server.decoded, server.batch, table.block_size, steps)
+                _add_steps(server, table, counts, edges, steps)
 
 
 @compiled
-def add_unfinished(now, pool, replicas, servers, table, counts, edges):
-    """Add to copies of a pool's counts what the running leaps of its replicas have done by `now`."""
-    for r in range(replicas.shape[0]):
-        if replicas[r].pool != pool or replicas[r].status == CLOSED or servers[r].steps == 0:
-            continue
-        server = servers[r]
-        table.busy_s += now - server.start_s
-        steps, batch = steps_done(now, server), server.batch
-        if steps == 0:
-            continue
-        counts[table.by_tokens + batch] += steps
-        counts[table.by_sequences + batch] += steps
-        counts[table.by_batch + batch] += steps
-        counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
-        first_s = server.base_s + server.slope_s * server.context
-        count_itl(counts, table.itl, edges, first_s, server.slope_s * batch, steps, batch)
-        ended_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
-        table.itl_sum_s += (ended_s - server.start_s) * batch
-        table.output_tokens += steps * batch
+def _add_steps(server, table, counts, edges, steps):
+    """Add the first steps of a leap that has not ended."""
+    batch = server.batch
+    counts[table.by_tokens + batch] += steps
+    counts[table.by_sequences + batch] += steps
+    counts[table.by_batch + batch] += steps
+    counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
+    first_s = server.base_s + server.slope_s * server.context
+    count_itl(counts, table.itl, edges, first_s, server.slope_s * batch, steps, batch)
+    ended_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
+    table.itl_sum_s += (ended_s - server.start_s) * batch
+    table.output_tokens += steps * batch
+
+
+def observe_for(stamp: int, signature):
+    """`observe` compiled with `signature` and cached under `stamp`; see `loop.advance_for`."""
+
+    @numba.njit(signature, cache=True, _nrt=False)
+    def stamped(now, pool, replicas, servers, phases, tables, counts, edges, held):
+        if stamp >= 0:  # always; it makes the stamp part of the cache key
+            observe(now, pool, replicas, servers, phases, tables, counts, edges, held)
+
+    return stamped

@@ -13,7 +13,7 @@ _LOG_GROWTH = math.log(ITL_GROWTH)
 
 @compiled
 def leap_end(start_s, base_s, slope_s, context, batch, steps):
-    """When the `steps`-th decode step of a leap ends [s]: step j (from 0) takes base + slope * (context + j * batch)."""
+    """When the `steps`-th step of a leap ends [s]: step j (from 0) takes base + slope * (context + j * batch)."""
     return start_s + (steps * base_s + slope_s * (steps * context + batch * (steps * (steps - 1) // 2)))
 
 
@@ -26,7 +26,7 @@ def steps_until(start_s, base_s, slope_s, context, batch, most, when_s):
     root = linear + math.sqrt(linear * linear + 4.0 * curve * max(span, 0.0))
     steps = most
     if root > 0.0 and 2.0 * span < most * root:
-        steps = max(1, int(math.ceil(2.0 * span / root)))
+        steps = max(1, math.ceil(2.0 * span / root))
     while steps > 1 and leap_end(start_s, base_s, slope_s, context, batch, steps - 1) >= when_s:
         steps -= 1
     while steps < most and leap_end(start_s, base_s, slope_s, context, batch, steps) < when_s:
@@ -49,7 +49,7 @@ def itl_bin(latency_s, edges):
 
 @compiled
 def count_itl(counts, offset, edges, first_s, growth_s, steps, batch):
-    """Add `batch` latencies for each of `steps` steps that take first_s, first_s + growth_s, first_s + 2 growth_s ..."""
+    """Add `batch` latencies for each of `steps` steps; they take first_s, first_s + growth_s and so on."""
     low = itl_bin(first_s, edges)
     last_s = first_s + growth_s * (steps - 1)
     if steps == 1 or last_s < edges[min(low, ITL_BINS - 2)]:
@@ -58,7 +58,7 @@ def count_itl(counts, offset, edges, first_s, growth_s, steps, batch):
     high = itl_bin(last_s, edges)
     below = 0
     for k in range(low, high):
-        upto = min(steps, max(below, int(math.ceil((edges[k] - first_s) / growth_s))))
+        upto = min(steps, max(below, math.ceil((edges[k] - first_s) / growth_s)))
         counts[offset + k] += (upto - below) * batch
         below = upto
     counts[offset + high] += (steps - below) * batch

@@ -2,4 +2,4 @@
 
 
 class PolicyError(ValueError):
-    """A policy is unknown, cannot be loaded, raised, or answered nonsense; the message says which and what would be right."""
+    """A policy is unknown, cannot be loaded, raised, or answered nonsense; the message says what would be right."""

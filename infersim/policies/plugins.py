@@ -17,7 +17,7 @@ Policy = TypeVar("Policy")
 
 
 def load_plugins(files: Iterable[Path]) -> None:
-    """Run each file, so that it registers its policies. Raises PolicyError with the file and line of what went wrong."""
+    """Run each file, so that it registers its policies. Raises PolicyError with file and line of what went wrong."""
     for file in files:
         name = f"infersim_plugin_{zlib.crc32(str(file.resolve()).encode()):08x}"
         spec = importlib.util.spec_from_file_location(name, file)
