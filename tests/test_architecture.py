@@ -70,9 +70,3 @@ def test_importing_is_light(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint(*[name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
-
-
-def test_files_stay_short() -> None:
-    """Past about 300 lines, look for the second thing in a file (DESIGN.md of the design, section 2)."""
-    long = {str(file.relative_to(ROOT)): lines for file in FILES if (lines := len(file.read_text().splitlines())) > 350}
-    assert long == {}

@@ -49,7 +49,7 @@ def compilation_announced() -> Iterator[None]:
         def on_start(self, event: Any) -> None:
             module = event.data["dispatcher"].py_func.__module__
             if not self.said and module.startswith("infersim.dataplane"):
-                say("compiling the simulation loop, once per installation; this takes up to a minute ...")
+                say("compiling the simulation loop, once per installation ...")
                 self.said = True
 
         def on_end(self, event: Any) -> None:

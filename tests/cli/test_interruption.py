@@ -1,0 +1,84 @@
+"""Ctrl-C leaves a complete run directory or none, says one line and ends with 130."""
+
+import importlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infersim.results import directory
+from infersim.results.directory import read_run
+from tests.cli.conftest import Command
+
+ONE_LINE = "interrupted; nothing half-written is left\n"
+
+
+def test_while_simulating(infersim: Command, scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("infersim.simulate"), "simulate", interrupted)
+    assert infersim("run", scenario, "--out", "here") == (130, "", ONE_LINE)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_a_library_may_turn_it_into_an_error_of_its_own(
+    infersim: Command, scenario: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As scipy does while it is imported."""
+
+    def garbled(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise TypeError("expected a message argument") from None
+
+    monkeypatch.setattr(importlib.import_module("infersim.simulate"), "simulate", garbled)
+    assert infersim("run", scenario) == (130, "", ONE_LINE)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("step", ["write_parquet", "_swap"])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_while_writing(
+    step: str, earlier: bool, infersim: Command, scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was there before the run, nothing or an earlier run, is there after it."""
+    if earlier:
+        assert infersim("run", scenario, "--out", "here", "--no-plots", "--seed", "5").code == 0
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(directory, step, interrupted)
+    done = infersim("run", scenario, "--out", "here", "--no-plots")
+    assert done.code == 130
+    assert done.out == ""
+    assert done.err.endswith(ONE_LINE)  # the word about compilation may stand before it
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["here", "small.yaml"] if earlier else ["small.yaml"])
+    if earlier:
+        assert read_run(tmp_path / "here").summary["scenario"]["seed"] == 5
+
+
+@pytest.mark.parametrize("after_s", [0.7, 2.0, 4.0])
+def test_a_real_signal(after_s: float, scenario: Path, tmp_path: Path) -> None:
+    """Wherever a real Ctrl-C falls: importing, simulating or writing."""
+    long = ("--set", "horizon_s=2e6", "--no-plots", "--out", "here")
+    command = [sys.executable, "-m", "infersim", "run", scenario.name, *long]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    left = sorted(path.name for path in tmp_path.iterdir())
+    if process.returncode == 0:  # a fast machine had done its work
+        read_run(tmp_path / "here")
+        assert left == ["here", "small.yaml"]
+    else:
+        assert process.returncode == 130
+        assert err.endswith(ONE_LINE)
+        assert left == ["small.yaml"]
