@@ -229,7 +229,9 @@ def form_step(now, r, server, replica, asked, flights, heap, phases, table, valu
     if preemptions > 0:
         starving = True
     else:
-        scheduled_ahead = table.async_scheduling and replica.running > 0
+        # An engine that has nothing scheduled ahead, because its batch is empty and its queue young, takes all at once.
+        young = server.queue_head != NONE and flights[server.queue_head].since_s > server.last_start_s
+        scheduled_ahead = table.async_scheduling and not (replica.running == 0 and young)
         while server.queue_head != NONE and replica.running < replica.max_num_seqs and budget > 0:
             slot = server.queue_head
             flight = flights[slot]
