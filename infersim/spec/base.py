@@ -51,3 +51,4 @@ class Ratio(Quantity):
     """A graded fraction of a physical peak: more than 0 and at most 1, so that nothing beats physics."""
 
     value: Fraction
+    """The share, more than 0 and at most 1."""

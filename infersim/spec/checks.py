@@ -36,10 +36,10 @@ def _drives(engine: Engine, hardware: Hardware) -> bool:
 
 
 def check_dtype(hardware: Hardware, dtype: Dtype, key: str, given: bool) -> Iterator[Finding]:
-    """The chip can store the dtype: it computes in it, or converts it to one that it computes in."""
-    if dtype in hardware.peak_tflops or dtype in hardware.computes_as:
+    """The chip can use the dtype: it computes in it, or converts it to one that it computes in."""
+    if hardware.compute_dtype(dtype):
         return
-    native = ", ".join(hardware.peak_tflops)
+    native = ", ".join(hardware.efficiency.matmul_compute)
     converted = "".join(f", {stored} (computed in {computed})" for stored, computed in hardware.computes_as.items())
     whose = "" if given else " (the model's own dtype)" if key == "weights" else " (16 bit, the default)"
     yield ("precision", key), f"{hardware.name} cannot use {dtype}{whose}; it has {native}{converted}"

@@ -41,9 +41,9 @@ class Engine(Spec):
     """Default limit of sequences in a step."""
     max_num_batched_tokens: Count
     """Default limit of tokens in a step."""
-    token_buckets: list[int] = Field(default_factory=list)
+    token_buckets: list[Count] = Field(default_factory=list)
     """Compiled step sizes that token counts are padded to (XLA, Neuron); empty when shapes are free."""
-    sequence_buckets: list[int] = Field(default_factory=list)
+    sequence_buckets: list[Count] = Field(default_factory=list)
     """Compiled batch sizes that decode is padded to; empty when shapes are free."""
     initialise_s: Quantity
     """Time from weights in memory to ready: graph capture or compilation [s]."""

@@ -5,9 +5,9 @@ Not here: what an operator costs on it (`infersim/cost/`). Read `model.py` next.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from infersim.spec.base import Count, Dtype, Quantity, Ratio, Spec
+from infersim.spec.base import Count, Dtype, Quantity, Ratio, Spec, wrong_at
 
 Topology = Literal["nvswitch", "pcie", "mesh", "torus", "ring", "point_to_point", "ethernet", "none"]
 
@@ -110,3 +110,24 @@ class Hardware(Spec):
     """Fitted shares of the peaks."""
     prices: list[Price] = Field(min_length=1)
     """Known prices, preferred first within a tier."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Hardware":
+        peaks = ", ".join(self.peak_tflops)
+        for dtype in self.efficiency.matmul_compute:
+            if dtype not in self.peak_tflops:
+                path = ("efficiency", "matmul_compute", dtype)
+                raise wrong_at(path, f"is a share of a peak that is not given; peak_tflops has {peaks}")
+        for stored, computed in self.computes_as.items():
+            if stored in self.peak_tflops:
+                raise wrong_at(("computes_as", stored), f"{stored} has a peak of its own; remove one of the two")
+            if computed not in self.peak_tflops:
+                raise wrong_at(("computes_as", stored), f"found {computed}, which has no peak; peak_tflops has {peaks}")
+        if not self.efficiency.matmul_compute.keys() & {"bf16", "fp16"}:
+            raise wrong_at(("efficiency", "matmul_compute"), "needs bf16 or fp16: attention and LM head run in 16 bit")
+        return self
+
+    def compute_dtype(self, stored: Dtype) -> Dtype | None:
+        """The dtype in which products with weights stored as `stored` run; None if the chip cannot use it."""
+        computed = stored if stored in self.peak_tflops else self.computes_as.get(stored)
+        return computed if computed in self.efficiency.matmul_compute else None

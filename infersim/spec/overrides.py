@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from infersim.spec.document import Document, parse
+from infersim.spec.document import Document, Place, parse
 from infersim.spec.errors import KeyPath, Problem, SpecError, dotted, nearest
 
 
@@ -33,6 +33,7 @@ def override(document: Document, settings: Sequence[str]) -> Document:
         tree = copy.deepcopy(document.data) if document.data is not None else {}
         path = _assign(tree, _pieces(key.strip(), source), value, source)
         kept = {where: place for where, place in document.places.items() if where[: len(path)] != path}
+        kept |= {path[:depth]: Place(source) for depth in range(1, len(path)) if path[:depth] not in kept}
         kept |= {path + where: replace(place, line=None, key_line=None) for where, place in places.items()}
         document = replace(document, data=tree, places=kept)
     return document

@@ -196,7 +196,7 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
 def stored_dtypes(pool: Pool, hardware: Hardware, model: Model) -> Stored:
     """As given; else the model's own dtype for weights, and for the cache a 16-bit one that the chip can use."""
     sixteen = [dtype for dtype in (model.native_dtype, "bf16", "fp16") if dtype in ("bf16", "fp16")]
-    usable = [dtype for dtype in sixteen if dtype in hardware.peak_tflops or dtype in hardware.computes_as]
+    usable = [dtype for dtype in sixteen if hardware.compute_dtype(dtype)]
     weights = pool.precision.weights or model.native_dtype
     return Stored(weights, pool.precision.kv_cache or (usable or sixteen)[0])
 

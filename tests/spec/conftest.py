@@ -31,7 +31,9 @@ power:
   tdp_w: {value: 700, grade: datasheet, source: a made-up page}
   idle_w: {value: 120, grade: estimated, source: a made-up page}
 efficiency:
-  matmul_compute: {bf16: {value: 0.7, grade: estimated, source: a made-up page}}
+  matmul_compute:
+    bf16: {value: 0.7, grade: estimated, source: a made-up page}
+    fp8: {value: 0.6, grade: estimated, source: a made-up page}
   matmul_memory: {value: 0.8, grade: estimated, source: a made-up page}
   attention_compute: {value: 0.5, grade: estimated, source: a made-up page}
   attention_memory: {value: 0.7, grade: estimated, source: a made-up page}

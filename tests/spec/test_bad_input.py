@@ -162,7 +162,7 @@ def test_problems_of_names_come_together(write: Callable[[str], Path]) -> None:
 
 def test_faults_of_a_profile_are_told_in_the_profile(folder: Path, write: Callable[[str], Path]) -> None:
     chip = folder / "chip.yaml"
-    chip.write_text(chip.read_text().replace("value: 3350", "value: 3.35 TB").replace("  bf16:", "  bf61:"))
+    chip.write_text(chip.read_text().replace("value: 3350", "value: 3.35 TB").replace("  bf16:", "  bf61:", 1))
     with pytest.raises(SpecError) as caught:
         load_scenario(write(SCENARIO))
     bandwidth, dtype = str(caught.value).splitlines()

@@ -1,0 +1,168 @@
+"""Defaults filled in, what fits together, and the resolved YAML, which says it all again."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infersim.spec import catalogue
+from infersim.spec.document import parse
+from infersim.spec.errors import SpecError
+from infersim.spec.load import load_scenario
+from infersim.spec.resolve import resolve, resolved_yaml, sample_interval_s
+from tests.spec.conftest import CHIP, SCENARIO
+
+Write = Callable[[str], Path]
+BARE = """\
+name: bare
+model: llama-2-70b
+horizon_s: 100
+workload:
+  arrivals: {process: poisson, rate_rps: 1}
+  input_tokens: {distribution: constant, value: 100}
+  output_tokens: {distribution: constant, value: 10}
+pools:
+  - {name: a, hardware: chip.yaml, engine: engine.yaml, parallelism: {tensor: 4, pipeline: 2}}
+"""
+
+
+def test_defaults_come_from_model_engine_and_chip(folder: Path, write: Write) -> None:
+    (folder / "chip.yaml").write_text(CHIP.replace("computes_as: {int4: bf16}", "computes_as: {fp16: bf16}"))
+    resolved = resolve(load_scenario(write(BARE)))
+    (pool,) = resolved.pools
+    assert (pool.hardware.name, pool.engine.name, resolved.model.name) == ("testchip", "testengine", "llama-2-70b")
+    assert (pool.precision.weights, pool.precision.kv_cache) == ("fp16", "fp16")  # Llama 2 was published in fp16
+    assert (pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_size, pool.chips) == (256, 8192, 16, 8)
+    assert pool.pool.price.provider == "aws"  # the first of the tier
+    assert resolved.scenario.pools[0] == pool.pool
+    assert resolved.scenario.sample_interval_s == 1.0
+    assert resolved.directory == folder
+
+
+def test_what_is_given_wins(write: Write) -> None:
+    given_ = (
+        "parallelism: {tensor: 2}, precision: {weights: int4, kv_cache: fp8}, kv_cache: {block_size: 32, blocks: 10}, "
+        "batching: {max_num_seqs: 8, max_num_batched_tokens: 512}, price: {usd_per_chip_hour: 2.5}"
+    )
+    text = BARE.replace("parallelism: {tensor: 4, pipeline: 2}", given_)
+    (pool,) = resolve(load_scenario(write(text))).pools
+    assert (pool.precision.weights, pool.precision.kv_cache) == ("int4", "fp8")
+    assert (pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_size, pool.chips) == (8, 512, 32, 2)
+    assert pool.pool.kv_cache.blocks == 10
+    assert (pool.pool.price.usd_per_chip_hour, pool.pool.price.provider) == (2.5, None)
+
+
+def test_a_chip_without_the_models_own_dtype_is_an_error(write: Write) -> None:
+    with pytest.raises(SpecError, match=r"precision.weights: testchip cannot use fp16 \(the model's own dtype\)"):
+        load_scenario(write(BARE))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "span", "expected"), [("", 4000, 10), ("", 40, 1), ("sample_interval_s: 7\n", 40, 7)]
+)
+def test_spacing_of_the_timeline(spacing: str, span: float, expected: float, write: Write) -> None:
+    assert sample_interval_s(load_scenario(write(SCENARIO + spacing)), span) == expected
+
+
+@pytest.mark.parametrize("name", catalogue.scenario_names())
+def test_resolved_yaml_says_the_same_again(name: str, tmp_path: Path) -> None:
+    resolved = resolve(load_scenario(name)).scenario
+    path = tmp_path / "scenario.yaml"
+    path.write_text(resolved_yaml(resolved))
+    again = load_scenario(path)
+    assert again == resolved
+    assert resolve(again).scenario == resolved
+    assert resolved_yaml(resolve(again).scenario) == resolved_yaml(resolved)
+
+
+def test_resolved_yaml_names_version_and_seed(write: Write) -> None:
+    from infersim import __version__
+
+    text = resolved_yaml(resolve(load_scenario(write(SCENARIO), ["seed=77"])).scenario)
+    assert f"infersim {__version__}" in text.splitlines()[0]
+    assert "\nseed: 77\n" in text
+
+
+@given(st.text(), st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True), st.floats(1e-300, 1e300))
+def test_any_text_and_number_survives(description: str, name: str, horizon: float) -> None:
+    mapping, _ = parse(BARE, "file")
+    mapping["pools"][0] |= {"hardware": "h100-sxm", "engine": "vllm", "precision": {"weights": "fp8"}}
+    scenario = load_scenario({**mapping, "description": description, "name": name, "horizon_s": horizon})
+    data, _ = parse(resolved_yaml(scenario), "again")
+    assert (data["description"], data["name"], data["horizon_s"]) == (description, name, horizon)
+
+
+def test_scenarios_compare_by_what_they_ask_and_travel_between_processes(write: Write) -> None:
+    scenario = load_scenario(write(SCENARIO))
+    elsewhere = load_scenario(write("# moved\n" + SCENARIO))
+    assert scenario == elsewhere
+    assert scenario != load_scenario(write(SCENARIO), ["seed=2"])
+    copy = pickle.loads(pickle.dumps(scenario))
+    assert resolve(copy) == resolve(scenario)
+
+
+def test_errors_travel_between_processes(write: Write) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_scenario(write(SCENARIO), ["seed=-1"])
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    with pytest.raises(SpecError) as unknown:
+        catalogue.hardware("h100")
+    assert str(pickle.loads(pickle.dumps(unknown.value))) == str(unknown.value)
+
+
+def test_later_checks_can_point_to_the_line(write: Write) -> None:
+    path = write(SCENARIO)
+    resolved = resolve(load_scenario(path, ["pools.0.kv_cache.blocks=5"]))
+    line = SCENARIO[: SCENARIO.index("weights: fp8")].count("\n") + 1
+    error = resolved.error(("pools", 0, "precision", "weights"), "does not fit")
+    assert str(error) == f"{path}:{line}: pools[0].precision.weights: does not fit"
+    error = resolved.error(("pools", 0, "kv_cache", "blocks"), "do not fit")
+    assert str(error) == "--set pools.0.kv_cache.blocks=5: pools[0].kv_cache.blocks: do not fit"
+
+
+def test_plugins_lie_beside_the_scenario_and_bring_policies(folder: Path, write: Write) -> None:
+    text = SCENARIO.replace("least_outstanding", "my_router") + "plugins: [mine.py]\n"
+    path = write(text)
+    scenario = load_scenario(path)  # names are accepted; the run will know
+    with pytest.raises(SpecError) as caught:
+        resolve(scenario)
+    line = text[: text.index("plugins:")].count("\n") + 1
+    assert str(caught.value).startswith(
+        f"{path}:{line}: plugins[0]: there is no file {folder / 'mine.py'}; plugins lie"
+    )
+    (folder / "mine.py").write_text("")
+    assert resolve(scenario).plugin_files == (folder / "mine.py",)
+
+
+def test_paths_on_the_command_line_start_where_one_stands(folder: Path, write: Write) -> None:
+    path = write(SCENARIO)
+    key = ("workload", "arrivals", "file")
+    trace = "workload={arrivals: {process: trace, file: a.csv}}"
+    assert resolve(load_scenario(path, [trace])).directory_of(key) == Path()
+    text = SCENARIO[: SCENARIO.index("workload:")] + "workload: {arrivals: {process: trace, file: a.csv}}\n"
+    text += SCENARIO[SCENARIO.index("router:") :]
+    assert resolve(load_scenario(write(text))).directory_of(key) == folder
+
+
+def test_sram_pipelines_take_chips(write: Write) -> None:
+    text = BARE.replace("hardware: chip.yaml, engine: engine.yaml", "hardware: groq-lpu, engine: groq")
+    with pytest.raises(SpecError) as caught:
+        load_scenario(write(text))
+    tensor, chips = str(caught.value).splitlines()
+    assert "pools[0].parallelism.tensor: groq-lpu is an SRAM pipeline" in tensor
+    assert "pools[0].parallelism.chips: is missing; say over how many" in chips
+    (pool,) = resolve(load_scenario(write(text.replace("{tensor: 4, pipeline: 2}", "{chips: 576}")))).pools
+    assert pool.chips == 576
+
+
+def test_python_values_are_taken_as_they_come() -> None:
+    import numpy as np
+
+    mapping, _ = parse(BARE, "file")
+    mapping["pools"][0] |= {"hardware": "h100-sxm", "engine": "vllm", "precision": {"weights": "fp8"}}
+    mapping |= {"seed": np.int64(3), "horizon_s": np.float64(50), "pools": tuple(mapping["pools"])}
+    scenario = load_scenario(mapping)
+    assert (scenario.seed, scenario.horizon_s) == (3, 50.0)
