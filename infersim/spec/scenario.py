@@ -295,7 +295,7 @@ class Scenario(Spec):
     """A model of the catalogue, a path to a profile, or a Hugging Face config.json."""
     horizon_s: Positive | None = None
     """Requests arrive for this long [s]; what is in flight then is served to the end. A trace may leave it out."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """Decides every random draw."""
     workload: Workload
     """What arrives."""

@@ -14,9 +14,9 @@ from tests.spec.conftest import CHIP, SCENARIO
 
 SHIPPED = SCENARIO.replace("chip.yaml", "h100-sxm").replace("engine.yaml", "vllm")
 NASTY = [
-    "", "~", "-1", "0", "1e400", ".nan", "-.inf", "on", "12:30", "1_000", '"5"', "[]", "{}", "[[1]]", "{a: b}", "&a [*a]",
-    "*b", "!!python/object:os.system x", "!!binary aGk=", "%", "@", "`", "\t", "- -", "? :", "|", ">", "'", "\x00", "\x85",
-    "9" * 400, "0x" + "f" * 40, "trace", "h100-sxm", "fp8", "ÿ", "<<: 1",
+    "", "~", "-1", "0", "1e400", ".nan", "-.inf", "on", "12:30", "1_000", '"5"', "[]", "{}", "[[1]]", "{a: b}",
+    "&a [*a]", "*b", "!!python/object:os.system x", "!!binary aGk=", "%", "@", "`", "\t", "- -", "? :", "|", ">", "'",
+    "\x00", "\x85", "9" * 400, "0x" + "f" * 40, "trace", "h100-sxm", "fp8", "ÿ", "<<: 1",
 ]  # fmt: skip
 quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -90,13 +90,8 @@ def test_junk_at_any_place_of_a_mapping(data: st.DataObject) -> None:
 @given(st.text(max_size=30), st.one_of(st.sampled_from(NASTY), st.text(max_size=10)))
 def test_any_setting(key: str, value: str) -> None:
     tree = parse(SHIPPED, "file")[0]
-    for setting in (
-        f"{key}={value}",
-        f"pools.0.{key}={value}",
-        f"workload.arrivals={value}",
-        f"pools.h100.replicas={value}",
-    ):
-        verdict(tree, (setting,))
+    for start in (key, f"pools.0.{key}", "workload.arrivals", "pools.h100.replicas"):
+        verdict(tree, (f"{start}={value}",))
 
 
 @quick
