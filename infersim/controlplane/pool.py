@@ -129,7 +129,7 @@ class Pool:
         yield from self._retire_when_told(replica)
 
     def _serve(self, replica: Replica) -> None:
-        replica.index = self.env.fleet.open(self.number)
+        replica.index = self.env.fleet.open(self.number, replica.serial)
         replica.lease["ready_s"] = self.env.now
         self.starting.remove(replica)
         self.serving.append(replica)

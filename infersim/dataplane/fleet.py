@@ -217,12 +217,15 @@ class Fleet:
 
     # ------------------------------------------------------------ verbs
 
-    def open(self, pool: int) -> int:
-        """Add a ready replica to `pool` now; return its index (the lowest free one)."""
+    def open(self, pool: int, serial: int | None = None) -> int:
+        """Add a ready replica to `pool` now; return its index (the lowest free one).
+
+        `serial` names this replica's life in the outcomes; lives are counted from 0 without it.
+        """
         closed = np.flatnonzero(self._replicas.status == CLOSED)
         if len(closed) == 0:
             self._make_replicas(2 * len(self._replicas))
-            return self.open(pool)
+            return self.open(pool, serial)
         index = int(closed[0])
         table = self._tables[pool]
         self._replicas[index] = np.zeros((), REPLICA)
@@ -231,7 +234,7 @@ class Fleet:
         self._replicas[index].max_num_seqs = table.max_num_seqs
         self._servers[index] = np.zeros((), SERVER)
         server = self._servers[index]
-        server.serial = self._serials
+        server.serial = self._serials if serial is None else serial
         server.last_start_s = math.inf
         server.kv_free = table.blocks
         for end in ("batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail"):
