@@ -15,6 +15,11 @@ from infersim.spec.model import Model
 Array = NDArray[np.float64]
 
 
+SAMPLING_ELEMENTS = 60.0
+"""Elements moved for each vocabulary entry when sampling with top-p or top-k, as most models' defaults do: a radix sort of
+32-bit keys with 64-bit indices reads and writes 12 bytes in each of four passes, softmax and masks the rest."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """One kernel of a layer, on one chip."""
@@ -101,7 +106,7 @@ def head_operators(model: Model, shard: Shard) -> list[Operator]:
     return [
         elementwise("norm", 4 * model.hidden_size),
         matmul("LM head", model.hidden_size, shard.vocab, quantised=False),
-        elementwise("sampling", 6 * model.vocab_size, 3),
+        elementwise("sampling", SAMPLING_ELEMENTS * model.vocab_size, 6),
     ]
 
 

@@ -25,11 +25,16 @@ from infersim.spec.model import Model
 
 Array = NDArray[np.float64]
 
-OVERLAP = 3.0
-"""Sharpness of the corner of the roofline, t^p = compute^p + memory^p: a kernel whose two sides take equally long is 26 %
-slower than either, as tile and wave quantisation make it; far from the ridge the longer side alone counts."""
-DECODE_LAUNCHES = 2
-"""Kernels of decode attention: split keys and values, then combine."""
+OVERLAP = 2.5
+"""Sharpness of the corner of the roofline, t^p = compute^p + memory^p: where both sides take equally long a kernel takes
+32 % longer than either, for tiles and waves are quantised and the two overlap imperfectly. Fitted, with a floor and two
+shares for each chip, to the GEMM tables of aiconfigurator-core 0.12.0 (4,176 shapes for each chip and engine: 2.5 to 3.4 in
+bf16 and 1.6 to 2.7 in fp8 on H100 and H200, 1.7 to 1.8 on A100; median error 5 to 6 % in bf16, 5 to 12 % in fp8)."""
+DECODE_LAUNCHES = 3
+"""Kernels' worth of floor in decode attention, which splits keys and values and then combines: 10 to 12 us on H100."""
+EXPERT_SHARE = 0.75
+"""Share of a dense product's arithmetic rate that experts reach: tokens are padded for each expert and experts unevenly
+loaded. 0.6 in vLLM and 0.85 to 1 in TensorRT-LLM at 8,192 tokens of Mixtral on H100, aiconfigurator-core 0.12.0."""
 ACTIVATION_BYTES = 2.0
 """Activations, messages of collectives and KV writes are 16 bit."""
 
@@ -58,7 +63,8 @@ def operator_work(operator: Operator, tokens: Array, chip: Chip, weights: Dtype,
         read = read * expected_experts(count, per_token, tokens) / count
     moved = read + operator.activations * ACTIVATION_BYTES * tokens
     flops = operator.flops * tokens
-    compute = flops / chip.matmul_flops(weights if operator.quantised else chip.sixteen_bit)
+    stored_as = weights if operator.quantised else chip.sixteen_bit
+    compute = flops / (chip.matmul_flops(stored_as) * (EXPERT_SHARE if operator.experts else 1.0))
     memory = moved / chip.weight_bytes_s
     longer = np.maximum(compute, memory)
     shorter = np.minimum(compute, memory)
@@ -71,8 +77,13 @@ def operator_work(operator: Operator, tokens: Array, chip: Chip, weights: Dtype,
         compute_s=np.where(compute >= memory, seconds, 0.0),
         memory_s=np.where(compute >= memory, 0.0, seconds),
         network_s=np.zeros_like(tokens),
-        launch_s=np.full_like(tokens, operator.launches * chip.floor_s),
+        launch_s=np.full_like(tokens, (operator.launches + conversions(operator, chip, stored_as)) * chip.floor_s),
     )
+
+
+def conversions(operator: Operator, chip: Chip, stored_as: Dtype) -> int:
+    """Kernels that convert the input of a product that runs in 8 bits or fewer; the tables of fp8 GEMMs hold them."""
+    return int(operator.weights > 0 and BYTES_PER_ELEMENT[chip.computes(stored_as)] < 2)
 
 
 def total(works: Iterable[Work], length: int) -> Work:
@@ -112,7 +123,9 @@ def linear_work(
 
     def cost(count: Array) -> Work:
         message = ACTIVATION_BYTES * model.hidden_size * count
-        reduces = network(all_reduce_s(chip.link, chips, message), chips * bytes_out(chips, message)) * 2.0
+        reduces = network(all_reduce_s(chip.link, chips, message), chips * bytes_out(chips, message))
+        if chips > 1:
+            reduces = (reduces + launches(np.full_like(count, chip.floor_s))) * 2.0
         layer = total((operator_work(operator, count, chip, weights, chips) for operator in operators), len(count))
         work = (layer + reduces) * float(model.layers)
         if stages > 1:
