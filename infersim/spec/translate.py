@@ -97,8 +97,7 @@ def _unknown_variant(document: Document, path: KeyPath, kind: str, value: Any, f
     if kind == "union_tag_not_found":
         return document.problem((*path, key), f"is missing; say which: {', '.join(tags)}", at_key=True)
     tag, where = value.get(key), (*path, key)
-    shown = _show(tag, document.places.get(where, Place(document.source, text=str(tag))))
-    return document.problem(where, f"unknown {key} {shown}; {nearest(str(tag), tags)}")
+    return document.problem(where, f"unknown {key} {shorten(str(tag))}; {nearest(str(tag), tags)}")
 
 
 # ---------------------------------------------------------------- where pydantic means
@@ -224,4 +223,4 @@ def _number_in(text: str, place: Place) -> str:
         return f"write {number[1]} without quotes" if place.quoted or place.text is None else f"write {number[1]}"
     if number:
         return f"write {number[1]} without {shorten(number[2], 20)}, in the unit that the key names"
-    return "write a number"
+    return ""

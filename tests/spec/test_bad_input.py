@@ -69,7 +69,7 @@ CASES = {
     "unit": ("3600", "3600s", "3600s", "horizon_s", "the text 3600s", "write 3600 without s"),
     "exponent without digits": ("3600", "3.6e", "3.6e", "horizon_s", "the text 3.6e", "write 3.6 without e"),
     "words": ("3600", "one hour", "one hour", "horizon_s", "the text one hour", "write a number"),
-    "on for a number": ("seed: 1", "seed: on", "seed: on", "seed", "the text on", "write a number"),
+    "on for a number": ("seed: 1", "seed: on", "seed: on", "seed", "the text on", "write a whole number"),
     "true for a number": ("seed: 1", "seed: true", "seed: true", "seed", "found true", "write a whole number"),
     "fraction for a count": ("max: 12", "max: 12.5", "12.5", "pools[0].replicas.max", "found 12.5", "a whole number"),
     "exponent for a count": ("max: 12", "max: 1e1", "1e1", "pools[0].replicas.max", "found 1e1", "write 10, without"),

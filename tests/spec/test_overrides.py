@@ -44,7 +44,7 @@ def test_the_file_is_checked_only_after_them(write: Write) -> None:
         ("seed", "--set seed: is not key=value"),
         ("=4", "--set =4: is not key=value"),
         ("pools..max=4", "--set pools..max=4: pools..max is no path of keys"),
-        ("pools.0.replicas.max=many", "--set pools.0.replicas.max=many: pools[0].replicas.max: found the text many; write a number"),
+        ("pools.0.replicas.max=many", "--set pools.0.replicas.max=many: pools[0].replicas.max: found the text many; write a whole number"),
         ("pools.h100.replicas.maxx=4", "--set pools.h100.replicas.maxx=4: pools[0].replicas.maxx: unknown key; did you mean max"),
         ("pools.h10.replicas.max=4", "--set pools.h10.replicas.max=4: pools has no entry called h10; did you mean h100?"),
         ("pools.7.name=a", "--set pools.7.name=a: pools has 1 entries, counted from 0"),
