@@ -1,0 +1,138 @@
+"""The prefix cache of each replica: which prefix blocks are in its KV cache, and which goes first.
+
+A prefix block is named by an integer that stands for all tokens up to its end (chained), so equal names mean equal
+prefixes. An entry is *in use* while a sequence in the batch refers to it, else *idle*: its memory counts as free and is
+taken away, least recently used first, when it is needed. Entries are found through a hash table with linear probing
+and idle ones hang in a list by age. Not here: who may use what is found (`engine.py`).
+"""
+
+from infersim.dataplane.jit import compiled
+from infersim.dataplane.records import NONE
+
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 / golden ratio, as a signed integer
+
+
+@compiled
+def _home(name, buckets):
+    """First bucket to look in."""
+    mixed = name * _GOLDEN
+    return (mixed ^ (mixed >> 29)) & (buckets - 1)
+
+
+@compiled
+def find_entry(cache, table, name):
+    """Entry of the prefix block `name`, NONE if it is not cached; `table` holds entry + 1, 0 where free."""
+    bucket = _home(name, table.shape[0])
+    while table[bucket] != 0:
+        if cache[table[bucket] - 1].name == name:
+            return table[bucket] - 1
+        bucket = (bucket + 1) & (table.shape[0] - 1)
+    return NONE
+
+
+@compiled
+def insert_entry(state, cache, table, name, parent):
+    """Add a prefix block that is in use once; return its entry. There is always room, since entries need KV blocks."""
+    entry = state.spare
+    state.spare = cache[entry].newer
+    cache[entry].name = name
+    cache[entry].parent = parent
+    cache[entry].users = 1
+    bucket = _home(name, table.shape[0])
+    while table[bucket] != 0:
+        bucket = (bucket + 1) & (table.shape[0] - 1)
+    table[bucket] = entry + 1
+    return entry
+
+
+@compiled
+def _forget(state, cache, table, entry):
+    """Remove an entry from the hash table, closing the gap, and give it back."""
+    mask = table.shape[0] - 1
+    gap = _home(cache[entry].name, table.shape[0])
+    while table[gap] != entry + 1:
+        gap = (gap + 1) & mask
+    probe = gap
+    while True:
+        probe = (probe + 1) & mask
+        if table[probe] == 0:
+            break
+        home = _home(cache[table[probe] - 1].name, table.shape[0])
+        if ((probe - home) & mask) >= ((probe - gap) & mask):
+            table[gap] = table[probe]
+            gap = probe
+    table[gap] = 0
+    cache[entry].newer = state.spare
+    state.spare = entry
+
+
+@compiled
+def _unlink(state, cache, entry):
+    """Take an idle entry out of the list by age."""
+    older, newer = cache[entry].older, cache[entry].newer
+    if older == NONE:
+        state.oldest = newer
+    else:
+        cache[older].newer = newer
+    if newer == NONE:
+        state.newest = older
+    else:
+        cache[newer].older = older
+    state.idle -= 1
+
+
+@compiled
+def use_entry(state, cache, entry):
+    """Refer to an entry once more; return whether it was idle."""
+    was_idle = cache[entry].users == 0
+    if was_idle:
+        _unlink(state, cache, entry)
+    cache[entry].users += 1
+    return was_idle
+
+
+@compiled
+def release_entry(state, cache, entry):
+    """Refer to an entry once less; return whether it is idle now, as the most recently used of all."""
+    cache[entry].users -= 1
+    if cache[entry].users > 0:
+        return False
+    cache[entry].older = state.newest
+    cache[entry].newer = NONE
+    if state.newest == NONE:
+        state.oldest = entry
+    else:
+        cache[state.newest].newer = entry
+    state.newest = entry
+    state.idle += 1
+    return True
+
+
+@compiled
+def evict_down_to(state, cache, table, idle):
+    """Evict the least recently used idle entries until at most `idle` are left."""
+    while state.idle > idle:
+        entry = state.oldest
+        _unlink(state, cache, entry)
+        _forget(state, cache, table, entry)
+
+
+@compiled
+def matching_blocks(cache, table, names, start, most):
+    """How many of the blocks names[start:start + most] are cached, from the first on without a gap."""
+    count = 0
+    while count < most and find_entry(cache, table, names[start + count]) != NONE:
+        count += 1
+    return count
+
+
+@compiled
+def clear_cache(state, cache, table):
+    """Make a cache empty."""
+    table[:] = 0
+    for entry in range(cache.shape[0]):
+        cache[entry].newer = entry + 1 if entry + 1 < cache.shape[0] else NONE
+    state.spare = 0 if cache.shape[0] else NONE
+    state.oldest = NONE
+    state.newest = NONE
+    state.idle = 0
