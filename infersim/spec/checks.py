@@ -12,12 +12,8 @@ from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, nearest
 from infersim.spec.hardware import Hardware, Price
 from infersim.spec.model import Model
+from infersim.spec.policies import AUTOSCALERS
 from infersim.spec.scenario import Pool, PriceChoice
-
-ROUTERS = ("round_robin", "least_outstanding")
-"""Routing policies that infersim ships; plugins may add more."""
-AUTOSCALERS = ("target_concurrency", "queue_depth")
-"""Autoscaling policies that infersim ships; plugins may add more."""
 
 Finding = tuple[KeyPath, str]
 

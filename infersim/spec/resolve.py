@@ -15,7 +15,6 @@ from infersim import __version__
 from infersim.spec import catalogue
 from infersim.spec.base import Dtype
 from infersim.spec.checks import (
-    ROUTERS,
     check_batching,
     check_dtype,
     check_engine,
@@ -29,6 +28,7 @@ from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, Problem, SpecError, nearest
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
+from infersim.spec.policies import ROUTERS
 from infersim.spec.scenario import Pool, Scenario
 
 Profile = TypeVar("Profile")
