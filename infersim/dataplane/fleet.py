@@ -5,7 +5,9 @@ Everything that changes the fleet from outside goes through the verbs of `Fleet`
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -53,6 +55,10 @@ class Wake:
     why: Why
     replica: int = NONE
     """The replica that drained, if one did."""
+
+
+class RouterRaised(Exception):
+    """A router raised; its exception is the cause."""
 
 
 class RouteError(Exception):
@@ -176,16 +182,17 @@ class Fleet:
     def advance(self, until: float) -> Wake:
         """Serve until `until` [s], inclusive, or an edge, whichever is first.
 
-        Raises RouteError if the router's answer is not a ready replica.
+        Raises RouteError if the router's answer is not a ready replica, RouterRaised if it has none.
         """
         run = _compiled_loop()
         while True:
-            why = run(
-                until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
-                self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._servers,
-                self._routable, self._memory, self._keys, self._tree, self._finishes, self._phases, self._tables,
-                self._values, self._counts, self._edges, self._outcomes,
-            )  # fmt: skip
+            with _exceptions_of_policies():
+                why = run(
+                    until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
+                    self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._servers,
+                    self._routable, self._memory, self._keys, self._tree, self._finishes, self._phases, self._tables,
+                    self._values, self._counts, self._edges, self._outcomes,
+                )  # fmt: skip
             if why == loop.STARVED:
                 self._feed()
             elif why == loop.SLOTS_FULL:
@@ -340,6 +347,30 @@ class Fleet:
         self._finishes, self._phases = finishes, phases
         self._tree = _winner_tree(keys)
         self._find_routable()
+
+
+@contextmanager
+def _exceptions_of_policies() -> Iterator[None]:
+    """Raise RouterRaised when a compiled router raised meanwhile.
+
+    A first-class function cannot raise through compiled code: numba hands its exception to `sys.unraisablehook` and goes
+    on with an answer of 0.
+    """
+    raised: list[BaseException] = []
+
+    def note(unraisable) -> None:
+        if isinstance(unraisable.object, str) and "numba" in unraisable.object and unraisable.exc_value is not None:
+            raised.append(unraisable.exc_value)
+        else:
+            usual(unraisable)
+
+    usual, sys.unraisablehook = sys.unraisablehook, note
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+    if raised:
+        raise RouterRaised from raised[0]
 
 
 def _records(rows: int, dtype: np.dtype) -> np.recarray:
