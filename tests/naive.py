@@ -97,6 +97,7 @@ class Twin:
         self.outcomes = np.zeros(len(case.requests), OUTCOME)
         self.token_times: list[list[float]] = [[] for _ in case.requests]
         self.steps: list[tuple[int, float, float]] = []
+        self.looks: list[tuple[int, int, int, int, int]] = []
         self.tallies = [empty_tally(pool) for pool in case.pools]
 
     def run(self) -> Run:
@@ -113,7 +114,7 @@ class Twin:
             now, kind, _, subject = heapq.heappop(self.agenda)
             handlers[kind](subject, now)
         tallies = [Tally(**tally) for tally in self.tallies]
-        return Run(self.outcomes, tallies, self.token_times, self.steps)
+        return Run(self.outcomes, tallies, self.token_times, self.steps, self.looks)
 
     # --- requests on their way to a replica
 
@@ -168,7 +169,7 @@ class Twin:
         if replica.step:
             duration = self.account(replica)
             replica.step_start = now
-            self.steps.append((replica.serial, now, now + duration))
+            self.steps.append((replica.pool_index, now, now + duration))
             heapq.heappush(self.agenda, (now + duration, STEP, replica.index, replica))
 
     def emit(self, sequence: Sequence, now: float) -> None:
@@ -269,6 +270,8 @@ class Twin:
         verb, what = action
         if verb == "open":
             self.open(what, now)
+        elif verb == "look":
+            self.look(what)
         else:
             next(replica for replica in self.replicas if replica.serial == what).ready = False
 
@@ -280,6 +283,14 @@ class Twin:
         self.replicas[index : index + 1] = [Replica(index, self.opened, pool_index, pool, pool.blocks)]
         self.opened += 1
         self.route_held(now)
+
+    def look(self, pool_index: int) -> None:
+        mine = [each for each in self.replicas if each.pool_index == pool_index and (each.ready or each.outstanding)]
+        ready = sum(each.ready for each in mine)
+        running = sum(len(each.batch) for each in mine)
+        waiting = sum(each.outstanding for each in mine) - running
+        used = sum(each.pool.blocks - each.free for each in mine)
+        self.looks.append((ready, len(mine) - ready, waiting, running, used))
 
 
 def empty_tally(pool: Pool) -> dict:

@@ -49,7 +49,7 @@ class Case:
     initial: list[int]
     """Pools of the replicas that are ready before anything happens."""
     actions: list[tuple[float, str, int]] = field(default_factory=list)
-    """(time, "open", pool) or (time, "drain", serial number of a replica), by time."""
+    """(time, "open", pool), (time, "drain", serial number of a replica) or (time, "look", pool), by time."""
 
 
 @dataclass
@@ -63,4 +63,6 @@ class Run:
     token_times: list[list[float]]
     """When each request's output tokens left, by id [s]."""
     steps: list[tuple[int, float, float]]
-    """(replica, start, end) of each step [s]."""
+    """(pool, start, end) of each step [s]."""
+    looks: list[tuple[int, int, int, int, int]]
+    """Ready and draining replicas, requests waiting (or in front ends) and running, KV blocks in use."""

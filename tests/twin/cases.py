@@ -66,6 +66,33 @@ def random_pool(rng: np.random.Generator) -> Pool:
     )
 
 
+def busy_case(seed: int, router: str = "least_outstanding") -> Case:
+    """A case of the size of a real engine: long leaps, batches of dozens, KV that runs out now and then."""
+    rng = np.random.default_rng(seed)
+    count = 400
+    slots = 48
+    pool = replace(
+        random_pool(rng),
+        linear_s=STEP_S * (1 + 0.01 * np.cumsum(rng.uniform(0, 1, 513))),
+        sequences_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, slots + 1)),
+        decode_base_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, slots + 1)),
+        decode_per_context_s=STEP_S * 1e-5 * (1 + np.cumsum(rng.uniform(0, 0.01, slots + 1))),
+        prefill_per_pair_s=STEP_S * 1e-6,
+        prefill_per_context_s=STEP_S * 1e-4 * rng.uniform(0, 1),
+        block_size=16,
+        blocks=int(rng.integers(300, 900)),
+        max_num_seqs=slots,
+        max_num_batched_tokens=512,
+        max_context=2000,
+    )
+    requests = np.zeros(count, REQUEST)
+    requests["id"], requests["arrival_s"] = np.arange(count), np.cumsum(rng.exponential(STEP_S, count))
+    requests["input_tokens"] = np.minimum(rng.lognormal(4.5, 1, count).astype(int) + 1, 1500)
+    return Case(
+        [pool], requests, rng.geometric(1 / 80, count), router, [0, 0], [(requests["arrival_s"][100], "open", 0)]
+    )
+
+
 def random_actions(
     rng: np.random.Generator, arrivals: np.ndarray, pools: list[Pool], initial: list[int]
 ) -> list[tuple[float, str, int]]:

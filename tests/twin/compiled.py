@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.fleet import Fleet, PoolCost, Why
+from infersim.dataplane.fleet import Fleet, Occupancy, PoolCost, Why
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
 from tests.twin.case import Case
@@ -26,6 +26,8 @@ class LoopRun:
     """By pool."""
     drained: dict[int, float]
     """When each replica that was not empty when told to drain was empty, by serial number [s]."""
+    looks: list[tuple[Occupancy, Tally]]
+    """What could be read of the pool at each look."""
     fleet: Fleet
 
 
@@ -46,6 +48,7 @@ def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> L
     fleet = new_fleet(case, chunk)
     index = {serial: fleet.open(pool) for serial, pool in enumerate(case.initial)}
     drained: dict[int, float] = {}
+    looks = []
 
     def serve(until: float) -> None:
         while (wake := fleet.advance(until)).why not in (Why.ON_TIME, Why.FINISHED):
@@ -63,5 +66,7 @@ def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> L
             opened += 1
         elif verb == "drain" and fleet.drain(index[what]):
             fleet.close(index.pop(what))
+        elif verb == "look":
+            looks.append(fleet.observe(what))
     serve(math.inf)
-    return LoopRun(fleet.outcomes(), [fleet.tally(pool) for pool in range(len(case.pools))], drained, fleet)
+    return LoopRun(fleet.outcomes(), [fleet.tally(pool) for pool in range(len(case.pools))], drained, looks, fleet)

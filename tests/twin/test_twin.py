@@ -8,16 +8,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from infersim.dataplane.records import FINISHED, OUTCOME, REJECTED
+from infersim.dataplane.records import FINISHED, OUTCOME, REJECTED, REQUEST
 from tests import naive
 from tests.twin import compiled
 from tests.twin.case import Case, Run
-from tests.twin.cases import random_case, without
+from tests.twin.cases import STEP_S, busy_case, random_case, without
 
 SCENARIOS = 400
 TOLERANCE = 1e-9
@@ -86,6 +87,32 @@ def test_loop_agrees_with_the_twin(seed: int):
         pytest.fail(f"seed {seed} ({small.router}, {len(small.requests)} requests left)\n" + "\n".join(lines))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_loop_agrees_with_the_twin_at_real_sizes(seed: int):
+    case = busy_case(seed)
+    twin = naive.simulate(case)
+    assert not differences(case, twin, compiled.simulate(case))
+    assert twin.tallies[0].steps_by_batch[16:].sum() > 50
+
+
+@pytest.mark.parametrize("router", ["round_robin", "least_outstanding"])
+def test_loop_agrees_with_the_twin_when_its_arrays_grow(router: str):
+    """More in flight, held, in front ends and ended than there is room for at first."""
+    rng = np.random.default_rng(5)
+    count = 40_000
+    requests = np.zeros(count, REQUEST)
+    requests["id"], requests["arrival_s"] = np.arange(count), np.cumsum(rng.exponential(1e-4, count))
+    requests["input_tokens"] = rng.integers(1, 4, count)
+    pool = replace(random_case(1).pools[0], max_num_seqs=20, max_num_batched_tokens=100, max_context=100, blocks=100)
+    tables = {
+        name: STEP_S * rng.uniform(0.5, 1, 21) for name in ("sequences_s", "decode_base_s", "decode_per_context_s")
+    }
+    pool = replace(pool, linear_s=STEP_S * rng.uniform(0.5, 1, 101), request_overhead_s=0.123, **tables)
+    opens = [(float(time), "open", 0) for time in np.sort(rng.uniform(1, 2, 70))]
+    case = Case([pool], requests, rng.integers(1, 3, count), router, [], opens)
+    assert not differences(case, naive.simulate(case), compiled.simulate(case, chunk=1000))
+
+
 def test_the_cases_visit_the_corners():
     runs = [(random_case(seed), naive.simulate(random_case(seed))) for seed in range(100)]
     outcomes = [run.outcomes for _, run in runs]
@@ -112,36 +139,40 @@ def test_chunks_and_stops_change_nothing(seed: int):
     end = once.outcomes["finish_s"].max()
     for chunk, stops in ((1, []), (7, []), (1 << 16, np.linspace(0, end, 1000)), (3, case.requests["arrival_s"])):
         again = compiled.simulate(case, chunk, [float(stop) for stop in stops])
-        twin_like = Run(once.outcomes, once.tallies, [], [])
+        twin_like = Run(once.outcomes, once.tallies, [], [], [])
         assert not differences(case, twin_like, again), f"chunk {chunk}, {len(stops)} stops"
 
 
 @pytest.mark.parametrize("seed", range(SCENARIOS, SCENARIOS + 40))
 def test_what_can_be_read_on_the_way(seed: int):
-    """Stopped at any time, the tallies hold what happened until then."""
-    case = random_case(seed)
-    case = Case(case.pools[:1], case.requests, case.outputs, case.router, [0, 0])
-    twin = naive.simulate(case)
-    end = twin.outcomes["finish_s"].max()
-    fleet = compiled.new_fleet(case)
-    for pool in case.initial:
-        fleet.open(pool)
-    for stop in np.random.default_rng(seed).uniform(0, end, 20):
-        if stop < fleet.now:
-            continue
-        while fleet.advance(float(stop)).why not in (compiled.Why.ON_TIME, compiled.Why.FINISHED):
-            pass
-        tally = fleet.tally(0)
-        ended = [step for step in twin.steps if step[2] <= stop]
-        tokens = [[time for time in times if time <= stop] for times in twin.token_times]
-        assert tally.steps_by_batch.sum() == len(ended)
-        assert tally.output_tokens == sum(map(len, tokens))
-        assert tally.itl_counts.sum() == sum(max(0, len(times) - 1) for times in tokens)
-        busy = sum(min(step[2], stop) - step[1] for step in twin.steps if step[1] <= stop)
+    """At any time, in the middle of a leap too, a pool shows what it holds and what it has done until then."""
+    case = random_case(seed) if seed % 20 else busy_case(seed)
+    end = naive.simulate(case).outcomes["finish_s"].max()
+    rng = np.random.default_rng(seed)
+    looks = [(time, "look", int(rng.integers(len(case.pools)))) for time in rng.uniform(0, end, 20).tolist()]
+    case = replace(case, actions=sorted(case.actions + looks, key=lambda action: action[0]))
+    twin, loop = naive.simulate(case), compiled.simulate(case)
+    assert not differences(case, twin, loop)
+    for (time, _, pool), shows, (occupancy, tally) in zip(sorted(looks), twin.looks, loop.looks, strict=True):
+        assert (occupancy.ready, occupancy.draining) == shows[:2]
+        assert (occupancy.waiting, occupancy.running, occupancy.kv_blocks_used) == shows[2:]
+        assert occupancy.kv_blocks == sum(shows[:2]) * case.pools[pool].blocks
+        steps = [(start, stop) for where, start, stop in twin.steps if where == pool and start <= time]
+        assert tally.steps_by_batch.sum() == sum(stop <= time for _, stop in steps)
+        busy = sum(min(stop, time) - start for start, stop in steps)
         assert math.isclose(tally.busy_s, busy, rel_tol=TOLERANCE, abs_tol=TOLERANCE * end)
-        ends = twin.outcomes["finish_s"] <= stop
-        assert len(fleet.outcomes()) == ends.sum()
-        assert fleet.in_flight == (twin.outcomes["arrival_s"] <= stop).sum() - ends.sum()
+        tokens = [
+            [left for left in times if left <= time]
+            for times, row in zip(twin.token_times, twin.outcomes, strict=True)
+            if row["pool"] == pool
+        ]
+        gaps = np.concatenate([np.diff(times) for times in tokens if times] or [[]])
+        assert tally.output_tokens == sum(map(len, tokens))
+        assert tally.itl_counts.sum() == len(gaps)
+        assert math.isclose(tally.itl_sum_s, gaps.sum(), rel_tol=TOLERANCE, abs_tol=TOLERANCE * end)
+        mine = twin.outcomes[twin.outcomes["pool"] == pool]
+        assert occupancy.ended == (mine["finish_s"] <= time).sum()
+        assert occupancy.routed == (mine["arrival_s"] + mine["held_s"] <= time).sum()
 
 
 def test_plain_python_gives_the_same_bytes():

@@ -1,0 +1,196 @@
+"""Laws of the data plane, for every routing policy, a user's own included.
+
+They need no second simulator: what comes in goes out, time is spent once, nothing is faster than its table. Laws of
+whole scenarios are in `test_scenarios.py`.
+"""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from infersim.dataplane.records import FINISHED, REJECTED
+from infersim.dataplane.tally import Tally
+from infersim.policies.routing import ROUTERS, Router
+from tests.twin import compiled
+from tests.twin.case import Case, Pool
+from tests.twin.cases import busy_case, random_case
+
+SEEDS = range(30)
+SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")
+CLOSE = 1e-9
+
+
+def long_prompts_last(request, replicas, routable, memory):
+    """A user's router: what it is asked of, what it remembers and what it sees of replicas all decide."""
+    memory[3] += 1
+    if request.input_tokens > 10 or memory[3] % 3 == 0:
+        return routable[-1]
+    return routable[replicas[routable[0]].running % routable.shape[0]]
+
+
+@pytest.fixture(params=[*ROUTERS, "users_own"])
+def router(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a router; each law holds for all of them."""
+    monkeypatch.setitem(ROUTERS, "users_own", Router("users_own", "", long_prompts_last))
+    return request.param
+
+
+def cases(router: str) -> list[Case]:
+    return [replace(random_case(seed), router=router) for seed in SEEDS] + [busy_case(1, router), busy_case(2, router)]
+
+
+def served_span(rows: NDArray[np.void]) -> float:
+    """How long at least one of the requests was in a replica's queue or batch [s]."""
+    starts, ends = rows["finish_s"] - sum(rows[span] for span in SPANS[2:]), rows["finish_s"]
+    total, covered = 0.0, -np.inf
+    for i in np.argsort(starts):
+        total += max(0.0, ends[i] - max(starts[i], covered))
+        covered = max(covered, ends[i])
+    return total
+
+
+def price_s(pool: Pool, tally: Tally) -> float:
+    """What the counted steps cost by the tables [s]."""
+    linear = tally.steps_by_tokens @ pool.linear_s + tally.steps_by_sequences @ pool.sequences_s
+    decode = tally.steps_by_batch @ pool.decode_base_s + tally.context_by_batch @ pool.decode_per_context_s
+    prefill = tally.prefill_chunks * pool.prefill_chunk_s + tally.prefill_compute_s + tally.prefill_memory_s
+    return float(linear + decode + prefill)
+
+
+def test_every_request_ends_exactly_once(router: str):
+    for case in cases(router):
+        run = compiled.simulate(case)
+        assert run.outcomes["id"].tolist() == list(range(len(case.requests)))
+        assert np.isin(run.outcomes["status"], (FINISHED, REJECTED)).all()
+        assert (run.fleet.in_flight, run.fleet.held) == (0, 0)
+
+
+def test_tokens_in_are_tokens_out(router: str):
+    for case in cases(router):
+        run = compiled.simulate(case)
+        finished = run.outcomes["status"] == FINISHED
+        assert (run.outcomes["output_tokens"] == np.where(finished, case.outputs, 0)).all()
+        for pool, tally in enumerate(run.tallies):
+            mine = run.outcomes[finished & (run.outcomes["pool"] == pool)]
+            assert tally.output_tokens == mine["output_tokens"].sum()
+            assert tally.itl_counts.sum() == (mine["output_tokens"] - 1).sum()
+            preempted = mine["preemptions"].sum() > 0
+            recomputed = tally.prompt_tokens - mine["input_tokens"].sum()
+            assert recomputed > 0 if preempted else recomputed == 0
+            steps = {float(by.sum()) for by in (tally.steps_by_tokens, tally.steps_by_sequences, tally.steps_by_batch)}
+            assert len(steps) == 1
+
+
+def test_kv_stays_within_its_blocks_and_returns_to_zero(router: str):
+    for case in cases(router)[-8:]:
+        end = compiled.simulate(case).outcomes["finish_s"].max()
+        fleet = compiled.new_fleet(case)
+        for pool in range(len(case.pools)):
+            fleet.open(pool)
+        for stop in [*np.linspace(0, 2 * end, 200), np.inf]:
+            while fleet.advance(float(stop)).why not in (compiled.Why.ON_TIME, compiled.Why.FINISHED):
+                pass
+            for pool in range(len(case.pools)):
+                holds, _ = fleet.observe(pool)
+                assert 0 <= holds.kv_blocks_used <= holds.kv_blocks == case.pools[pool].blocks
+                assert 0 <= holds.running <= case.pools[pool].max_num_seqs
+                assert (holds.kv_blocks_used == 0) == (holds.running == 0)
+        for pool in range(len(case.pools)):
+            holds, _ = fleet.observe(pool)
+            assert (holds.waiting, holds.running, holds.kv_blocks_used) == (0, 0, 0)
+            assert holds.routed == holds.ended
+
+
+def test_work_is_conserved(router: str):
+    """A replica is busy exactly while it has requests, so busy and idle time make up the time that it is up."""
+    for case in cases(router):
+        run = compiled.simulate(case)
+        accepted = run.outcomes[run.outcomes["status"] == FINISHED]
+        end = run.outcomes["finish_s"].max()
+        for pool, tally in enumerate(run.tallies):
+            mine = accepted[accepted["pool"] == pool]
+            served = [served_span(mine[mine["replica"] == serial]) for serial in np.unique(mine["replica"])]
+            assert np.isclose(tally.busy_s, sum(served), rtol=CLOSE, atol=CLOSE * end)
+
+
+def test_time_is_what_the_tables_say(router: str):
+    """Busy seconds are the price of the shapes that were counted; no step is under its table."""
+    for case in cases(router):
+        run = compiled.simulate(case)
+        for pool, (costs, tally) in enumerate(zip(case.pools, run.tallies, strict=True)):
+            assert np.isclose(tally.busy_s, price_s(costs, tally), rtol=CLOSE)
+            mine = run.outcomes[(run.outcomes["status"] == FINISHED) & (run.outcomes["pool"] == pool)]
+            least_step = costs.linear_s[1] + costs.sequences_s[1]
+            floor = least_step + costs.decode_base_s[1] + costs.decode_per_context_s[1] * (mine["input_tokens"] + 1)
+            after_first = mine["finish_s"] - mine["first_token_s"]
+            assert (after_first >= least_step * (mine["output_tokens"] - 1) * (1 - CLOSE)).all()
+            calm = mine["preemptions"] == 0
+            assert (mine["decode_s"] >= floor * (mine["output_tokens"] - 1) * (1 - CLOSE))[calm].all()
+            chunks = -(-mine["input_tokens"] // costs.max_num_batched_tokens)
+            assert (mine["prefill_s"] >= chunks * (least_step + costs.prefill_chunk_s) * (1 - CLOSE)).all()
+            assert np.isclose(tally.itl_sum_s, after_first.sum(), rtol=CLOSE)
+
+
+def test_causes_come_before_effects(router: str):
+    for case in cases(router):
+        rows = compiled.simulate(case).outcomes
+        end = rows["finish_s"].max()
+        for span in SPANS:
+            assert (rows[span] >= 0).all(), span
+        latency = rows["finish_s"] - rows["arrival_s"]
+        assert np.allclose(sum(rows[span] for span in SPANS), latency, rtol=0, atol=CLOSE * end)
+        done = rows[rows["status"] == FINISHED]
+        admitted = done["arrival_s"] + done["held_s"] + done["handling_s"] + done["queued_s"]
+        assert (done["first_token_s"] > admitted).all()
+        assert (done["finish_s"] >= done["first_token_s"]).all()
+        assert (done["first_token_s"] == done["finish_s"])[done["output_tokens"] == 1].all()
+        assert (done["first_token_s"] < done["finish_s"])[done["output_tokens"] > 1].all()
+        calm = done[done["preemptions"] == 0]
+        assert (calm["preempted_s"] == 0).all()
+        first = calm["finish_s"] - calm["decode_s"]
+        assert np.allclose(first, calm["first_token_s"], rtol=0, atol=CLOSE * end)
+
+
+def test_little(router: str):
+    """The number in flight, read off the fleet between all events and integrated, is the sum of all latencies."""
+    for case in cases(router)[-8:]:
+        case = replace(case, initial=[*range(len(case.pools))], actions=[])
+        rows = compiled.simulate(case).outcomes
+        events = np.unique(np.concatenate([rows["arrival_s"], rows["finish_s"]]))
+        events = events[np.insert(np.diff(events) > CLOSE * events[-1], 0, True)]
+        fleet = compiled.new_fleet(case)
+        for pool in case.initial:
+            fleet.open(pool)
+        area = 0.0
+        for begin, end in pairwise(events):
+            fleet.advance(float(begin + end) / 2)
+            area += fleet.in_flight * (end - begin)
+        assert np.isclose(area, (rows["finish_s"] - rows["arrival_s"]).sum(), rtol=1e-6)
+
+
+def test_same_input_same_bytes(router: str):
+    for case in cases(router):
+        one, two = compiled.simulate(case), compiled.simulate(case)
+        assert one.outcomes.tobytes() == two.outcomes.tobytes()
+        for a, b in zip(one.tallies, two.tallies, strict=True):
+            assert all(np.array_equal(value, getattr(b, name)) for name, value in vars(a).items())
+
+
+@pytest.mark.parametrize(
+    "term",
+    ["linear_s", "sequences_s", "decode_base_s", "decode_per_context_s", "prefill_per_pair_s", "prefill_per_context_s"],
+)
+def test_faster_hardware_is_never_slower(router: str, term: str):
+    """With all work there from the start the steps are the same, so that every request ends sooner or at once."""
+    for case in cases(router):
+        requests = case.requests.copy()
+        requests["arrival_s"] = 0
+        pools = [replace(pool, request_overhead_s=0, token_overhead_s=0) for pool in case.pools]
+        slow = replace(case, requests=requests, pools=pools, initial=[*range(len(pools))], actions=[])
+        fast = replace(slow, pools=[replace(pool, **{term: getattr(pool, term) * 0.6}) for pool in pools])
+        before, after = compiled.simulate(slow).outcomes, compiled.simulate(fast).outcomes
+        assert (after["finish_s"] <= before["finish_s"] * (1 + CLOSE)).all()
+        assert (after["first_token_s"] <= before["first_token_s"] * (1 + CLOSE))[after["status"] == FINISHED].all()
