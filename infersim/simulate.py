@@ -7,18 +7,25 @@ policies ──────────────── router, autoscalers �
                                                          controlplane (SimPy) ──results──> Result
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from infersim.controlplane.datacenter import Datacenter
     from infersim.cost.tables import CostTables
     from infersim.dataplane.fleet import Fleet, PoolCost
+    from infersim.policies.autoscaling import Autoscaler
+    from infersim.policies.plugins import Policies
+    from infersim.policies.routing import Router
     from infersim.results.record import RunRecord
     from infersim.results.result import Result
+    from infersim.spec.errors import KeyPath
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
     from infersim.spec.scenario import Scenario
+
+Chosen = TypeVar("Chosen")
 
 Progress = Callable[[float, float], None]
 """Called now and then with simulated seconds done and to do."""
@@ -46,54 +53,102 @@ def simulate(
 
 def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord":
     from infersim.controlplane.datacenter import Datacenter
-    from infersim.dataplane.fleet import RouteError
-    from infersim.policies.errors import PolicyError
+    from infersim.policies.plugins import load_policies
     from infersim.spec.resolve import sample_interval_s
     from infersim.workload.generate import workload_span_s
 
     scenario = resolved.scenario
+    policies = load_policies(resolved.plugin_files)
+    router = _chosen(resolved, ("router", "policy"), policies.routers, scenario.router.policy)
+    scalers = _scalers(resolved, policies)
     tables = [_tables(resolved, index) for index in range(len(resolved.pools))]
     horizon_s = workload_span_s(scenario.workload, scenario.horizon_s, _trace_directory(resolved))
-    fleet = _fleet(resolved, tables)
+    fleet = _fleet(resolved, tables, router)
     datacenter = Datacenter(
         fleet, [(pool.pool.name, costs) for pool, costs in zip(resolved.pools, tables, strict=True)]
     )
-    _open_pools(datacenter, resolved.pools)
-    try:
+    _open_pools(datacenter, resolved.pools, scalers)
+    with _blaming(scenario.router.policy):
         datacenter.run(horizon_s, sample_interval_s(scenario, horizon_s), progress)
-    except RouteError as error:
-        raise PolicyError(
-            f"router {scenario.router.policy!r} sent request {error.request} at {error.time_s:.6g} s to something that is "
-            "not a ready replica; return one of `routable`"
-        ) from error
     return _record(resolved, tables, fleet, datacenter)
 
 
+def _chosen(resolved: "ResolvedScenario", path: "KeyPath", known: Mapping[str, Chosen], name: str) -> Chosen:
+    """The policy that the scenario names at `path`; SpecError with the nearest names if there is none."""
+    from infersim.spec.errors import nearest
+
+    if name not in known:
+        raise resolved.error(path, f"unknown policy {name}; {nearest(name, known)}")
+    return known[name]
+
+
+def _scalers(resolved: "ResolvedScenario", policies: "Policies") -> "list[Autoscaler | None]":
+    """Each pool's autoscaler, if it has one."""
+    from infersim.policies.errors import PolicyError
+
+    scalers: list[Autoscaler | None] = []
+    for number, resolved_pool in enumerate(resolved.pools):
+        spec = resolved_pool.pool.autoscaler
+        if spec is None:
+            scalers.append(None)
+            continue
+        path = ("pools", number, "autoscaler", "policy")
+        policy = _chosen(resolved, path, policies.autoscalers, spec.policy)
+        try:
+            scalers.append(policy(spec.target))
+        except Exception as error:
+            raise PolicyError(
+                f"autoscaler {spec.policy!r} cannot be made with target {spec.target:g}: {error}"
+            ) from error
+    return scalers
+
+
+@contextmanager
+def _blaming(router: str) -> Iterator[None]:
+    """Say which router failed, where and when."""
+    from infersim.dataplane.fleet import RouteError, RouterRaised
+    from infersim.policies.errors import PolicyError
+
+    try:
+        yield
+    except RouteError as error:
+        raise PolicyError(
+            f"router {router!r} sent request {error.request} at {error.time_s:.6g} s to something that is not a ready "
+            "replica; return one of `routable`"
+        ) from error
+    except RouterRaised as error:
+        cause = error.__cause__
+        raise PolicyError(
+            f"router {router!r} raised {type(cause).__name__}: {cause}; it must return one of `routable`"
+        ) from error
+
+
 def _tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
-    """Cost tables of one pool; DoesNotFit names the pool."""
+    """Cost tables of one pool; DoesNotFit names the pool, and the file and line that it stands on."""
     from infersim.cost.build import build_tables
+    from infersim.cost.memory import DoesNotFit
 
     pool = resolved.pools[index]
-    return build_tables(
-        resolved.model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights,
-        pool.precision.kv_cache, pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_size, pool.pool.kv_cache.blocks,
-    )  # fmt: skip
+    try:
+        return build_tables(
+            resolved.model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights,
+            pool.precision.kv_cache, pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_size,
+            pool.pool.kv_cache.blocks,
+        )  # fmt: skip
+    except DoesNotFit as error:
+        raise DoesNotFit(str(resolved.error(("pools", index), str(error)))) from error
 
 
 def _trace_directory(resolved: "ResolvedScenario") -> Path:
     return resolved.directory_of(("workload", "arrivals", "file"))
 
 
-def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"]) -> "Fleet":
+def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Router") -> "Fleet":
     """The compiled fleet, with its router and the stream of requests, and no replica yet."""
     from infersim.dataplane.fleet import Fleet
-    from infersim.policies.plugins import load_plugins, policy
-    from infersim.policies.routing import ROUTERS
     from infersim.workload.generate import request_chunks
 
     scenario = resolved.scenario
-    load_plugins(resolved.plugin_files)
-    router = policy("router", ROUTERS, scenario.router.policy)
     chunks = request_chunks(scenario.workload, scenario.horizon_s, scenario.seed, _trace_directory(resolved))
     return Fleet([_pool_cost(costs) for costs in tables], chunks, router.compiled)
 
@@ -121,18 +176,17 @@ def _pool_cost(tables: "CostTables") -> "PoolCost":
     )
 
 
-def _open_pools(datacenter: "Datacenter", pools: "tuple[ResolvedPool, ...]") -> None:
+def _open_pools(
+    datacenter: "Datacenter", pools: "tuple[ResolvedPool, ...]", scalers: "list[Autoscaler | None]"
+) -> None:
     """Open the replicas that are ready at the start, and let each pool's autoscaler begin."""
     from infersim.controlplane.scaler import autoscale
-    from infersim.policies.autoscaling import AUTOSCALERS
-    from infersim.policies.plugins import policy
 
-    for pool, resolved in zip(datacenter.pools, pools, strict=True):
+    for pool, resolved, scaler in zip(datacenter.pools, pools, scalers, strict=True):
         limits, spec = resolved.pool.replicas, resolved.pool.autoscaler
         for _ in range(limits.initial):
             pool.open(ready=True)
-        if spec is not None:
-            scaler = policy("autoscaler", AUTOSCALERS, spec.policy)(spec.target)
+        if scaler is not None and spec is not None:
             datacenter.env.process(autoscale(pool, scaler, spec, limits))
 
 

@@ -67,14 +67,17 @@ class Datacenter:
         self._samples.extend(pool.sample() for pool in self.pools)
 
     def _watchdog(self) -> Generator[simpy.Event, object, None]:
-        """Give up when nothing at all is served for STANDSTILL_S while requests wait."""
-        before = -1.0
+        """Give up when requests have waited for STANDSTILL_S in which nothing at all was served."""
         while True:
+            before, waited = self._progress(), self.env.fleet.in_flight > 0
             yield self.env.timeout(STANDSTILL_S)
-            busy_s = sum(self.env.fleet.tally(pool.number).busy_s for pool in self.pools)
-            if busy_s == before and self.env.fleet.in_flight:
+            if waited and self._progress() == before:
                 raise Standstill(self._complaint())
-            before = busy_s
+
+    def _progress(self) -> list[tuple[float, int]]:
+        """What changes whenever anything is served: seconds in steps, and requests that ended."""
+        seen = [self.env.fleet.observe(pool.number) for pool in self.pools]
+        return [(tally.busy_s, held.ended) for held, tally in seen]
 
     def _complaint(self) -> str:
         fleet = self.env.fleet
@@ -84,5 +87,6 @@ class Datacenter:
         )
         return (
             f"standstill at {self.env.now:g} s: {fleet.in_flight} requests in flight ({fleet.held} without a replica) "
-            f"and no step in {STANDSTILL_S:g} s. {pools}. Give a pool at least one replica, or an autoscaler that starts one."
+            f"and no step in {STANDSTILL_S:g} s. {pools}. "
+            "Give a pool at least one replica, or an autoscaler that starts one."
         )

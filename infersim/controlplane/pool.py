@@ -67,7 +67,8 @@ class Pool:
         self._log, self._leases = log, leases
         self.starting: list[Replica] = []
         self.serving: list[Replica] = []
-        self.draining: list[Replica] = []
+        self.leaving: list[Replica] = []
+        """Told to go, and not yet given back."""
         self._past_billed_s = 0.0
         self._past_up_s = 0.0
 
@@ -91,14 +92,19 @@ class Pool:
             self.env.process(self._life(replica))
 
     def drain(self) -> None:
-        """Give back one replica: the latest of those on their way, or else the ready one with the fewest requests."""
+        """Give back one replica: the latest of those on their way, or else the ready one with the fewest requests.
+
+        The youngest on ties. Raises ValueError if there is none.
+        """
         if self.starting:
-            chosen = self.starting[-1]
-        else:
+            chosen = self.starting.pop()
+        elif self.serving:
             chosen = min(self.serving, key=lambda replica: (self._outstanding(replica), -replica.serial))
-        if not chosen.stop.triggered:
-            chosen.stop.succeed()
-        (self.starting if chosen in self.starting else self.serving).remove(chosen)
+            self.serving.remove(chosen)
+        else:
+            raise ValueError(f"pool {self.name} has no replica to give back")
+        self.leaving.append(chosen)
+        chosen.stop.succeed()
 
     def scale_to(self, replicas: int, reason: str) -> None:
         """Open or drain replicas until `replicas` serve or are on their way."""
@@ -140,17 +146,16 @@ class Pool:
         yield replica.stop
         assert replica.index is not None
         replica.lease["draining_s"] = self.env.now
-        self.draining.append(replica)
         self._note(replica, "draining")
         if not self.env.fleet.drain(replica.index):
             yield self.env.drained(replica.index)
-        self.draining.remove(replica)
         self._count_work(replica)
         self.env.fleet.close(replica.index)
         replica.index = None
         self._close(replica)
 
     def _close(self, replica: Replica) -> None:
+        self.leaving.remove(replica)
         replica.lease["closed_s"] = self.env.now
         billed_s, up_s = self._seconds(replica)
         self._past_billed_s += billed_s
@@ -161,9 +166,10 @@ class Pool:
         """Seconds billed and seconds up, to now or to the replica's end."""
         lease, now = replica.lease, self.env.now
         end_s = now if math.isnan(lease["closed_s"]) else lease["closed_s"]
-        return tuple(
+        billed_s, up_s = (
             0.0 if math.isnan(lease[start]) else end_s - lease[start] for start in ("billed_from_s", "ready_s")
         )
+        return billed_s, up_s
 
     def _count_work(self, replica: Replica) -> None:
         assert replica.index is not None
@@ -179,6 +185,7 @@ class Pool:
         self._log.append((self.env.now, kind, self.name, replica.serial, ""))
 
     def _outstanding(self, replica: Replica) -> int:
+        assert replica.index is not None
         return int(self.env.fleet.replica(replica.index).outstanding)
 
     # ------------------------------------------------------------ readings
@@ -199,23 +206,23 @@ class Pool:
         """A replica's row for the bill, up to now if it has not been given back."""
         if replica.index is not None:
             self._count_work(replica)
-        row = np.zeros((), LEASE)
+        row = np.zeros(1, LEASE)[0]
         row["replica"], row["pool"] = replica.serial, self.number
         for name, value in replica.lease.items():
             row[name] = value
         for name in ("billed_from_s", "closed_s"):
             if np.isnan(row[name]):
                 row[name] = self.env.now
-        return row[()]
+        return row
 
     def sample(self) -> np.void:
         """The pool's row for the timeline."""
         fleet = self.env.fleet
         held, tally = fleet.observe(self.number)
-        live = [self._seconds(replica) for replica in (*self.starting, *self.serving, *self.draining)]
+        live = [self._seconds(replica) for replica in (*self.starting, *self.serving, *self.leaving)]
         billed_s = self._past_billed_s + sum(billed for billed, _ in live)
         up_s = self._past_up_s + sum(up for _, up in live)
-        row = np.zeros((), SAMPLE)
+        row = np.zeros(1, SAMPLE)[0]
         row["time_s"], row["pool"] = self.env.now, self.number
         row["starting"], row["ready"], row["draining"] = len(self.starting), held.ready, held.draining
         row["held"], row["waiting"], row["running"] = fleet.held, held.waiting, held.running
@@ -224,4 +231,4 @@ class Pool:
         row["busy_s"], row["up_s"], row["billed_s"] = tally.busy_s, up_s, billed_s
         row["output_tokens"], row["prompt_tokens"] = tally.output_tokens, tally.prompt_tokens
         row["joules"] = usage(self.tables, tally).dynamic_j + self.tables.idle_w * billed_s
-        return row[()]
+        return row

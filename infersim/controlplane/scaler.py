@@ -4,11 +4,14 @@ Not here: the policies (`infersim/policies/autoscaling.py`).
 """
 
 import math
+import traceback
 from collections.abc import Generator
+from numbers import Real
+from pathlib import Path
 
 import simpy
 
-from infersim.controlplane.pool import Pool
+from infersim.controlplane.pool import Pool, View
 from infersim.policies.autoscaling import Autoscaler
 from infersim.policies.errors import PolicyError
 from infersim.spec.scenario import Autoscaler as AutoscalerSpec
@@ -25,8 +28,10 @@ def autoscale(
     """
     env = pool.env
     last_up_s = last_change_s = -math.inf
+    interval_s = 0.0 if env.fleet.held else spec.interval_s  # the edge of a request at time 0 came before this process
     while True:
-        yield env.timeout(spec.interval_s) | env.held
+        yield env.timeout(interval_s) | env.held
+        interval_s = spec.interval_s
         view = pool.view()
         want = max(limits.min, min(limits.max, _desired(policy, spec.policy, view)))
         up = want > view.current and env.now - last_up_s >= spec.up_cooldown_s
@@ -37,16 +42,22 @@ def autoscale(
             last_up_s = env.now if up else last_up_s
 
 
-def _desired(policy: Autoscaler, name: str, view) -> int:
+def _desired(policy: Autoscaler, name: str, view: View) -> int:
     """The policy's answer as a whole number; PolicyError if it raises or is not a number."""
     try:
-        desired = float(policy.desired(view))
+        answer = policy.desired(view)
     except Exception as error:
         raise PolicyError(
-            f"autoscaler {name!r} failed at {view.time_s:g} s: {type(error).__name__}: {error}"
+            f"autoscaler {name!r} failed at {view.time_s:g} s{_where(error)}: {type(error).__name__}: {error}"
         ) from error
-    if not math.isfinite(desired):
+    if not isinstance(answer, Real) or not math.isfinite(answer):
         raise PolicyError(
-            f"autoscaler {name!r} answered {desired} at {view.time_s:g} s; it must return a finite number of replicas"
+            f"autoscaler {name!r} answered {answer!r} at {view.time_s:g} s; it must return a finite number of replicas"
         )
-    return math.ceil(desired - 1e-9)
+    return math.ceil(answer - 1e-9)
+
+
+def _where(error: Exception) -> str:
+    """The file and line that raised, as ` (file.py:12)`."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f" ({Path(frame.filename).name}:{frame.lineno})"

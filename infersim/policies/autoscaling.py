@@ -18,6 +18,9 @@ import math
 import re
 from typing import Protocol
 
+from infersim.policies.errors import PolicyError
+from infersim.spec import policies as names
+
 
 class Autoscaler(Protocol):
     """Anything with `desired(view)`."""
@@ -33,7 +36,11 @@ AUTOSCALERS: dict[str, type] = {}
 
 def autoscaling(policy: type) -> type:
     """Register a class, made with `target`, as an autoscaler under its name in snake_case."""
-    AUTOSCALERS[re.sub(r"(?<!^)(?=[A-Z])", "_", policy.__name__).lower()] = policy
+    if not callable(getattr(policy, "desired", None)):
+        raise PolicyError(f"autoscaler {policy.__name__} has no method desired(view), which answers how many replicas")
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", policy.__name__).lower()
+    AUTOSCALERS[name] = policy
+    names.AUTOSCALERS.add(name)
     return policy
 
 
