@@ -21,9 +21,14 @@ class Chip:
         return self.hardware.link
 
     @property
-    def sixteen_bit(self) -> Dtype:
-        """The dtype in which it computes attention, routers and LM heads."""
-        return "bf16" if "bf16" in self.hardware.peak_tflops else "fp16"
+    def capacity_bytes(self) -> float:
+        """Memory [B]."""
+        return self.hardware.memory.capacity_gb.value * 1e9
+
+    @property
+    def peak_bytes_s(self) -> float:
+        """Memory bandwidth [B/s]."""
+        return self.hardware.memory.bandwidth_gb_s.value * 1e9
 
     @property
     def weight_bytes_s(self) -> float:
@@ -36,49 +41,42 @@ class Chip:
         return self.peak_bytes_s * self.hardware.efficiency.attention_memory.value
 
     @property
-    def peak_bytes_s(self) -> float:
-        """Memory bandwidth [B/s]."""
-        return self.hardware.memory.bandwidth_gb_s.value * 1e9
-
-    @property
-    def attention_flops(self) -> float:
-        """Prefill attention [FLOP/s]."""
-        return (
-            self.hardware.peak_tflops[self.sixteen_bit].value * 1e12 * self.hardware.efficiency.attention_compute.value
-        )
+    def best_bytes_s(self) -> float:
+        """The fastest memory traffic that any operator reaches [B/s]."""
+        return max(self.weight_bytes_s, self.kv_bytes_s)
 
     @property
     def floor_s(self) -> float:
         """Least time of one operator [s]."""
         return self.hardware.efficiency.op_floor_us.value * 1e-6
 
-    def computes(self, storage: Dtype) -> Dtype:
-        """The dtype in which products with weights stored as `storage` run; ValueError if the chip knows no way."""
-        if storage in self.hardware.peak_tflops:
-            return storage
-        if storage in self.hardware.computes_as:
-            return self.hardware.computes_as[storage]
-        known = sorted({*self.hardware.peak_tflops, *self.hardware.computes_as})
-        raise ValueError(f"{self.hardware.name} has no way to compute {storage} weights; use one of {', '.join(known)}")
+    @property
+    def sixteen_bit(self) -> Dtype:
+        """The dtype in which it computes attention, routers and LM heads."""
+        return "bf16" if "bf16" in self.hardware.efficiency.matmul_compute else "fp16"
 
-    def peak_flops(self, storage: Dtype) -> float:
-        """Dense peak for weights stored as `storage` [FLOP/s]."""
-        return self.hardware.peak_tflops[self.computes(storage)].value * 1e12
+    def computes(self, stored: Dtype) -> Dtype:
+        """The dtype in which products with weights stored as `stored` run; ValueError if the chip cannot use it."""
+        computed = self.hardware.compute_dtype(stored)
+        if computed is None:
+            known = {*self.hardware.peak_tflops, *self.hardware.computes_as}
+            usable = sorted(dtype for dtype in known if self.hardware.compute_dtype(dtype))
+            raise ValueError(f"{self.hardware.name} cannot use {stored}; use one of {', '.join(usable)}")
+        return computed
 
-    def matmul_flops(self, storage: Dtype) -> float:
-        """Large matrix products with weights stored as `storage` [FLOP/s]; ValueError without an efficiency for them."""
-        dtype, known = self.computes(storage), self.hardware.efficiency.matmul_compute
-        if dtype not in known:
-            raise ValueError(
-                f"{self.hardware.name} has no efficiency for {dtype} products, only for {', '.join(known)}"
-            )
-        return self.peak_flops(storage) * known[dtype].value
+    def peak_flops(self, stored: Dtype) -> float:
+        """Dense peak for weights stored as `stored` [FLOP/s]."""
+        return self.hardware.peak_tflops[self.computes(stored)].value * 1e12
 
-    def best_flops(self, storage: Dtype) -> float:
-        """The fastest arithmetic that any operator reaches [FLOP/s]."""
-        return max(self.matmul_flops(storage), self.matmul_flops(self.sixteen_bit), self.attention_flops)
+    def matmul_flops(self, stored: Dtype) -> float:
+        """Large matrix products with weights stored as `stored` [FLOP/s]."""
+        return self.peak_flops(stored) * self.hardware.efficiency.matmul_compute[self.computes(stored)].value
 
     @property
-    def best_bytes_s(self) -> float:
-        """The fastest memory traffic that any operator reaches [B/s]."""
-        return max(self.weight_bytes_s, self.kv_bytes_s)
+    def attention_flops(self) -> float:
+        """Prefill attention [FLOP/s]."""
+        return self.peak_flops(self.sixteen_bit) * self.hardware.efficiency.attention_compute.value
+
+    def best_flops(self, stored: Dtype) -> float:
+        """The fastest arithmetic that any operator reaches [FLOP/s]."""
+        return max(self.matmul_flops(stored), self.matmul_flops(self.sixteen_bit), self.attention_flops)

@@ -1,8 +1,8 @@
 """Time of an all-reduce over the scale-up network, by topology and message size.
 
-Small messages go in one shot (each chip sends all of its message to every other), large ones in two (reduce a part each,
-then gather), as the custom kernels of vLLM and TensorRT-LLM and the ring algorithm do. With one latency and one achieved
-bandwidth this follows the tables measured on H100 and A100 for 2, 4 and 8 chips and 256 B to 256 MiB (tests/cost).
+Small messages go in one shot (each chip sends all of its message to every other), large ones in two (reduce a part
+each, then gather), as the custom kernels of vLLM and TensorRT-LLM and the ring algorithm do. With one latency and one
+achieved bandwidth this follows the tables measured on H100 and A100 for 2, 4 and 8 chips, 256 B to 256 MiB.
 Not here: which messages a layer sends (`roofline.py`).
 """
 
@@ -37,8 +37,8 @@ def usable_share(link: Link, chips: int) -> float:
 def hops(link: Link, chips: int) -> float:
     """Latencies of a pair of chips that all of them take.
 
-    One behind a switch or in a mesh. Half the chips around a ring, and through a PCIe host, which serves its cards in turn
-    (L40S: 7, 13 and 25 us on 2, 4 and 8). The side of a torus.
+    One behind a switch or in a mesh. Half the chips around a ring, and through a PCIe host, which serves its cards in
+    turn (L40S: 7, 13 and 25 us on 2, 4 and 8). The side of a torus.
     """
     if link.topology in ("ring", "pcie"):
         return max(1.0, chips / 2)

@@ -14,8 +14,8 @@ from infersim.dataplane.tally import Tally
 
 COMPUTE_SHARE = 0.6
 """Share of the dynamic power at full load that arithmetic draws, the rest being memory traffic. Estimated: on H100
-(700 W limit, 100 W idle) it gives about 280 W for decode at batch 1 and 500 W for mixed load, inside the 267 to 680 W that
-a public benchmark measured while vLLM served eight models at batch 1 to 128."""
+(700 W, 110 W idle) Llama-3.1-8B then draws 270 to 420 W in decode at batch 1 to 128 and about 500 W in prefill, inside
+the 267 to 680 W that a public benchmark measured while vLLM served eight models at batch 1 to 128."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,12 @@ class Usage:
         return self.compute_s + self.memory_s + self.network_s + self.launch_s
 
 
-def dynamic_energy(tdp_w: float, idle_w: float, achieved_flops: float, achieved_bytes_s: float) -> tuple[float, float]:
-    """Dynamic energy of one FLOP and one byte [J], from the best rates that a replica reaches [FLOP/s, B/s].
+def dynamic_energy(dynamic_w: float, flops_s: float, bytes_s: float) -> tuple[float, float]:
+    """Energy of one FLOP and one byte [J] of a chip that draws `dynamic_w` above idle [W] at its best rates.
 
-    At those rates together the replica draws its TDP; steps are never faster, so power never exceeds it.
+    At `flops_s` and `bytes_s` together it draws its TDP; steps are never faster, so power never exceeds it.
     """
-    dynamic = tdp_w - idle_w
-    return COMPUTE_SHARE * dynamic / achieved_flops, (1.0 - COMPUTE_SHARE) * dynamic / achieved_bytes_s
+    return COMPUTE_SHARE * dynamic_w / flops_s, (1.0 - COMPUTE_SHARE) * dynamic_w / bytes_s
 
 
 def usage(tables: CostTables, tally: Tally) -> Usage:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.cost.sharding import Shard, divide
-from infersim.spec.model import Model
+from infersim.spec.model import Experts, Model
 
 Array = NDArray[np.float64]
 
 
 SAMPLING_ELEMENTS = 60.0
-"""Elements moved for each vocabulary entry when sampling with top-p or top-k, as most models' defaults do: a radix sort of
-32-bit keys with 64-bit indices reads and writes 12 bytes in each of four passes, softmax and masks the rest."""
+"""Elements moved for each vocabulary entry when sampling with top-p or top-k, as most models' defaults do: a radix sort
+of 32-bit keys with 64-bit indices reads and writes 12 bytes in each of four passes, softmax and masks the rest."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,19 @@ def expected_experts(count: int, per_token: int, tokens: Array) -> Array:
 def matmul(name: str, rows: float, columns: float, quantised: bool = True) -> Operator:
     """A (tokens x rows) by (rows x columns) product."""
     return Operator(name, 2.0 * rows * columns, rows * columns, rows + columns, 1, quantised)
+
+
+def expert_matmul(name: str, rows: float, columns: float, experts: Experts) -> Operator:
+    """The same product in every expert that a token visits; all experts' weights lie in memory."""
+    one, visits = matmul(name, rows, columns), experts.per_token
+    return Operator(
+        name,
+        one.flops * visits,
+        one.weights * experts.count,
+        one.activations * visits,
+        one.launches,
+        experts=(experts.count, visits),
+    )
 
 
 def elementwise(name: str, elements: float, launches: int = 1) -> Operator:
@@ -87,15 +100,14 @@ def expert_operators(model: Model, shard: Shard) -> list[Operator]:
     assert experts is not None
     hidden, width, visits = model.hidden_size, shard.expert_intermediate, experts.per_token
     up = 2 * width if model.gated_mlp else width
-    routed = (experts.count, experts.per_token)
     operators = [
         matmul("router", hidden, experts.count, quantised=False),
         elementwise("choose and sort", 4 * experts.count, 2),
-        Operator("experts up", 2.0 * hidden * up * visits, hidden * up * experts.count, visits * (hidden + up), 1, True, routed),
+        expert_matmul("experts up", hidden, up, experts),
         elementwise("activation", visits * (up + width)),
-        Operator("experts down", 2.0 * hidden * width * visits, hidden * width * experts.count, visits * (hidden + width), 1, True, routed),
+        expert_matmul("experts down", width, hidden, experts),
         elementwise("weighted sum", (visits + 1) * hidden),
-    ]  # fmt: skip
+    ]
     if shard.shared_intermediate:
         operators += mlp_operators(hidden, shard.shared_intermediate, model.gated_mlp)
     return operators

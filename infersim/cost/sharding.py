@@ -1,7 +1,8 @@
 """What each chip holds when tensor parallelism divides a layer: heads, widths and vocabulary of one chip.
 
 KV heads are replicated when there are fewer of them than chips; widths that do not divide are rounded up, so that the
-slowest chip decides. Not here: the traffic that dividing causes (`collectives.py`). Read `operators.py` next.
+slowest chip decides; so are query heads where the engine pads them.
+Not here: the traffic that dividing causes (`collectives.py`). Read `operators.py` next.
 """
 
 from dataclasses import dataclass
@@ -29,10 +30,10 @@ class Shard:
     """Rows of the embedding and columns of the LM head on one chip."""
 
 
-def divide(model: Model, tensor: int) -> Shard:
-    """Divide a model's layers over `tensor` chips; ValueError if the query heads do not divide."""
+def divide(model: Model, tensor: int, pad_heads: bool = False) -> Shard:
+    """Divide a model's layers over `tensor` chips; ValueError if the query heads do not divide and are not padded."""
     heads, kv_heads = model.attention.heads, model.attention.kv_heads
-    if heads % tensor:
+    if heads % tensor and not pad_heads:
         fits = [n for n in range(1, heads + 1) if heads % n == 0]
         raise ValueError(
             f"tensor parallelism {tensor} does not divide the {heads} attention heads of {model.name}; "
@@ -41,7 +42,7 @@ def divide(model: Model, tensor: int) -> Shard:
     experts = model.experts
     return Shard(
         tensor=tensor,
-        heads=heads // tensor,
+        heads=-(-heads // tensor),
         kv_heads=-(-kv_heads // tensor),
         intermediate=-(-model.intermediate_size // tensor),
         expert_intermediate=-(-experts.intermediate_size // tensor) if experts else 0,

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Work:
-    """FLOPs, bytes and seconds by cause of one table's entries: arrays of the table's length, or scalars as 0-d arrays."""
+    """FLOPs, bytes and seconds by cause of a table's entries: arrays of its length, or scalars as 0-d arrays."""
 
     flops: Array
     """Useful arithmetic of the whole replica [FLOP]."""
@@ -125,7 +125,7 @@ class CostTables:
     def step_s(
         self, tokens: int, sequences: int, decoding: int, context: float, chunks: list[tuple[float, float]]
     ) -> float:
-        """Time of one step [s]; `chunks` holds (pairs, context) of each prefill chunk. The loop's formula, in one line each."""
+        """Time of one step [s]; `chunks` holds (pairs, context) of each prefill chunk. The loop's formula."""
         seconds = self.linear.seconds[tokens] + self.sequences.seconds[sequences]
         seconds += self.decode_base.seconds[decoding] + self.decode_per_context.seconds[decoding] * context
         for pairs, attended in chunks:

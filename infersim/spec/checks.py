@@ -41,7 +41,7 @@ def check_dtype(hardware: Hardware, dtype: Dtype, key: str, given: bool) -> Iter
     yield ("precision", key), f"{hardware.name} cannot use {dtype}{whose}; it has {native}{converted}"
 
 
-def check_layout(pool: Pool, hardware: Hardware, model: Model) -> Iterator[Finding]:
+def check_layout(pool: Pool, hardware: Hardware, model: Model, pads_heads: bool = False) -> Iterator[Finding]:
     """The chips of a replica can share the model."""
     layout = pool.parallelism
     path = ("parallelism", "tensor")
@@ -58,7 +58,7 @@ def check_layout(pool: Pool, hardware: Hardware, model: Model) -> Iterator[Findi
         yield ("parallelism", "chips"), f"{what}; remove it and give tensor"
     link = hardware.link
     joined = 1 if link.topology in ("none", "point_to_point") else link.domain_chips
-    if not divides(layout.tensor, model):
+    if not (pads_heads or divides(layout.tensor, model)):
         fitting = [str(n) for n in range(1, joined + 1) if divides(n, model)]
         heads, kv_heads = model.attention.heads, model.attention.kv_heads
         what = f"{layout.tensor} chips cannot share {heads} heads and {kv_heads} KV heads of {model.name} evenly"

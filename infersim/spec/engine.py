@@ -45,5 +45,7 @@ class Engine(Spec):
     """Compiled step sizes that token counts are padded to (XLA, Neuron); empty when shapes are free."""
     sequence_buckets: list[Count] = Field(default_factory=list)
     """Compiled batch sizes that decode is padded to; empty when shapes are free."""
+    pads_heads: bool = False
+    """Whether heads that tensor parallelism does not divide are padded with idle ones (Neuron); else they are refused."""
     initialise_s: Quantity
     """Time from weights in memory to ready: graph capture or compilation [s]."""

@@ -33,7 +33,7 @@ class Link(Spec):
     domain_chips: Count
     """How many chips one scale-up domain joins."""
     latency_us: Quantity
-    """Time of the smallest all-reduce (roofline chips) or of one chip-to-chip hop (pipelines) [us]."""
+    """Time of the smallest all-reduce of two neighbours (roofline chips) or of one chip-to-chip hop (pipelines) [us]."""
     efficiency: Ratio
     """Achieved share of the peak for large messages."""
 

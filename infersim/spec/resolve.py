@@ -185,7 +185,7 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
         stored = stored_dtypes(pool, hardware, model)
         findings += check_dtype(hardware, stored.weights, "weights", pool.precision.weights is not None)
         findings += check_dtype(hardware, stored.kv_cache, "kv_cache", pool.precision.kv_cache is not None)
-        findings += check_layout(pool, hardware, model)
+        findings += check_layout(pool, hardware, model, engine is not None and engine.pads_heads)
     for inner, message in findings:
         search.note((*path, *inner), message)
     if findings or not (hardware and engine and model):
