@@ -1,0 +1,63 @@
+"""What is priced: one model on chips of one kind, driven by one engine, laid out and stored in one way.
+
+Not here: prices of its steps (`roofline.py`, `pipeline.py`). Read `build.py` for how one is made.
+"""
+
+from dataclasses import dataclass
+
+from infersim.cost.chip import Chip
+from infersim.cost.sharding import Shard, divide
+from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
+from infersim.spec.engine import Engine
+from infersim.spec.model import Model
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One replica with nothing left open."""
+
+    model: Model
+    chip: Chip
+    engine: Engine
+    tensor: int
+    """Chips that share each layer; 1 on SRAM machines."""
+    stages: int
+    """Groups of chips that hold consecutive layers; 1 on SRAM machines, whose stages follow from the chips."""
+    chips: int
+    """Chips of the replica."""
+    weights: Dtype
+    kv_cache: Dtype
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    block_size: int
+    blocks: int | None
+    """KV blocks asked for; the memory plan decides when absent."""
+
+    @property
+    def whole(self) -> Shard:
+        """The undivided layer: useful work is counted on it."""
+        return divide(self.model, 1)
+
+    @property
+    def shard(self) -> Shard:
+        """One chip's part of a layer."""
+        return self.divided(self.tensor)
+
+    def divided(self, tensor: int) -> Shard:
+        """One chip's part if `tensor` chips shared each layer."""
+        return divide(self.model, tensor, self.engine.pads_heads)
+
+    @property
+    def stored_bytes(self) -> float:
+        """Bytes of an element of the large matrices."""
+        return BYTES_PER_ELEMENT[self.weights]
+
+    @property
+    def kept_bytes(self) -> float:
+        """Bytes of an element of what engines keep in 16 bit: embeddings, LM head, routers, norms."""
+        return max(self.stored_bytes, 2.0)
+
+    @property
+    def kv_bytes(self) -> float:
+        """Bytes of an element of keys and values."""
+        return BYTES_PER_ELEMENT[self.kv_cache]
