@@ -9,17 +9,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from infersim.dataplane.records import FINISHED, REJECTED
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS, Router
+from tests.laws.spans import SPANS, served_span
 from tests.twin import compiled
 from tests.twin.case import Case, Pool
 from tests.twin.cases import busy_case, random_case
 
 SEEDS = range(30)
-SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")
 CLOSE = 1e-9
 
 
@@ -40,16 +39,6 @@ def router(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def cases(router: str) -> list[Case]:
     return [replace(random_case(seed), router=router) for seed in SEEDS] + [busy_case(1, router), busy_case(2, router)]
-
-
-def served_span(rows: NDArray[np.void]) -> float:
-    """How long at least one of the requests was in a replica's queue or batch [s]."""
-    starts, ends = rows["finish_s"] - sum(rows[span] for span in SPANS[2:]), rows["finish_s"]
-    total, covered = 0.0, -np.inf
-    for i in np.argsort(starts):
-        total += max(0.0, ends[i] - max(starts[i], covered))
-        covered = max(covered, ends[i])
-    return total
 
 
 def price_s(pool: Pool, tally: Tally) -> float:
