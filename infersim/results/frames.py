@@ -85,7 +85,7 @@ def replicas_frame(run: RunRecord) -> pd.DataFrame:
 
 
 def timeline_frame(run: RunRecord) -> pd.DataFrame:
-    """One row for each sample and pool, by time then pool.
+    """One row for each sampled moment and pool, by time then pool; of several samples of one moment the last counts.
 
     States (starting ... kv_occupancy) hold at time_s; rates (arrivals_rps ... usd_per_hour) are means over the interval
     of interval_s that ends there, NaN when it is empty; counters (arrived ... energy_j) run from the start.
@@ -94,6 +94,7 @@ def timeline_frame(run: RunRecord) -> pd.DataFrame:
     pieces = []
     for index, pool in enumerate(run.pools):
         rows = run.samples[run.samples["pool"] == index]
+        rows = rows[np.diff(rows["time_s"], append=np.inf) > 0]
         pieces.append(pd.DataFrame(_timeline_of_pool(rows, pool, run.scenario.facility.pue)))
     frame = pd.concat(pieces, ignore_index=True)
     frame.insert(1, "pool", _pool_names(np.repeat(np.arange(len(run.pools)), [len(p) for p in pieces]), run))

@@ -89,7 +89,8 @@ def bill(run: RunRecord) -> Bill:
 def unit_costs(usd: float, requests: "pd.DataFrame") -> dict[str, float]:
     """Dollars for each unit of useful work; NaN where there was none.
 
-    `requests` is the requests frame of what the dollars served. Work is that of finished requests. "Met" requests finished within every limit of the SLO.
+    `requests` is the requests frame of what the dollars served. Work is that of finished requests; those
+    that met the SLO finished within every limit.
     """
     finished = requests[requests["status"] == "finished"]
     output_tokens = float(finished["output_tokens"].sum())

@@ -21,8 +21,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from infersim.results import units
 from infersim.results.metrics import SLO_COLUMNS
 
-BLUE, SKY, GREEN, ORANGE, RED, INK, PALE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#333333", "#D9D9D9"
-"""Okabe and Ito's palette, and two greys."""
+BLUE, SKY, GREEN, ORANGE, RED, INK, GREY, PALE = (
+    "#0072B2",
+    "#56B4E9",
+    "#009E73",
+    "#E69F00",
+    "#D55E00",
+    "#333333",
+    "#8C8C8C",
+    "#D9D9D9",
+)
+"""Okabe and Ito's palette, and greys."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -58,50 +67,56 @@ LATENCIES = {
 def draw(summary: Mapping[str, Any], requests: pd.DataFrame, timeline: pd.DataFrame) -> dict[str, bytes]:
     """The four pictures of a run as PNG files by name: load, latency, queue, cost; same run, same bytes."""
     with rc_context(STYLE):
-        figures = {
-            "load.png": _load(timeline),
-            "latency.png": _latency(summary, requests),
-            "queue.png": _queue(timeline),
-            "cost.png": _cost(timeline),
+        pages = {
+            "load.png": ("load and replicas", _load(requests, timeline)),
+            "latency.png": ("latency of finished requests", _latency(summary, requests)),
+            "queue.png": ("requests in the service", _queue(timeline)),
+            "cost.png": ("cost", _cost(timeline)),
         }
-        titles = ("load and replicas", "latency of finished requests", "requests in the service", "cost")
-        for figure, title in zip(figures.values(), titles, strict=True):
+        for title, figure in pages.values():
             heading = f"{summary['scenario']['name']}: {title}"
-            figure.suptitle(heading, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
-        return {name: _png(figure) for name, figure in figures.items()}
+            figure.suptitle(heading, x=0.01, y=0.98, ha="left", fontsize=12, fontweight="bold", parse_math=False)
+        return {name: _png(figure) for name, (_, figure) in pages.items()}
 
 
-def _load(timeline: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    plot_load(timeline, upper)
+def _load(requests: pd.DataFrame, timeline: pd.DataFrame) -> Figure:
+    figure, (upper, lower) = _page(5.2, 2, 1, sharex=True)
+    plot_load(requests, timeline, upper)
     upper.set_xlabel("")
     plot_replicas(timeline, lower)
     return figure
 
 
 def _latency(summary: Mapping[str, Any], requests: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    figure, axes = _page(3.8, 1, len(LATENCIES), sharey=True)
     limits = {SLO_COLUMNS[key]: target["limit_s"] for key, target in summary["slo"]["targets"].items()}
-    for ax, column in zip(figure.subplots(1, len(LATENCIES), sharey=True), LATENCIES, strict=True):
+    for ax, column in zip(axes, LATENCIES, strict=True):
         plot_latency(requests, column, limits.get(column), ax)
-        ax.label_outer()
+        ax.label_outer(remove_inner_ticks=False)
     return figure
 
 
 def _queue(timeline: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    plot_queue(timeline, figure.subplots())
+    figure, (ax,) = _page(3.6, 1, 1)
+    plot_queue(timeline, ax)
     return figure
 
 
 def _cost(timeline: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    figure, (upper, lower) = _page(5.2, 2, 1, sharex=True, height_ratios=[3, 2])
     plot_cost(timeline, upper)
     upper.set_xlabel("")
     plot_cost_rate(timeline, lower)
     return figure
+
+
+def _page(height: float, rows: int, columns: int, **layout: Any) -> tuple[Figure, list[Axes]]:
+    """A figure 10 inches wide with fixed margins (an automatic layout draws everything twice), and its axes."""
+    figure = Figure(figsize=(10, height))
+    axes = figure.subplots(rows, columns, squeeze=False, **layout).ravel().tolist()
+    below, above = 0.48 / height, 1.0 - (0.86 if columns > 1 else 0.72) / height
+    figure.subplots_adjust(left=0.072, right=0.985, bottom=below, top=above, hspace=0.28, wspace=0.08)
+    return figure, axes
 
 
 def _png(figure: Figure) -> bytes:
@@ -111,22 +126,26 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def plot_load(timeline: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Requests that were routed and requests that ended, each second, all pools together."""
-    ax, total = _axes(ax), _sum_of_pools(timeline)
-    scale = _time_axis(ax, total.index)
-    _area(ax, total.index / scale, total["arrivals_rps"], SKY, "arrived")
-    ax.plot(total.index / scale, total["endings_rps"], drawstyle="steps-pre", color=INK, lw=1.0, label="ended")
+def plot_load(requests: pd.DataFrame, timeline: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Requests that arrived and that ended, each second, over the intervals of the timeline."""
+    ax, times = _axes(ax), timeline["time_s"].unique()
+    scale = _time_axis(ax, times)
+    edges = np.concatenate([[0.0], times[times > 0]])
+    if len(edges) > 1:
+        arrived, ended = (np.histogram(requests[moment], edges)[0] for moment in ("arrival_s", "finish_s"))
+        rates = (arrived / np.diff(edges), ended / np.diff(edges))
+        ax.stairs(rates[0], edges / scale, fill=True, color=SKY, alpha=0.75, lw=0, label="arrived")
+        ax.stairs(rates[1], edges / scale, color=INK, lw=1.0, label="ended")
+        _legend(ax)
     ax.set(title="Load", ylabel="requests/s")
     ax.set_ylim(bottom=0)
-    _legend(ax)
     return ax
 
 
 def plot_replicas(timeline: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Replicas that serve, drain and start, stacked, all pools together."""
     ax, total = _axes(ax), _sum_of_pools(timeline)
-    parts = {"ready": BLUE, "draining": SKY, "starting": ORANGE}
+    parts = {"ready": BLUE, "draining": GREY, "starting": ORANGE}
     _stack(ax, total, {name: (name, colour) for name, colour in parts.items()}, step="post")
     ax.set(title="Replicas", ylabel="replicas")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -165,7 +184,7 @@ def plot_cost_rate(timeline: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     rates = timeline.pivot_table(index="time_s", columns="pool", values="usd_per_hour", observed=True, dropna=False)
     colours = (BLUE, SKY, GREEN, ORANGE, RED, "#CC79A7", "#F0E442", PALE)
-    parts = {pool: (str(pool), colours[k % len(colours)]) for k, pool in enumerate(rates.columns)}
+    parts = {pool: (f" {pool}", colours[k % len(colours)]) for k, pool in enumerate(rates.columns)}
     _stack(ax, rates, parts, step="pre")
     ax.set(title="Rate", ylabel="USD per hour")
     if len(parts) > 1:
@@ -178,7 +197,8 @@ def plot_latency(requests: pd.DataFrame, column: str, limit_s: float | None = No
     ax = _axes(ax)
     short, title = LATENCIES[column]
     values = requests[column].dropna().to_numpy()
-    ax.set(title=f"{short}: {title}", ylabel="share of requests", ylim=(0, 1.02))
+    ax.set_title(f"{short}: {title}", pad=17)
+    ax.set(ylabel="share of requests", ylim=(0, 1.03))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     if len(values) == 0:
         ax.set(xlabel=f"{short} [s]", xticks=[])
@@ -189,40 +209,39 @@ def plot_latency(requests: pd.DataFrame, column: str, limit_s: float | None = No
     unit, factor = ("ms", 1e3) if points[-1] < 2 else ("s", 1.0)
     ax.plot(points * factor, shares, color=BLUE, lw=2)
     ax.set_xlabel(f"{short} [{unit}]")
-    _latency_range(ax, points, limit_s, factor)
+    marks = {q: float(np.quantile(values, q)) for q in (0.5, 0.9, 0.99)}
+    _latency_range(ax, points[[1, -1]] * factor, marks[0.99] * factor, (limit_s or 0.0) * factor)
     if limit_s is not None:
-        _mark_limit(
-            ax, limit_s * factor, f"limit {units.seconds(limit_s)}: {units.percent(np.mean(values <= limit_s))} within"
-        )
-    for q in (0.5, 0.9, 0.99):
-        value = float(np.quantile(values, q))
+        within = units.percent(float(np.mean(values <= limit_s)))
+        ax.axvline(limit_s * factor, color=RED, lw=1.2, ls=(0, (4, 2)))
+        ax.annotate(f"{within} within the limit of {units.seconds(limit_s)}", (0, 1), **_ABOVE, color=RED)
+    for q, value in marks.items():
         ax.plot(value * factor, q, "o", ms=4.5, color=BLUE, mec="white", mew=0.8, zorder=3)
-        label = f"p{q * 100:.0f}  {units.seconds(value)}"
-        ax.annotate(label, (value * factor, q), xytext=(7, -9), textcoords="offset points", fontsize=8.5, color=INK)
+        ax.annotate(f"p{q * 100:.0f}  {units.seconds(value)}", (value * factor, q), **_BESIDE)
     return ax
 
 
-def _latency_range(ax: Axes, points: np.ndarray, limit_s: float | None, factor: float) -> None:
-    """Limits of the latency axis, logarithmic when the bulk of values spans more than a factor of 8."""
-    least, most = points[2], max(points[-1], limit_s or 0.0)
-    if least > 0 and points[-10] > 8 * least:
+_ABOVE: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
+_PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
+_BESIDE: dict[str, Any] = {"xytext": (7, -10), "textcoords": "offset points", "color": INK, "bbox": _PLATE}
+"""Where notes stand: above the axes on the left; below a point of a rising curve, to its right."""
+
+
+def _latency_range(ax: Axes, ends: np.ndarray, p99: float, limit: float) -> None:
+    """Set the axis, logarithmic when values span more than a factor of 8, with room beside the p99 for its label."""
+    least, most = float(ends[0]), max(float(ends[1]), limit)
+    if least > 0 and p99 > 8 * least:
+        room = p99 * (p99 / least) ** 0.45
         ax.set_xscale("log")
-        ax.set_xlim(least / 1.3 * factor, most * 2.2 * factor)
-        ax.xaxis.set_major_locator(LogLocator(numticks=8))
+        ax.set_xlim(least / 1.2, max(1.15 * most, room))
+        many = most > 300 * least
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if many else (1.0, 2.0, 5.0), numticks=12))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: units.digits(x, 1)))
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
-        span = max(most - points[0], 0.05 * most, 1e-9)
-        ax.set_xlim(max(points[0] - 0.1 * span, 0) * factor, (most + 0.35 * span) * factor)
-
-
-def _mark_limit(ax: Axes, limit: float, label: str) -> None:
-    """A dashed line at the limit, with its label along it at the bottom, where no curve is."""
-    ax.axvline(limit, color=RED, lw=1.2, ls=(0, (4, 2)))
-    ax.annotate(
-        label, (limit, 0.02), xytext=(-4, 0), textcoords="offset points", rotation=90,
-        ha="right", va="bottom", fontsize=8.5, color=RED, xycoords=("data", "axes fraction"),
-    )  # fmt: skip
+        span = max(most - least, 0.05 * most, 1e-9)
+        least = max(least - 0.1 * span, 0.0)
+        ax.set_xlim(least, max(most + 0.05 * span, p99 + 0.45 * (p99 - least)))
 
 
 def _axes(ax: Axes | None) -> Axes:
@@ -236,7 +255,7 @@ def _sum_of_pools(timeline: pd.DataFrame) -> pd.DataFrame:
     return numbers.assign(held=timeline.groupby("time_s")["held"].max())
 
 
-def _time_axis(ax: Axes, times: pd.Index) -> float:
+def _time_axis(ax: Axes, times: Any) -> float:
     """Label the time axis in a unit that suits its length; seconds in one such unit."""
     longest = float(times[-1]) if len(times) else 0.0
     scales = ((600, 1, "s"), (3 * 3600, 60, "min"), (3 * 86400, 3600, "h"), (np.inf, 86400, "days"))
@@ -256,16 +275,14 @@ def _stack(
         top = floor + total[column].fillna(0.0).to_numpy()
         ax.fill_between(times, floor, top, step=step, color=colour, lw=0, label=label)
         floor = top
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: units.compact(y)))
     ax.set_ylim(0, max(float(floor.max(initial=0.0)) * 1.05, 1e-9))
-
-
-def _area(ax: Axes, times: Any, values: pd.Series, colour: str, label: str) -> None:
-    """One filled step curve."""
-    ax.fill_between(times, values.fillna(0.0), step="pre", color=colour, alpha=0.75, lw=0, label=label)
 
 
 def _legend(ax: Axes) -> None:
     """A legend in one row above the axes on the right, where it covers nothing."""
-    ax.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=8, borderaxespad=0.2, handlelength=1.1, columnspacing=1.2
+    legend = ax.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), ncols=8, borderaxespad=0.2, handlelength=1.1, columnspacing=1.2
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
-from rich.styled import Styled
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +24,9 @@ ROWS = {
     "e2e_s": ("E2E", "the whole request", "e2e_p99_s"),
 }
 """Latency -> short name, meaning, key of the SLO."""
+
+NUMBERS = ("mean", "p50", "p90", "p95", "p99")
+"""Columns of the latency table, keys of the summary's latencies."""
 
 
 def headline(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -44,21 +47,25 @@ def headline(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the tables; colours and styles only on a terminal."""
+    """Print the tables: with colour on a terminal, as wide as it is up to WIDTH; plain and WIDTH wide elsewhere."""
     console = console or Console()
-    console.print(summary_tables(summary), width=min(console.width, WIDTH), highlight=False)
+    if not console.is_terminal:
+        console = Console(file=console.file, width=WIDTH, color_system=None)
+    width = min(console.width, WIDTH)
+    console.print(summary_tables(summary, narrow=width < WIDTH), width=width, highlight=False)
 
 
-def summary_tables(summary: Mapping[str, Any]) -> RenderableType:
-    """Everything that `print_summary` prints."""
+def summary_tables(summary: Mapping[str, Any], narrow: bool = False) -> Group:
+    """Everything that `print_summary` prints; `narrow` leaves out columns, for 80 instead of 100."""
     parts: list[RenderableType] = [
         _title(summary),
         _overview(summary),
-        _latency(summary),
-        _pools(summary),
+        _latency(summary, narrow),
+        _pools(summary, narrow),
         _bill(summary),
     ]
-    return Group(*parts, *_warnings(summary))
+    parts += [_pairs([("note", warning) for warning in summary["warnings"]])] if summary["warnings"] else []
+    return Group(*(piece for part in parts for piece in (Padding(part, (0, 0, 0, 1), expand=False), Text())))
 
 
 def _title(summary: Mapping[str, Any]) -> Text:
@@ -76,13 +83,15 @@ def _pairs(rows: list[tuple[str, str]]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for label, sentence in rows:
-        table.add_row(f" {label}", Text(sentence))
+        table.add_row(label, Text(sentence))
     return table
 
 
-def _overview(summary: Mapping[str, Any]) -> RenderableType:
+def _overview(summary: Mapping[str, Any]) -> Table:
     requests, rates, slo = summary["requests"], summary["throughput"], summary["slo"]
-    others = [f"{requests[key]:,} {key}" for key in ("rejected", "preemptions") if requests[key]]
+    preempted = "1 preemption" if requests["preemptions"] == 1 else f"{requests['preemptions']:,} preemptions"
+    others = [f"{requests['rejected']:,} rejected"] if requests["rejected"] else []
+    others += [preempted] if requests["preemptions"] else []
     finished = ", ".join([f"{requests['finished']:,} of {requests['arrived']:,} finished", *others])
     rows = [
         ("requests", f"{finished}; the last ended after {clock(summary['run']['end_s'])}"),
@@ -95,21 +104,21 @@ def _overview(summary: Mapping[str, Any]) -> RenderableType:
     if slo["targets"]:
         goodput = f"goodput {digits(slo['goodput_rps'])} requests/s"
         rows.append(("SLO", f"{percent(slo['attainment'])} of requests met every limit; {goodput}"))
-    return Group(Text(), _pairs(rows))
+    return _pairs(rows)
 
 
-def _latency(summary: Mapping[str, Any]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=True)
+def _latency(summary: Mapping[str, Any], narrow: bool) -> Table:
+    table = _table()
     table.add_column("latency", style="bold", no_wrap=True)
-    table.add_column("time", no_wrap=True)
-    for name in ("mean", "p50", "p90", "p95", "p99", "p99 limit"):
+    if not narrow:
+        table.add_column("", no_wrap=True)
+    for name in (*NUMBERS, "p99 limit", ""):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
     for column, (short, meaning, key) in ROWS.items():
         target = summary["slo"]["targets"].get(key)
         limit = seconds(target["limit_s"]) if target else ""
-        numbers = [seconds(summary["latency"][column][name]) for name in ("mean", "p50", "p90", "p95", "p99")]
-        table.add_row(short, meaning, *numbers, limit, _verdict(target))
+        numbers = [seconds(summary["latency"][column][name]) for name in NUMBERS]
+        table.add_row(*([short] if narrow else [short, meaning]), *numbers, limit, _verdict(target))
     return table
 
 
@@ -120,28 +129,30 @@ def _verdict(target: Mapping[str, Any] | None) -> Text:
     return Text("pass", style="bold green") if target["holds"] else Text("MISS", style="bold red")
 
 
-def _pools(summary: Mapping[str, Any]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=True)
+def _pools(summary: Mapping[str, Any], narrow: bool) -> Table:
+    table = _table()
     table.add_column("pool", style="bold", overflow="fold")
     table.add_column("replica", overflow="fold")
-    for name in ("leased", "peak", "mean", "busy", "MFU", "MBU", "finished", "cost", "energy"):
+    for name in ("replicas", "peak", "mean", "busy", "MFU", "MBU", *(() if narrow else ("cost", "energy"))):
         table.add_column(name, justify="right", no_wrap=True)
     for name, pool in summary["pools"].items():
         replicas, use = pool["replicas"], pool["utilisation"]
+        total = (usd(pool["cost"]["total_usd"]), energy(pool["energy"]["total_j"]))
         table.add_row(
             Text(name),
             Text(f"{pool['chips_per_replica']} x {pool['hardware']}"),
             f"{replicas['leased']:,}",
             f"{replicas['peak_ready']:,}",
             digits(replicas["mean_up"]),
-            percent(use["busy"]),
-            percent(use["mfu"]),
-            percent(use["mbu"]),
-            f"{pool['requests_finished']:,}",
-            usd(pool["cost"]["total_usd"]),
-            energy(pool["energy"]["total_j"]),
+            *(percent(use[part]) for part in ("busy", "mfu", "mbu")),
+            *(() if narrow else total),
         )
     return table
+
+
+def _table() -> Table:
+    """An empty table in the one style of this screen."""
+    return Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
 
 
 def _bill(summary: Mapping[str, Any]) -> Table:
@@ -165,9 +176,3 @@ def _bill(summary: Mapping[str, Any]) -> Table:
     if summary["slo"]["targets"]:
         rows[1] = (rows[1][0], f"{rows[1][1]}, {usd(cost['usd_per_slo_met_request'])} per request within the SLO")
     return _pairs(rows)
-
-
-def _warnings(summary: Mapping[str, Any]) -> list[RenderableType]:
-    """What a reader should know, if there is anything."""
-    notes = [("note", warning) for warning in summary["warnings"]]
-    return [Text(), Styled(_pairs(notes), "yellow")] if notes else []

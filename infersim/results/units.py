@@ -13,12 +13,27 @@ def digits(value: float | None, significant: int = 3) -> str:
     """A plain number: `1,234`, `12.3`, `0.00123`; whole numbers from 1000 up keep all their digits."""
     if value is None or not math.isfinite(value):
         return MISSING
-    if value == 0:
-        return "0"
-    magnitude = math.floor(math.log10(abs(value)))
-    decimals = significant - 1 - magnitude
-    rounded = round(value, decimals)
-    return f"{value:,.0f}" if abs(rounded) >= 10 ** (significant - 1) else f"{rounded:,.{max(decimals, 0)}f}"
+    rounded = _rounded(value, significant)
+    decimals = significant - 1 - _magnitude(rounded)
+    return f"{value:,.0f}" if decimals <= 0 else f"{rounded:,.{decimals}f}"
+
+
+def _magnitude(value: float) -> int:
+    """Power of ten of the first digit; that of 0 makes it print as a bare 0."""
+    return math.floor(math.log10(abs(value))) if value else 99
+
+
+def _rounded(value: float, significant: int = 3) -> float:
+    """The value to this many digits."""
+    return round(value, significant - 1 - _magnitude(value))
+
+
+def compact(value: float) -> str:
+    """A number for an axis: `120k`, `1.5M`, `2G`."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:g}{letter}"
+    return f"{value:g}"
 
 
 def seconds(value: float | None) -> str:
@@ -37,7 +52,7 @@ def usd(value: float | None) -> str:
     """Dollars: `$0.00123`, `$12.34`, `$1,234.56`; cents above a dollar, three digits below."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"${value:,.2f}" if abs(value) >= 1 or value == 0 else f"${digits(value)}"
+    return f"${value:,.2f}" if abs(_rounded(value)) >= 1 or value == 0 else f"${digits(value)}"
 
 
 def energy(joules: float | None) -> str:
@@ -62,5 +77,7 @@ def _scaled(value: float | None, scales: tuple[tuple[float, float, str], ...]) -
     """The value in the unit of the first scale (limit, factor, unit) whose limit it stays below."""
     if value is None or not math.isfinite(value):
         return MISSING
-    factor, unit = next((factor, unit) for limit, factor, unit in scales if abs(value) < limit)
+    if value == 0:
+        return f"0 {next(unit for _, factor, unit in scales if factor == 1.0)}"
+    factor, unit = next((factor, unit) for limit, factor, unit in scales if abs(_rounded(value)) < limit)
     return f"{digits(value * factor)} {unit}"

@@ -1,5 +1,6 @@
 """Runs made by hand for the tests of `results`: small ones worked out on paper, large ones drawn at random."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from infersim.cost.tables import CostTables, MemoryPlan, Work
 from infersim.dataplane.records import OUTCOME
 from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
 from infersim.results.record import PoolRecord, RunRecord
-from infersim.spec.scenario import Constant, Facility, Mmpp, Pool, Scenario, Slo, Workload
+from infersim.spec.arrivals import Mmpp
+from infersim.spec.lengths import Constant
+from infersim.spec.scenario import Facility, Pool, Scenario, Slo, Workload
 
 NAN = float("nan")
 SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")
@@ -247,3 +250,13 @@ def large_run(requests: int, seed: int = 1, horizon_s: float = 3600.0, slo: Slo 
         end_s=max(end_s, horizon_s),
         warnings=[],
     )
+
+
+def edited(run: RunRecord, requests: int | slice | None = None, **changes: Any) -> RunRecord:
+    """The run with only the first rows, or a slice, of a table (a number or slice), or with a table of its own."""
+    if requests is not None:
+        changes["outcomes"] = requests
+    for name, value in changes.items():
+        if isinstance(value, int | slice):
+            changes[name] = getattr(run, name)[value if isinstance(value, slice) else slice(value)]
+    return replace(run, **changes)
