@@ -54,7 +54,7 @@ def _desired(policy: Autoscaler, name: str, view: View) -> int:
         raise PolicyError(
             f"autoscaler {name!r} answered {answer!r} at {view.time_s:g} s; it must return a finite number of replicas"
         )
-    return math.ceil(answer - 1e-9)
+    return math.ceil(answer * (1 - 1e-12))  # 3 requests at 0.1 each are 30 replicas, not 31
 
 
 def _where(error: Exception) -> str:
