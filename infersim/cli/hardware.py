@@ -78,12 +78,12 @@ def ridge_points(hardware: "Hardware") -> dict[str, dict[str, Any]]:
     """FLOP a byte at which memory and arithmetic take equally long, by compute dtype: at the peaks, and achieved."""
     from infersim.cost.chip import Chip
 
-    chip = Chip(hardware)
+    chip, efficiency = Chip(hardware), hardware.efficiency.matmul_compute
     points: dict[str, dict[str, Any]] = {}
-    for dtype in hardware.peak_tflops:
-        known = dtype in hardware.efficiency.matmul_compute
-        achieved = chip.matmul_flops(dtype) / chip.weight_bytes_s if known else None
-        points[dtype] = {"peak": chip.peak_flops(dtype) / chip.peak_bytes_s, "achieved": achieved}
+    for dtype, tflops in hardware.peak_tflops.items():
+        peak = tflops.value * 1e12
+        achieved = peak * efficiency[dtype].value / chip.weight_bytes_s if dtype in efficiency else None
+        points[dtype] = {"peak": peak / chip.peak_bytes_s, "achieved": achieved}
     return points
 
 

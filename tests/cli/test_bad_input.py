@@ -72,7 +72,7 @@ def test_a_negative_seed(infersim: Command, scenario: Path) -> None:
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 FIRST = "2023-11-16 18:15:46.6805900,374,44\n"
 TRACES = {
-    "missing column": ("TIMESTAMP,ContextTokens\n2023-11-16 18:15:46.6805900,374\n", ["GeneratedTokens"]),
+    "missing column": ("TIMESTAMP,ContextTokens\n2023-11-16 18:15:46.6805900,374\n", ["trace.csv", "column"]),
     "unsorted": (HEADER + FIRST + "2023-11-16 18:15:40.0000000,10,10\n", ["trace.csv", "3"]),
     "negative tokens": (HEADER + FIRST + "2023-11-16 18:15:50.0000000,-5,10\n", ["trace.csv", "3", "-5"]),
     "garbage": (HEADER + FIRST + "%%% what?\n", ["trace.csv", "3"]),
