@@ -231,7 +231,7 @@ def _latency_range(ax: Axes, ends: np.ndarray, p99: float, limit: float) -> None
     """Set the axis, logarithmic when values span more than a factor of 8, with room beside the p99 for its label."""
     least, most = float(ends[0]), max(float(ends[1]), limit)
     if least > 0 and p99 > 8 * least:
-        room = p99 * (p99 / least) ** 0.45
+        room = p99 * (p99 / least) ** 0.4
         ax.set_xscale("log")
         ax.set_xlim(least / 1.2, max(1.15 * most, room))
         many = most > 300 * least
@@ -241,7 +241,7 @@ def _latency_range(ax: Axes, ends: np.ndarray, p99: float, limit: float) -> None
     else:
         span = max(most - least, 0.05 * most, 1e-9)
         least = max(least - 0.1 * span, 0.0)
-        ax.set_xlim(least, max(most + 0.05 * span, p99 + 0.45 * (p99 - least)))
+        ax.set_xlim(least, max(most + 0.05 * span, p99 + 0.4 * (p99 - least)))
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -133,7 +133,7 @@ def _pools(summary: Mapping[str, Any], narrow: bool) -> Table:
     table = _table()
     table.add_column("pool", style="bold", overflow="fold")
     table.add_column("replica", overflow="fold")
-    for name in ("replicas", "peak", "mean", "busy", "MFU", "MBU", *(() if narrow else ("cost", "energy"))):
+    for name in ("leased", "peak", "mean", "busy", "MFU", "MBU", *(() if narrow else ("cost", "energy"))):
         table.add_column(name, justify="right", no_wrap=True)
     for name, pool in summary["pools"].items():
         replicas, use = pool["replicas"], pool["utilisation"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -211,3 +212,12 @@ class TestDamage:
             read_run(tmp_path / "nowhere")
         with pytest.raises(RunDirectoryError, match=r"has no manifest\.json"):
             read_run(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_million_requests_are_written_in_three_seconds(tmp_path: Path) -> None:
+    """Frames, summary and Parquet files; this process's time, as the machine is shared."""
+    result = Result(large_run(1_000_000, slo=Slo(ttft_p99_s=1.5)))
+    start = time.process_time()
+    result.save(tmp_path / "run", "", plots=False)
+    assert time.process_time() - start < 3.0
