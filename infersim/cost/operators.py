@@ -15,9 +15,8 @@ from infersim.spec.model import Experts, Model
 Array = NDArray[np.float64]
 
 
-SAMPLING_ELEMENTS = 60.0
-"""Elements moved for each vocabulary entry when sampling with top-p or top-k, as most models' defaults do: a radix sort
-of 32-bit keys with 64-bit indices reads and writes 12 bytes in each of four passes, softmax and masks the rest."""
+SAMPLING_ELEMENTS = 12.0
+"""Elements moved for each vocabulary entry and sequence: 32-bit logits are written, scaled, normalised and searched."""
 
 
 @dataclass(frozen=True)
