@@ -34,7 +34,7 @@ def _unknown_field(error: Exception) -> str | None:
 
 def _numba_line(error: Exception) -> int | None:
     """The line that numba complains about."""
-    found = re.search(r", line (\d+):", str(error))
+    found = re.search(r", line (\d+):", str(error)) or re.search(r" \((\d+)\)$", str(error))
     return int(found[1]) if found else getattr(getattr(error, "loc", None), "line", None)
 
 
@@ -42,7 +42,7 @@ def _first_line(error: Exception) -> str:
     """The line of numba's long message that says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("Failed in nopython", "During:", "File "))]
-    return (told or lines or [type(error).__name__])[0].removesuffix(".")
+    return (told or lines or [type(error).__name__])[0].split(" Raised from ")[0].removesuffix(".")
 
 
 def _line_of(function: Callable, name: str) -> int | None:

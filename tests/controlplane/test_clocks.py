@@ -29,7 +29,7 @@ def busy_house(seed: int) -> Datacenter:
     return house
 
 
-SEEDS = range(8)
+SEEDS = range(5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -67,8 +67,8 @@ def everything(house: Datacenter, interval_s: float) -> tuple[bytes, bytes, list
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_sampling_changes_nothing(seed: int) -> None:
-    """A hundred times as often, or never: the same bytes."""
-    first, *others = (everything(busy_house(seed), interval_s) for interval_s in (1000, 10, 5, 0.1))
+    """Twenty times as often, or hardly ever: the same bytes."""
+    first, *others = (everything(busy_house(seed), interval_s) for interval_s in (1000, 10, 0.5))
     assert all(other == first for other in others)
 
 
