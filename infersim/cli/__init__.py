@@ -5,6 +5,11 @@ Start with `app.py`, which lists the commands; each has a file of its own.
 
 import sys
 
+PROBLEM, INTERRUPTED = 2, 130
+"""Exit codes: something in the input is wrong; Ctrl-C."""
+
+ON_INTERRUPT = "interrupted; nothing half-written is left"
+
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a bug, 2 a problem with the input, 130 interrupted."""
@@ -13,5 +18,5 @@ def main() -> None:
 
         app(prog_name="infersim")
     except KeyboardInterrupt:  # while importing; failure.py answers once a command has begun
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        print(ON_INTERRUPT, file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -7,13 +7,16 @@ import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 from typer.core import TyperGroup
 
+from infersim.cli import INTERRUPTED, ON_INTERRUPT, PROBLEM
 from infersim.cli.screen import say
 
-PROBLEM, INTERRUPTED = 2, 130
+RETRY_S = 0.02
+"""How soon an interruption is tried again that came where it would be lost [s]."""
 
 MENDABLE = {
     "infersim.spec.errors.SpecError",
@@ -39,28 +42,51 @@ class Commands(TyperGroup):
 @contextmanager
 def plain_failures() -> Iterator[None]:
     """Turn what users can mend into one message and exit code 2, and Ctrl-C into exit code 130."""
-    interrupts: list[int] = []
+    with interruptions() as interrupts:
+        try:
+            yield
+        except (KeyboardInterrupt, Exception) as error:
+            # A library that is being imported may turn the interruption into an error of its own.
+            if interrupts or isinstance(error, KeyboardInterrupt):
+                say(ON_INTERRUPT)
+                raise typer.Exit(INTERRUPTED) from None
+            if not users_can_mend(error):
+                raise
+            say(f"error: {str(error) or type(error).__name__}")
+            raise typer.Exit(PROBLEM) from None
 
-    def interrupt(number: int, _: object) -> None:
-        interrupts.append(number)
-        raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
+@contextmanager
+def interruptions() -> Iterator[list[int]]:
+    """The signals of Ctrl-C that come meanwhile; each raises KeyboardInterrupt where it is not lost."""
+    signals: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        if not _in_llvm(frame):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, RETRY_S)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # someone else answers, or nobody shall
+        yield signals
+        return
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
-    except (KeyboardInterrupt, Exception) as error:
-        # A library that is being imported may turn the interruption into an error of its own.
-        if interrupts or isinstance(error, KeyboardInterrupt):
-            say("interrupted; nothing half-written is left")
-            raise typer.Exit(INTERRUPTED) from None
-        if not users_can_mend(error):
-            raise
-        say(f"error: {str(error) or type(error).__name__}")
-        raise typer.Exit(PROBLEM) from None
+        yield signals
     finally:
-        if signal.getsignal(signal.SIGINT) is interrupt:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signals and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _in_llvm(frame: FrameType | None) -> bool:
+    """Whether LLVM has called back into Python, where an exception would be printed and forgotten."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("llvmlite."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def users_can_mend(error: BaseException) -> bool:
