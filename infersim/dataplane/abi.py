@@ -60,6 +60,10 @@ ADVANCE = types.int64(
     types.int64[::1],  # winner tree over them
     types.int64[:, ::1],  # finishes by replica
     types.int64[:, ::1],  # block phases by replica
+    types.Array(numba.from_dtype(records.ENTRY), 2, "C"),  # prefix cache entries by replica
+    types.int64[:, ::1],  # hash tables over them
+    types.int64[::1],  # names of the prefix blocks of requests in sight
+    _array(records.STEP),  # the step that is being formed
     _array(records.TABLE),
     types.float64[::1],  # flat tables of times
     COUNTS,  # flat histograms

@@ -18,22 +18,26 @@ from numpy.typing import NDArray
 from infersim.dataplane import abi, loop, progress
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.records import (
+    BATCHINGS,
     CLOCK,
     CLOSED,
     DRAINING,
+    ENTRY,
     FLIGHT,
     NONE,
     OUTCOME,
+    QUEUE_ORDERS,
     READY,
     REPLICA,
     REQUEST,
     SERVER,
+    STEP,
     TABLE,
 )
 from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
 
-Chunk = tuple[NDArray, NDArray]
-"""Requests sorted by time (REQUEST) and their output lengths [tokens] (int64)."""
+Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray]
+"""Requests sorted by time (REQUEST), their output lengths [tokens], and the names of their prefix blocks (int64)."""
 
 _OUTCOME_ROWS = 1 << 15
 
@@ -94,6 +98,14 @@ class PoolCost:
     max_num_batched_tokens: int
     max_context: int
     async_scheduling: bool
+    batching: str = "chunked_prefill"
+    max_queue_delay_s: float = 0.0
+    queue_order: str = "fcfs"
+    watermark_blocks: int = 0
+    swap: bool = False
+    swap_block_s: float = 0.0
+    prefix_tokens: int = 0
+    """Tokens of a prefix block; 0 switches the prefix cache off."""
 
     def __post_init__(self) -> None:
         """Check lengths and signs; raise ValueError."""
@@ -101,6 +113,12 @@ class PoolCost:
             raise ValueError(
                 f"max_num_seqs {self.max_num_seqs} exceeds max_num_batched_tokens {self.max_num_batched_tokens}"
             )
+        if self.prefix_tokens % self.block_size:
+            raise ValueError(
+                f"prefix_tokens {self.prefix_tokens} is not a multiple of the block size {self.block_size}"
+            )
+        if self.swap and self.batching != "chunked_prefill":
+            raise ValueError(f"preemption by swap needs chunked_prefill, found batching {self.batching}")
         for name, last in (
             ("linear_s", self.max_num_batched_tokens),
             ("sequences_s", self.max_num_seqs),
@@ -156,6 +174,12 @@ class Fleet:
         self._stride = max(pool.max_num_seqs for pool in pools)
         self._phase_count = max(pool.block_size for pool in pools)
         self._outcomes = _records(_OUTCOME_ROWS + self._stride + 1, OUTCOME)
+        self._step = _records(1, STEP)
+        self._names = np.zeros(0, np.int64)
+        self._entries = max(
+            pool.blocks * pool.block_size // pool.prefix_tokens if pool.prefix_tokens else 0 for pool in pools
+        )
+        self._buckets = 1 << (2 * self._entries).bit_length()
         self._memory = np.zeros(8, np.int64)
         self._routable = np.zeros(0, np.int64)
         self._serials = 0
@@ -190,8 +214,9 @@ class Fleet:
                 why = run(
                     until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
                     self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._servers,
-                    self._routable, self._memory, self._keys, self._tree, self._finishes, self._phases, self._tables,
-                    self._values, self._counts, self._edges, self._outcomes,
+                    self._routable, self._memory, self._keys, self._tree, self._finishes, self._phases, self._caches,
+                    self._lookups, self._names, self._step, self._tables, self._values, self._counts, self._edges,
+                    self._outcomes,
                 )  # fmt: skip
             if why == loop.STARVED:
                 self._feed()
@@ -210,11 +235,24 @@ class Fleet:
         if chunk is None:
             self._clock.last_chunk = True
             return
-        requests, outputs = chunk
+        requests, outputs, *names = chunk
         self._requests = _records(len(requests), REQUEST)
         self._requests[:] = requests
+        self._keep_names(names[0] if names else np.zeros(0, np.int64))
         self._outputs = np.ascontiguousarray(outputs, np.int64)
         self._clock.cursor = 0
+
+    def _keep_names(self, names: NDArray[np.int64]) -> None:
+        """Append the prefix names of a new chunk to those that requests in flight still need, and forget the rest."""
+        if len(names) == 0 and len(self._names) == 0:
+            return
+        slots = np.setdiff1d(np.arange(len(self._flights)), self._free_slots[: int(self._clock.free_slots)])
+        starts = self._asked.prefix_start[slots]
+        needed = int(starts.min()) if len(starts) else len(self._names)
+        self._asked.prefix_start[slots] -= needed
+        kept = self._names[needed:]
+        self._requests.prefix_start += len(kept)
+        self._names = np.ascontiguousarray(np.concatenate([kept, names]), np.int64)
 
     def _retire(self) -> None:
         rows = int(self._clock.outcomes)
@@ -244,8 +282,11 @@ class Fleet:
         server.serial = self._serials if serial is None else serial
         server.last_start_s = math.inf
         server.kv_free = table.blocks
-        for end in ("batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail"):
+        for end in ("batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest"):
             setattr(server, end, NONE)
+        self._lookups[index] = 0
+        self._caches[index]["newer"] = np.append(np.arange(1, self._entries), NONE)[: self._entries]
+        server.spare = 0 if self._entries else NONE
         self._phases[index] = 0
         self._serials += 1
         self._find_routable()
@@ -338,13 +379,16 @@ class Fleet:
         keys = np.full(capacity, math.inf)
         finishes = np.zeros((capacity, self._stride), np.int64)
         phases = np.zeros((capacity, self._phase_count), np.int64)
+        caches = np.zeros((capacity, self._entries), ENTRY).view(np.recarray)
+        lookups = np.zeros((capacity, self._buckets), np.int64)
         old = len(self._replicas) if hasattr(self, "_replicas") else 0
         if old:
             replicas[:old], servers[:old], keys[:old] = self._replicas, self._servers, self._keys
             finishes[:old], phases[:old] = self._finishes, self._phases
+            caches[:old], lookups[:old] = self._caches, self._lookups
         replicas.status[old:] = CLOSED
         self._replicas, self._servers, self._keys = replicas, servers, keys
-        self._finishes, self._phases = finishes, phases
+        self._finishes, self._phases, self._caches, self._lookups = finishes, phases, caches, lookups
         self._tree = _winner_tree(keys)
         self._find_routable()
 
@@ -353,8 +397,8 @@ class Fleet:
 def _exceptions_of_policies() -> Iterator[None]:
     """Raise RouterRaised when a compiled router raised meanwhile.
 
-    A first-class function cannot raise through compiled code: numba hands its exception to `sys.unraisablehook` and goes
-    on with an answer of 0.
+    A first-class function cannot raise through compiled code: numba hands its exception to `sys.unraisablehook` and
+    goes     on with an answer of 0.
     """
     raised: list[BaseException] = []
 
@@ -431,8 +475,12 @@ def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], N
         for name in (
             "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
             "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
+            "max_queue_delay_s", "watermark_blocks", "swap", "swap_block_s", "prefix_tokens",
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
+        table.batching = BATCHINGS.index(pool.batching)
+        table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
+        table.entry_blocks = pool.prefix_tokens // pool.block_size
     return tables, np.concatenate(values), np.zeros(counted)
 
 

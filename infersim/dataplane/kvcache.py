@@ -15,16 +15,16 @@ def blocks_for(tokens, block_size):
 
 
 @compiled
-def claimed(phases, replica, decoded, batch, block_size, steps):
+def claimed(phases, decoded, batch, block_size, steps):
     """Blocks that `batch` decoding sequences claim in the next `steps` decode steps."""
     blocks = (steps // block_size) * batch
     for step in range(decoded, decoded + steps % block_size):
-        blocks += phases[replica, step % block_size]
+        blocks += phases[step % block_size]
     return blocks
 
 
 @compiled
-def affordable_steps(phases, replica, decoded, batch, block_size, free, most):
+def affordable_steps(phases, decoded, batch, block_size, free, most):
     """Decode steps, at most `most`, that `free` blocks suffice for."""
     if (most // block_size + 1) * batch <= free:
         return most
@@ -32,7 +32,7 @@ def affordable_steps(phases, replica, decoded, batch, block_size, free, most):
     rest = free - cycles * batch
     steps = cycles * block_size
     while steps < most:
-        rest -= phases[replica, (decoded + steps) % block_size]
+        rest -= phases[(decoded + steps) % block_size]
         if rest < 0:
             break
         steps += 1

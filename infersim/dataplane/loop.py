@@ -1,7 +1,7 @@
 """The loop: whatever happens next, anywhere in the fleet, happens next, until a given time or an edge.
 
 At equal times arrivals come first, then deliveries, then replicas' steps. Not here: what a replica does in a step
-(`engine.py`) and growing the arrays (`fleet.py`).
+(`forming.py`, `ending.py`) and growing the arrays (`fleet.py`).
 """
 
 import math
@@ -9,17 +9,20 @@ import math
 import numba
 
 from infersim.dataplane.agenda import pop_delivery, push_delivery, reschedule
-from infersim.dataplane.engine import end_step, enqueue, form_step, write_outcome
-from infersim.dataplane.jit import compiled
+from infersim.dataplane.ending import end_step
+from infersim.dataplane.forming import form_step
+from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_for
-from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, READY, REJECTED
+from infersim.dataplane.queue import queue_key
+from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, PRIORITY, READY, REJECTED
+from infersim.dataplane.sequences import enqueue, write_outcome
 from infersim.dataplane.timing import leap_end, steps_until
 
 ON_TIME, DRAINED, HELD_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ROUTE = range(8)
 """Why the loop stopped; the last four are the fleet's own business."""
 
 
-@compiled
+@inlined
 def _hold(slot, clock, flights):
     """Append a request that finds no replica to the list of held ones; return whether it is the first."""
     flights[slot].next = NONE
@@ -32,15 +35,12 @@ def _hold(slot, clock, flights):
     return clock.held == 1
 
 
-@compiled
+@inlined
 def _receive(clock, requests, outputs, asked, flights, free_slots):
     """Give the request under the cursor a slot, in state held; return the slot."""
     clock.free_slots -= 1
     slot = free_slots[clock.free_slots]
-    request = requests[clock.cursor]
-    asked[slot].id = request.id
-    asked[slot].arrival_s = request.arrival_s
-    asked[slot].input_tokens = request.input_tokens
+    asked[slot] = requests[clock.cursor]
     flight = flights[slot]
     flight.output_tokens = outputs[clock.cursor]
     flight.preemptions = 0
@@ -50,43 +50,32 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
     flight.prefill_s = 0.0
     flight.decode_s = 0.0
     flight.preempted_s = 0.0
-    restart(slot, request.arrival_s, asked, flights)
+    flight.replica = NONE
+    flight.state = HELD
+    flight.since_s = asked[slot].arrival_s
+    flight.computed = 0
+    flight.generated = 0
+    flight.target = asked[slot].input_tokens
+    flight.entry = NONE
+    flight.entries = 0
+    flight.cached_tokens = -1
+    flight.first_token_s = math.nan
+    flight.last_token_s = math.nan
     clock.cursor += 1
     clock.in_flight += 1
     return slot
 
 
-@compiled
-def restart(slot, now, asked, flights):
-    """Put the request in `slot` at its beginning: held, nothing computed."""
-    flight = flights[slot]
-    flight.replica = NONE
-    flight.state = HELD
-    flight.since_s = now
-    flight.computed = 0
-    flight.generated = 0
-    flight.chunk = 0
-    flight.target = asked[slot].input_tokens
-    flight.first_token_s = math.nan
-    flight.last_token_s = math.nan
-
-
-@compiled
+@inlined
 def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
     """Let a request leave the front end: queue it, and wake its replica or cut its leap short."""
     r = flights[slot].replica
     server, replica = servers[r], replicas[r]
     table = tables[replica.pool]
-    first = server.queue_head == NONE
-    enqueue(now, slot, server, replica, flights)
-    if math.isinf(keys[r]):
+    enqueue(now, slot, server, replica, flights, table)
+    if server.steps == 0:
         reschedule(tree, keys, r, now)
-    elif (
-        first
-        and server.steps > 1
-        and replica.running < replica.max_num_seqs
-        and server.batch < table.max_num_batched_tokens
-    ):
+    elif server.steps > 1 and _may_be_admitted(slot, server, replica, table):
         most = server.steps
         steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, server.batch, most, now)
         if table.async_scheduling and now > server.start_s:
@@ -97,7 +86,16 @@ def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
             reschedule(tree, keys, r, ends_s)
 
 
-@compiled
+@inlined
+def _may_be_admitted(slot, server, replica, table):
+    """Whether a request that was queued in the middle of a leap can change the next step."""
+    if server.queue_head != slot or server.rows > 0:
+        return False
+    room = replica.running < table.max_num_seqs and server.batch < table.max_num_batched_tokens
+    return room or table.queue_order == PRIORITY
+
+
+@inlined
 def _dispatch(
     now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers, routable,
     memory, tables, keys, tree, outcomes,
@@ -122,6 +120,8 @@ def _dispatch(
         return True
     flight.replica = r
     flight.state = HANDLING
+    flight.order = clock.routed
+    flight.key = queue_key(table.queue_order, request)
     replica.outstanding += 1
     replica.waiting += 1
     handling_s = table.request_overhead_s + table.token_overhead_s * request.input_tokens
@@ -136,7 +136,8 @@ def _dispatch(
 @compiled
 def advance(
     until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
-    routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
+    routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values, counts, edges,
+    outcomes,
 ):  # fmt: skip
     """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
     clock = clocks[0]
@@ -190,11 +191,14 @@ def advance(
         else:
             server, replica = servers[r], replicas[r]
             table = tables[replica.pool]
-            heap = finishes[r]
+            heap, phase = finishes[r], phases[r]
             end_step(
-                now, r, server, replica, asked, flights, heap, phases, table, counts, edges, clock, free_slots, outcomes
+                now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, counts, edges,
+                clock, free_slots, outcomes,
+            )  # fmt: skip
+            ends_s = form_step(
+                now, steps[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values
             )
-            ends_s = form_step(now, r, server, replica, asked, flights, heap, phases, table, values, counts)
             reschedule(tree, keys, r, ends_s)
             if replica.status == DRAINING and replica.outstanding == 0:
                 clock.culprit = r
@@ -207,13 +211,15 @@ def advance_for(stamp: int, signature):
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
         until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-        servers, routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
+        servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values,
+            counts, edges, outcomes,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1
         return advance(
             until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-            servers, routable, memory, keys, tree, finishes, phases, tables, values, counts, edges, outcomes,
+            servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values,
+            counts, edges, outcomes,
         )  # fmt: skip
 
     return stamped

@@ -124,15 +124,3 @@ def matching_blocks(cache, table, names, start, most):
     while count < most and find_entry(cache, table, names[start + count]) != NONE:
         count += 1
     return count
-
-
-@compiled
-def clear_cache(state, cache, table):
-    """Make a cache empty."""
-    table[:] = 0
-    for entry in range(cache.shape[0]):
-        cache[entry].newer = entry + 1 if entry + 1 < cache.shape[0] else NONE
-    state.spare = 0 if cache.shape[0] else NONE
-    state.oldest = NONE
-    state.newest = NONE
-    state.idle = 0

@@ -41,8 +41,10 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
         if server.steps > 0:
             table.busy_s += now - server.start_s
             steps = steps_done(now, server)
+            if not server.mixed:  # the step that runs has claimed its blocks too
+                begun = min(steps + 1, server.steps)
+                held[4] += claimed(phases[r], server.decoded, server.batch, table.block_size, begun)
             if steps > 0:
-                held[4] += claimed(phases, r, server.decoded, server.batch, table.block_size, steps)
                 _add_steps(server, table, counts, edges, steps)
 
 
@@ -50,8 +52,9 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
 def _add_steps(server, table, counts, edges, steps):
     """Add the first steps of a leap that has not ended."""
     batch = server.batch
-    counts[table.by_tokens + batch] += steps
-    counts[table.by_sequences + batch] += steps
+    width = server.rows if server.rows > 0 else batch
+    counts[table.by_tokens + width] += steps
+    counts[table.by_sequences + width] += steps
     counts[table.by_batch + batch] += steps
     counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
     first_s = server.base_s + server.slope_s * server.context

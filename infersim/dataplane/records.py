@@ -14,6 +14,12 @@ REQUEST = np.dtype(
         ("id", np.int64),  # position in the workload, from 0
         ("arrival_s", np.float64),  # when the client sent it [s]
         ("input_tokens", np.int64),  # prompt length [tokens]
+        ("tenant", np.int64),  # index of its class
+        ("priority", np.int64),  # higher is served first where the queue order is priority
+        ("deadline_s", np.float64),  # time after arrival by which it should have begun [s]
+        ("session", np.int64),  # requests of one conversation share it; -1 for none
+        ("prefix_start", np.int64),  # where the names of its prefix blocks begin in the chunk's `prefixes`
+        ("prefix_blocks", np.int64),  # how many of its prompt blocks have names
     ],
     align=True,
 )
@@ -24,7 +30,7 @@ REPLICA = np.dtype(
         ("pool", np.int64),  # index of its pool
         ("status", np.int64),  # one of STATUSES; only ready ones are routable
         ("outstanding", np.int64),  # requests routed to it and not ended
-        ("waiting", np.int64),  # of those, in its queue
+        ("waiting", np.int64),  # of those, in its front end or queue
         ("running", np.int64),  # of those, admitted to the batch
         ("queued_tokens", np.int64),  # prompt tokens in its queue
         ("max_num_seqs", np.int64),  # most sequences in its batch
@@ -54,6 +60,7 @@ OUTCOME = np.dtype(
         ("decode_s", np.float64),  # producing tokens
         ("preempted_s", np.float64),  # out of the batch again after a preemption
         ("preemptions", np.int64),
+        ("cached_tokens", np.int64),  # prompt tokens found in the prefix cache when it was first admitted
     ],
     align=True,
 )
@@ -62,7 +69,25 @@ OUTCOME = np.dtype(
 ENDINGS = ("finished", "rejected")
 FINISHED, REJECTED = range(2)
 
+BATCHINGS = ("chunked_prefill", "prefill_first", "static", "dynamic")
+CHUNKED_PREFILL, PREFILL_FIRST, STATIC, DYNAMIC = range(4)
+
+QUEUE_ORDERS = ("fcfs", "priority", "shortest_job", "earliest_deadline")
+FCFS, PRIORITY, SHORTEST_JOB, EARLIEST_DEADLINE = range(4)
+
 # ---------------------------------------------------------------- the engine's own state
+
+ENTRY = np.dtype(
+    [
+        ("name", np.int64),  # of the prefix block
+        ("parent", np.int64),  # entry of the block before it, NONE for the first
+        ("users", np.int64),  # sequences in the batch that refer to it
+        ("older", np.int64),  # idle entries by age
+        ("newer", np.int64),  # (among unused entries: the next one)
+    ],
+    align=True,
+)
+"""A prefix block in a replica's cache."""
 
 FLIGHT = np.dtype(
     [
@@ -75,8 +100,13 @@ FLIGHT = np.dtype(
         ("joined_at", np.int64),  # its replica's decode counter when it joined
         ("target", np.int64),  # tokens to process before it decodes: prompt, after a preemption also its output
         ("chunk", np.int64),  # of those, in the step that runs now
-        ("next", np.int64),  # next in its list: held, queue or batch
-        ("previous", np.int64),  # previous in the batch
+        ("next", np.int64),  # next in its list: held, queue or batch; in a sorted queue the right child
+        ("previous", np.int64),  # previous in the batch; in a sorted queue the left child
+        ("key", np.float64),  # place in a sorted queue: smaller first,
+        ("order", np.int64),  # then by routing number
+        ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
+        ("entries", np.int64),  # prefix cache entries in use
+        ("cached_tokens", np.int64),  # found in the prefix cache at its first admission, -1 before
         ("last_token_s", np.float64),  # when it was preempted after its last token, NaN otherwise
         ("first_token_s", np.float64),
         ("held_s", np.float64),
@@ -91,8 +121,8 @@ FLIGHT = np.dtype(
 )
 """A request in flight, in a slot that is used again when it has ended."""
 
-STATES = ("held", "handling", "queued", "prefill", "decode", "preempted")
-HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED = range(6)
+STATES = ("held", "handling", "queued", "prefill", "decode", "preempted", "done")
+HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE = range(7)
 
 SERVER = np.dtype(
     [
@@ -101,6 +131,10 @@ SERVER = np.dtype(
         ("last_start_s", np.float64),  # start of the step that ended last, inf if the replica was idle
         ("steps", np.int64),  # steps in the leap that runs, 0 if none runs
         ("mixed", np.bool_),  # whether that step holds prompt chunks
+        ("decodes", np.bool_),  # whether decoding sequences are in it
+        ("rows", np.int64),  # rows of a static batch that decodes, 0 otherwise
+        ("stalled", np.bool_),  # whether decoding sequences sat out the step before
+        ("last_decode_s", np.float64),  # end of the last step with decoding sequences
         ("base_s", np.float64),  # decode step time is base_s + slope_s * context
         ("slope_s", np.float64),
         ("decoded", np.int64),  # decode steps so far: the clock of finishes and block claims
@@ -111,7 +145,12 @@ SERVER = np.dtype(
         ("batch_tail", np.int64),  # ... and last
         ("prefilling", np.int64),  # first sequence of the batch whose prompt is not yet processed
         ("queue_head", np.int64),
-        ("queue_tail", np.int64),
+        ("queued", np.int64),  # requests in the queue
+        ("queue_tail", np.int64),  # last of an unsorted queue
+        ("spare", np.int64),  # prefix cache: first of the unused entries,
+        ("oldest", np.int64),  # least and
+        ("newest", np.int64),  # most recently used idle entry,
+        ("idle", np.int64),  # and how many are idle
         ("busy_s", np.float64),
         ("total_steps", np.int64),
         ("requests", np.int64),  # ended here
@@ -120,6 +159,20 @@ SERVER = np.dtype(
     align=True,
 )
 """What the engine keeps of a replica, beside the signals in REPLICA."""
+
+STEP = np.dtype(
+    [
+        ("free", np.int64),  # KV blocks that are left
+        ("budget", np.int64),  # tokens that are left
+        ("sequences", np.int64),  # that have a token in it
+        ("attention_s", np.float64),  # of its prompt chunks
+        ("copied_blocks", np.int64),  # between chip and host
+        ("preemptions", np.int64),
+        ("retry", np.bool_),  # whether the head of the queue may be admitted to the very next step
+    ],
+    align=True,
+)
+"""The step that is being formed."""
 
 TABLE = np.dtype(
     [
@@ -143,6 +196,14 @@ TABLE = np.dtype(
         ("max_num_batched_tokens", np.int64),
         ("max_context", np.int64),
         ("async_scheduling", np.bool_),
+        ("batching", np.int64),  # one of BATCHINGS
+        ("max_queue_delay_s", np.float64),
+        ("queue_order", np.int64),  # one of QUEUE_ORDERS
+        ("watermark_blocks", np.int64),
+        ("swap", np.bool_),  # whether preempted sequences are swapped to the host instead of recomputed
+        ("swap_block_s", np.float64),
+        ("prefix_tokens", np.int64),  # tokens of a prefix block, 0 without a prefix cache
+        ("entry_blocks", np.int64),  # KV blocks of a prefix block
         ("prefill_chunks", np.float64),  # counts of the whole pool from here on
         ("prefill_pairs", np.float64),
         ("prefill_context", np.float64),

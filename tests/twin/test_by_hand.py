@@ -39,7 +39,9 @@ def run(
     rows: list[tuple[float, int, int]], *pools: Pool, router: str = "round_robin", initial=(0,), actions=()
 ) -> naive.Run:
     """Rows are (arrival, input tokens, output tokens)."""
-    requests = np.array([(i, arrival, tokens) for i, (arrival, tokens, _) in enumerate(rows)], REQUEST)
+    requests = np.zeros(len(rows), REQUEST)
+    requests["id"], requests["arrival_s"] = np.arange(len(rows)), [row[0] for row in rows]
+    requests["input_tokens"] = [row[1] for row in rows]
     outputs = np.array([row[2] for row in rows])
     return naive.simulate(Case(list(pools), requests, outputs, router, list(initial), list(actions)))
 

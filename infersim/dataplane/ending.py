@@ -1,0 +1,173 @@
+"""Carrying out a step or leap that has ended: tokens, finished sequences, prompts that are processed, and the counts.
+
+Not here: what the next step holds (`forming.py`).
+"""
+
+import math
+
+from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK
+from infersim.dataplane.jit import compiled, inlined
+from infersim.dataplane.kvcache import claimed
+from infersim.dataplane.prefix import evict_down_to
+from infersim.dataplane.records import DECODE, DONE, NONE
+from infersim.dataplane.sequences import finish, join, release_blocks, share_prefix, stop_decoding
+from infersim.dataplane.timing import count_itl, itl_bin, leap_end
+
+
+@inlined
+def end_step(
+    now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, counts, edges, clock, free_slots,
+    outcomes,
+):  # fmt: skip
+    """Carry out the step or leap of a replica that ends now."""
+    steps = server.steps
+    if steps == 0:
+        return
+    batch = server.batch if server.decodes else 0
+    server.steps = 0
+    server.busy_s += now - server.start_s
+    server.total_steps += steps
+    table.busy_s += now - server.start_s
+    context = server.context if batch > 0 else 0
+    server.last_start_s = leap_end(server.start_s, server.base_s, server.slope_s, context, batch, steps - 1)
+    _count_steps(now, server, flights, table, counts, edges, batch, steps)
+    if batch > 0:
+        if not server.mixed:
+            server.kv_free -= claimed(phases, server.decoded, batch, table.block_size, steps)
+            if table.prefix_tokens > 0:
+                evict_down_to(server, cache, lookup, server.kv_free // table.entry_blocks)
+        server.last_decode_s = now
+        server.decoded += steps
+        server.context += steps * batch
+        server.output_tokens += steps * batch
+        table.output_tokens += steps * batch
+        _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots, outcomes)
+    if server.mixed:
+        server.stalled = server.batch > 0 and batch == 0
+        _end_chunks(
+            now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, counts, edges, clock,
+            free_slots, outcomes, batch,
+        )  # fmt: skip
+    else:
+        server.stalled = False
+
+
+@inlined
+def _count_steps(now, server, flights, table, counts, edges, batch, steps):
+    """Count the decode side of the step or leap that ends now; `_end_chunks` counts the rest of a mixed one."""
+    counts[table.by_batch + batch] += steps
+    if batch > 0:
+        counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
+        if server.stalled:
+            _count_late_tokens(now, server, flights, table, counts, edges)
+        else:
+            first_s = server.base_s + server.slope_s * server.context
+            count_itl(counts, table.itl, edges, first_s, server.slope_s * batch, steps, batch)
+            table.itl_sum_s += (now - server.start_s) * batch
+    if not server.mixed:
+        width = server.rows if server.rows > 0 else batch
+        counts[table.by_tokens + width] += steps
+        counts[table.by_sequences + width] += steps
+
+
+@compiled
+def _count_late_tokens(now, server, flights, table, counts, edges):
+    """Count the inter-token latencies of a decode step before which sequences had to wait, one by one."""
+    slot = server.batch_head
+    while slot != NONE:
+        flight = flights[slot]
+        if flight.state == DECODE:
+            last_s = max(server.last_decode_s, flight.since_s)
+            if not math.isnan(flight.last_token_s):
+                last_s = flight.last_token_s
+                flight.last_token_s = math.nan
+            counts[table.itl + itl_bin(now - last_s, edges)] += 1.0
+            table.itl_sum_s += now - last_s
+        slot = flight.next
+
+
+@inlined
+def _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots, outcomes):
+    """Finish the decoding sequences that have their last token; a static batch ends as a whole."""
+    ended = 0
+    while server.batch > 0 and heap[0] >> SLOT_BITS == server.decoded:
+        slot = heap[0] & SLOT_MASK
+        stop_decoding(slot, server, flights, heap, phases, 0, table)
+        if server.rows > 0:
+            release_blocks(slot, server, flights, cache, table)
+            flights[slot].state = DONE
+        elif table.prefix_tokens == 0:
+            flights[slot].decode_s += now - flights[slot].since_s
+            finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+        else:
+            heap[server.batch] = slot  # behind the heap, where it was
+            ended += 1
+    if ended > 0:
+        _sort_by_order(heap, server.batch, ended, flights)
+        for k in range(server.batch, server.batch + ended):
+            slot = heap[k]
+            flights[slot].decode_s += now - flights[slot].since_s
+            finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+    if server.rows > 0 and server.batch == 0:
+        server.rows = 0
+        while server.batch_head != NONE:
+            slot = server.batch_head
+            flights[slot].decode_s += now - flights[slot].since_s
+            finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+
+
+@compiled
+def _sort_by_order(slots, start, count, flights):
+    """Sort a few slots by routing number, so that the order in which prefixes become idle is defined."""
+    for k in range(start + 1, start + count):
+        slot, i = slots[k], k
+        while i > start and flights[slots[i - 1]].order > flights[slot].order:
+            slots[i] = slots[i - 1]
+            i -= 1
+        slots[i] = slot
+
+
+@inlined
+def _end_chunks(
+    now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, counts, edges, clock, free_slots,
+    outcomes, batch,
+):  # fmt: skip
+    """End the prompt chunks of the step: sequences whose prompt is processed emit a token and decode from now on."""
+    tokens, sequences = batch, batch
+    slot = server.prefilling
+    server.prefilling = NONE
+    while slot != NONE:
+        flight = flights[slot]
+        following = flight.next
+        tokens += flight.chunk
+        sequences += 1
+        flight.computed += flight.chunk
+        if table.prefix_tokens > 0:
+            share_prefix(slot, server, asked, flights, cache, lookup, names, table)
+        if flight.computed < flight.target:
+            server.prefilling = slot
+        else:
+            flight.prefill_s += now - flight.since_s
+            flight.since_s = now
+            _emit_first(now, flight, server, table, counts, edges)
+            if flight.generated == flight.output_tokens:
+                finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+            else:
+                join(slot, server, flights, heap, phases, table)
+        slot = following
+    counts[table.by_tokens + tokens] += 1.0
+    counts[table.by_sequences + sequences] += 1.0
+
+
+@inlined
+def _emit_first(now, flight, server, table, counts, edges):
+    """Emit the token that a processed prompt yields: the first, or after a preemption the next."""
+    flight.generated += 1
+    server.output_tokens += 1
+    table.output_tokens += 1
+    if math.isnan(flight.last_token_s):
+        flight.first_token_s = now
+        return
+    counts[table.itl + itl_bin(now - flight.last_token_s, edges)] += 1.0
+    table.itl_sum_s += now - flight.last_token_s
+    flight.last_token_s = math.nan

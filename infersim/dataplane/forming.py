@@ -1,0 +1,256 @@
+"""Forming a replica's next step: who decodes, which prompt chunks go along, who is admitted and who is preempted.
+
+DESIGN.md, "What the data plane does, exactly", is the specification. Not here: carrying the step out (`ending.py`).
+"""
+
+import math
+
+from infersim.dataplane.agenda import SLOT_BITS
+from infersim.dataplane.jit import compiled, inlined
+from infersim.dataplane.kvcache import affordable_steps, blocks_for
+from infersim.dataplane.prefix import evict_down_to, find_entry, matching_blocks
+from infersim.dataplane.records import CHUNKED_PREFILL, DONE, DYNAMIC, NONE, PREFILL_FIRST, PRIORITY
+from infersim.dataplane.sequences import admit_head, join, preempt, use_prefix
+from infersim.dataplane.timing import leap_end
+
+LEAP_LIMIT = 1 << 30
+"""Most steps of a leap; keeps sums of contexts within 64 bits."""
+
+
+@inlined
+def form_step(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, values):
+    """Form the next step or leap of a replica; return when it ends, or when to look again [s], inf if idle."""
+    step.budget = table.max_num_batched_tokens
+    step.sequences = 0
+    step.attention_s = 0.0
+    step.copied_blocks = 0
+    step.preemptions = 0
+    step.retry = False
+    server.decodes = False
+    if table.queue_order == PRIORITY and server.rows == 0:
+        _oust(now, step, server, replica, asked, flights, heap, phases, cache, table)
+    if table.batching == CHUNKED_PREFILL:
+        _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table)
+        _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, False)
+    else:
+        if server.rows == 0:
+            if table.batching == DYNAMIC and _still_gathering(now, server, flights, table):
+                server.steps = 0
+                return flights[server.queue_head].since_s + table.max_queue_delay_s
+            step.free = server.kv_free
+            _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, True)
+        if step.sequences == 0:
+            _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table)
+            if table.batching != PREFILL_FIRST and server.rows == 0:
+                server.rows = server.batch
+    if step.sequences == 0 and step.budget == table.max_num_batched_tokens:
+        server.steps = 0
+        server.last_start_s = math.inf
+        return math.inf
+    return _start(now, step, server, heap, phases, cache, lookup, table, values)
+
+
+@inlined
+def _still_gathering(now, server, flights, table):
+    """Whether a dynamic batch waits for more requests."""
+    if server.batch_head != NONE or server.queue_head == NONE or server.queued >= table.max_num_seqs:
+        return False
+    return now < flights[server.queue_head].since_s + table.max_queue_delay_s
+
+
+@inlined
+def _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table):
+    """Let all decoding sequences have a token, preempting until their blocks can be claimed."""
+    while phases[server.decoded % table.block_size] > server.kv_free:
+        slot = _victim(server, asked, flights, table)
+        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table)
+    step.free = server.kv_free - phases[server.decoded % table.block_size]
+    step.budget -= server.batch
+    step.sequences = server.batch
+    server.decodes = server.batch > 0
+    _make_room(step, server, cache, lookup, table)
+
+
+@compiled
+def _victim(server, asked, flights, table):
+    """The sequence to preempt: the last admitted, where the queue order is priority among those of the lowest."""
+    chosen = server.batch_tail
+    while flights[chosen].state == DONE:
+        chosen = flights[chosen].previous
+    if table.queue_order == PRIORITY:
+        slot = flights[chosen].previous
+        while slot != NONE:
+            if asked[slot].priority < asked[chosen].priority and flights[slot].state != DONE:
+                chosen = slot
+            slot = flights[slot].previous
+    return chosen
+
+
+@compiled
+def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table):
+    """Preempt sequences of strictly lower priority while the head of the queue finds no room beside them."""
+    while server.queue_head != NONE and server.batch_head != NONE:
+        flight = flights[server.queue_head]
+        if table.async_scheduling and flight.since_s > server.last_start_s:
+            break
+        room = server.kv_free - phases[server.decoded % table.block_size] - table.watermark_blocks
+        chunk = min(flight.target, table.max_num_batched_tokens - server.batch)
+        if chunk <= 0 or (replica.running < table.max_num_seqs and blocks_for(chunk, table.block_size) <= room):
+            break
+        slot = _victim(server, asked, flights, table)
+        if asked[slot].priority >= asked[server.queue_head].priority:
+            break
+        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table)
+    step.preemptions = 0
+
+
+@inlined
+def _make_room(step, server, cache, lookup, table):
+    """Evict idle prefix blocks whose memory the step has taken."""
+    if table.prefix_tokens > 0:
+        evict_down_to(server, cache, lookup, step.free // table.entry_blocks)
+
+
+# ---------------------------------------------------------------- prompts
+
+
+@inlined
+def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, alone):
+    """Continue the partly prefilled sequence, then admit from the queue; `alone`: prompts whole, without decoding."""
+    partial = server.prefilling
+    if partial != NONE:
+        flights[partial].chunk = 0
+        if step.budget > 0:
+            flight = flights[partial]
+            chunk = min(flight.target - flight.computed, step.budget)
+            blocks = blocks_for(flight.computed + chunk, table.block_size) - blocks_for(
+                flight.computed, table.block_size
+            )
+            if blocks <= step.free:
+                step.free -= blocks
+                _add_chunk(step, flight, chunk, table)
+                _make_room(step, server, cache, lookup, table)
+            else:
+                claimed = server.kv_free - step.free
+                preempt(now, partial, step, server, replica, asked, flights, heap, phases, cache, table)
+                step.free = server.kv_free - claimed
+    if step.preemptions > 0:
+        step.retry = True
+        return
+    # An engine that has nothing scheduled ahead, because its batch is empty and its queue young, takes all at once.
+    young = server.queue_head != NONE and flights[server.queue_head].since_s > server.last_start_s
+    scheduled_ahead = table.async_scheduling and not (replica.running == 0 and young)
+    while server.queue_head != NONE and step.budget > 0 and replica.running < table.max_num_seqs:
+        head = server.queue_head
+        if scheduled_ahead and flights[head].since_s > server.last_start_s:
+            step.retry = True
+            return
+        if not _admit(
+            now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, alone
+        ):
+            return
+
+
+@inlined
+def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, alone):
+    """Admit the head of the queue if its blocks are free; return whether it was."""
+    flight = flights[head]
+    margin = 0 if server.batch_head == NONE else table.watermark_blocks
+    if flight.computed > 0:  # swapped out while it was decoding: it decodes in this very step
+        claim = 1 if flight.computed % table.block_size == 0 else 0
+        blocks = blocks_for(flight.computed, table.block_size)
+        if blocks + claim + margin > step.free:
+            return False
+        admit_head(now, server, replica, flights, table)
+        step.free -= blocks + claim
+        server.kv_free -= blocks
+        step.copied_blocks += blocks
+        step.budget -= 1
+        step.sequences += 1
+        server.decodes = True
+        server.stalled = True
+        flight.prefill_s += now - flight.since_s
+        join(head, server, flights, heap, phases, table)
+        _make_room(step, server, cache, lookup, table)
+        return True
+    hits, idle = _cached_blocks(head, asked, flights, cache, lookup, names, table)
+    prompt = flight.target - hits * table.prefix_tokens
+    chunk = min(prompt, step.budget)
+    if alone and chunk < prompt and step.sequences > 0:
+        return False
+    total = blocks_for(hits * table.prefix_tokens + chunk, table.block_size)
+    blocks = total - (hits - idle) * table.entry_blocks
+    if blocks + margin > step.free:
+        return False
+    admit_head(now, server, replica, flights, table)
+    if hits > 0:
+        use_prefix(head, hits, server, asked, flights, cache, lookup, names, table)
+    if flight.cached_tokens < 0:
+        flight.cached_tokens = hits * table.prefix_tokens
+    if server.prefilling == NONE:
+        server.prefilling = head
+    step.free -= blocks
+    _add_chunk(step, flight, chunk, table)
+    _make_room(step, server, cache, lookup, table)
+    return True
+
+
+@inlined
+def _cached_blocks(head, asked, flights, cache, lookup, names, table):
+    """Prefix blocks of a waiting request that are cached, and how many of them are idle."""
+    if table.prefix_tokens == 0:
+        return 0, 0
+    start = asked[head].prefix_start
+    most = min(asked[head].prefix_blocks, (flights[head].target - 1) // table.prefix_tokens)
+    hits, idle = matching_blocks(cache, lookup, names, start, most), 0
+    for k in range(hits):
+        if cache[find_entry(cache, lookup, names[start + k])].users == 0:
+            idle += 1
+    return hits, idle
+
+
+@inlined
+def _add_chunk(step, flight, chunk, table):
+    """Give a sequence `chunk` prompt tokens of the step, and count their attention."""
+    flight.chunk = chunk
+    step.budget -= chunk
+    step.sequences += 1
+    pairs = float(chunk) * flight.computed + 0.5 * (float(chunk) * (chunk + 1))
+    context = float(flight.computed + chunk)
+    compute_s = table.prefill_per_pair_s * pairs
+    memory_s = table.prefill_per_context_s * context
+    table.prefill_chunks += 1.0
+    table.prefill_pairs += pairs
+    table.prefill_context += context
+    if compute_s >= memory_s:
+        table.prefill_compute_s += compute_s
+    else:
+        table.prefill_memory_s += memory_s
+    step.attention_s += table.prefill_chunk_s + max(compute_s, memory_s)
+
+
+# ---------------------------------------------------------------- starting it
+
+
+@inlined
+def _start(now, step, server, heap, phases, cache, lookup, table, values):
+    """Start the step that was formed, and let it leap if only decoding sequences are in it; return when it ends [s]."""
+    batch = server.batch if server.decodes else 0
+    tokens, sequences = table.max_num_batched_tokens - step.budget, step.sequences
+    server.mixed = sequences > batch
+    if server.rows > 0:
+        tokens = sequences = server.rows
+    server.start_s = now
+    server.base_s = (
+        (values[table.linear + tokens] + values[table.sequences + sequences] + values[table.decode_base + batch])
+        + step.attention_s
+        + table.swap_block_s * step.copied_blocks
+    )
+    server.slope_s = values[table.decode_per_context + batch]
+    server.steps = 1
+    if server.mixed:
+        server.kv_free = step.free
+    elif not (step.retry or server.stalled or step.copied_blocks > 0) and server.prefilling == NONE:
+        most = min((heap[0] >> SLOT_BITS) - server.decoded, LEAP_LIMIT)
+        server.steps = affordable_steps(phases, server.decoded, batch, table.block_size, server.kv_free, most)
+    return leap_end(now, server.base_s, server.slope_s, server.context if batch > 0 else 0, batch, server.steps)

@@ -1,0 +1,89 @@
+"""A replica's queue: a list in order of arrival, or a heap sorted by key.
+
+Both hang on the flights' own links and have their first request at `server.queue_head`. The heap is a skew heap: any
+two merge by walking down their right edges, which needs no array and log n steps on average. Not here: who is admitted
+(`forming.py`).
+"""
+
+from infersim.dataplane.jit import compiled, inlined
+from infersim.dataplane.records import EARLIEST_DEADLINE, FCFS, NONE, PRIORITY, SHORTEST_JOB
+
+
+@inlined
+def queue_key(order, request):
+    """Where a request stands in a queue of the given order: smaller keys first."""
+    if order == PRIORITY:
+        return -float(request.priority)
+    if order == SHORTEST_JOB:
+        return float(request.input_tokens)
+    if order == EARLIEST_DEADLINE:
+        return request.arrival_s + request.deadline_s
+    return 0.0
+
+
+@inlined
+def push_back(server, flights, slot, order):
+    """Put a request that has just arrived into the queue."""
+    flights[slot].next = NONE
+    flights[slot].previous = NONE
+    if order != FCFS:
+        server.queue_head = _merged(flights, server.queue_head, slot)
+    elif server.queue_tail == NONE:
+        server.queue_head = slot
+        server.queue_tail = slot
+    else:
+        flights[server.queue_tail].next = slot
+        server.queue_tail = slot
+
+
+@compiled
+def push_front(server, flights, slot, order):
+    """Put a preempted request back: to the front, or where its key says."""
+    flights[slot].next = NONE
+    flights[slot].previous = NONE
+    if order != FCFS:
+        server.queue_head = _merged(flights, server.queue_head, slot)
+    else:
+        flights[slot].next = server.queue_head
+        server.queue_head = slot
+        if server.queue_tail == NONE:
+            server.queue_tail = slot
+
+
+@inlined
+def pop(server, flights, order):
+    """Take the first request out of the queue; return its slot."""
+    slot = server.queue_head
+    if order != FCFS:
+        server.queue_head = _merged(flights, flights[slot].previous, flights[slot].next)
+    else:
+        server.queue_head = flights[slot].next
+        if server.queue_head == NONE:
+            server.queue_tail = NONE
+    return slot
+
+
+@compiled
+def _before(flights, a, b):
+    return flights[a].key < flights[b].key or (flights[a].key == flights[b].key and flights[a].order < flights[b].order)
+
+
+@compiled
+def _merged(flights, a, b):
+    """Merge two skew heaps; return the root."""
+    root, parent = NONE, NONE
+    while a != NONE and b != NONE:
+        if _before(flights, b, a):
+            a, b = b, a
+        if parent == NONE:
+            root = a
+        else:
+            flights[parent].previous = a
+        right = flights[a].next
+        flights[a].next = flights[a].previous
+        parent, a = a, right
+    rest = b if a == NONE else a
+    if parent == NONE:
+        return rest
+    flights[parent].previous = rest
+    return root

@@ -1,0 +1,214 @@
+"""What befalls one sequence of a replica: queued, admitted, decoding, preempted, finished; and the blocks it holds.
+
+Each function keeps every count that depends on it right: the batch (a list in order of admission), the KV blocks, the
+prefix cache, the signals for routers and the spans of the outcome. Not here: when it happens (`forming.py`,
+`ending.py`).
+"""
+
+from infersim.dataplane.agenda import find_finish, push_finish, remove_finish
+from infersim.dataplane.jit import compiled, inlined
+from infersim.dataplane.kvcache import blocks_for
+from infersim.dataplane.prefix import find_entry, insert_entry, release_entry, use_entry
+from infersim.dataplane.queue import pop, push_back, push_front
+from infersim.dataplane.records import DECODE, DONE, FINISHED, NONE, PREEMPTED, PREFILL, QUEUED
+
+# ---------------------------------------------------------------- the queue
+
+
+@inlined
+def enqueue(now, slot, server, replica, flights, table):
+    """Put the request in `slot` into its replica's queue."""
+    flight = flights[slot]
+    flight.handling_s += now - flight.since_s
+    flight.since_s = now
+    flight.state = QUEUED
+    push_back(server, flights, slot, table.queue_order)
+    server.queued += 1
+    replica.queued_tokens += flight.target - flight.computed
+
+
+@inlined
+def admit_head(now, server, replica, flights, table):
+    """Move the head of the queue to the end of the batch; return its slot."""
+    slot = pop(server, flights, table.queue_order)
+    server.queued -= 1
+    flight = flights[slot]
+    if flight.state == PREEMPTED:
+        flight.preempted_s += now - flight.since_s
+    else:
+        flight.queued_s += now - flight.since_s
+    flight.since_s = now
+    flight.state = PREFILL
+    replica.waiting -= 1
+    replica.running += 1
+    replica.queued_tokens -= flight.target - flight.computed
+    flight.previous = server.batch_tail
+    flight.next = NONE
+    if server.batch_tail == NONE:
+        server.batch_head = slot
+    else:
+        flights[server.batch_tail].next = slot
+    server.batch_tail = slot
+    return slot
+
+
+@inlined
+def _leave_batch(server, flights, slot):
+    before, after = flights[slot].previous, flights[slot].next
+    if before == NONE:
+        server.batch_head = after
+    else:
+        flights[before].next = after
+    if after == NONE:
+        server.batch_tail = before
+    else:
+        flights[after].previous = before
+
+
+# ---------------------------------------------------------------- KV blocks
+
+
+@compiled
+def use_prefix(slot, blocks, server, asked, flights, cache, lookup, names, table):
+    """Let a sequence that is admitted take over its first `blocks` prefix blocks, which are cached."""
+    flight = flights[slot]
+    for k in range(blocks):
+        flight.entry = find_entry(cache, lookup, names[asked[slot].prefix_start + k])
+        use_entry(server, cache, flight.entry)
+    flight.entries = blocks
+    flight.computed = blocks * table.prefix_tokens
+
+
+@compiled
+def share_prefix(slot, server, asked, flights, cache, lookup, names, table):
+    """Make the prompt blocks that a sequence has completed entries of the prefix cache."""
+    flight = flights[slot]
+    complete = min(asked[slot].prefix_blocks, flight.computed // table.prefix_tokens)
+    while flight.entries < complete:
+        name = names[asked[slot].prefix_start + flight.entries]
+        entry = find_entry(cache, lookup, name)
+        if entry == NONE:
+            entry = insert_entry(server, cache, lookup, name, flight.entry)
+        elif not use_entry(server, cache, entry):
+            server.kv_free += table.entry_blocks  # another sequence holds it: the own copy is freed
+        flight.entry = entry
+        flight.entries += 1
+
+
+@inlined
+def release_blocks(slot, server, flights, cache, table):
+    """Free the KV blocks that a sequence holds; prefix entries that nobody else uses stay in the cache, idle."""
+    flight = flights[slot]
+    server.kv_free += blocks_for(flight.computed, table.block_size) - flight.entries * table.entry_blocks
+    entry = flight.entry
+    while entry != NONE:
+        parent = cache[entry].parent
+        if release_entry(server, cache, entry):
+            server.kv_free += table.entry_blocks
+        entry = parent
+    flight.entry = NONE
+    flight.entries = 0
+
+
+# ---------------------------------------------------------------- decoding
+
+
+@inlined
+def join(slot, server, flights, heap, phases, table):
+    """Let a sequence whose prompt is processed decode from now on."""
+    flight = flights[slot]
+    flight.state = DECODE
+    flight.joined_at = server.decoded
+    phases[(server.decoded - flight.computed) % table.block_size] += 1
+    push_finish(heap, server.batch, server.decoded + flight.output_tokens - flight.generated, slot)
+    server.batch += 1
+    server.context += flight.computed + 1
+
+
+@inlined
+def stop_decoding(slot, server, flights, heap, phases, position, table):
+    """Take the decoding sequence at `position` of the heap of finishes out of the decode counts and settle its own."""
+    flight = flights[slot]
+    remove_finish(heap, server.batch, position)
+    steps = server.decoded - flight.joined_at
+    phases[(flight.joined_at - flight.computed) % table.block_size] -= 1
+    flight.computed += steps
+    flight.generated += steps
+    server.context -= flight.computed + 1
+    server.batch -= 1
+
+
+@compiled
+def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table):
+    """Push a sequence out of the batch back into the queue; its computed tokens are forgotten or swapped out."""
+    flight = flights[slot]
+    keep = False
+    if flight.state == DECODE:
+        stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.batch, slot), table)
+        flight.decode_s += now - flight.since_s
+        flight.last_token_s = now
+        keep = table.swap
+    else:
+        flight.prefill_s += now - flight.since_s
+        server.prefilling = NONE
+    _leave_batch(server, flights, slot)
+    release_blocks(slot, server, flights, cache, table)
+    if keep:
+        step.copied_blocks += blocks_for(flight.computed, table.block_size)
+        flight.target = flight.computed
+    else:
+        flight.computed = 0
+        flight.target = asked[slot].input_tokens + flight.generated
+    flight.since_s = now
+    flight.state = PREEMPTED
+    flight.preemptions += 1
+    step.preemptions += 1
+    push_front(server, flights, slot, table.queue_order)
+    server.queued += 1
+    replica.running -= 1
+    replica.waiting += 1
+    replica.queued_tokens += flight.target - flight.computed
+
+
+# ---------------------------------------------------------------- the end
+
+
+@inlined
+def finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes):
+    """End a sequence of the batch whose counters are settled."""
+    _leave_batch(server, flights, slot)
+    if flights[slot].state != DONE:
+        release_blocks(slot, server, flights, cache, table)
+    server.requests += 1
+    replica.running -= 1
+    replica.outstanding -= 1
+    write_outcome(now, slot, FINISHED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes)
+
+
+@inlined
+def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock, free_slots, outcomes):
+    """Record how the request in `slot` ended and free the slot."""
+    flight, request = flights[slot], asked[slot]
+    row = outcomes[clock.outcomes]
+    row.id = request.id
+    row.arrival_s = request.arrival_s
+    row.input_tokens = request.input_tokens
+    row.output_tokens = flight.generated
+    row.pool = pool
+    row.replica = serial
+    row.status = status
+    row.first_token_s = flight.first_token_s
+    row.finish_s = now
+    row.held_s = flight.held_s
+    row.handling_s = flight.handling_s
+    row.queued_s = flight.queued_s
+    row.prefill_s = flight.prefill_s
+    row.decode_s = flight.decode_s
+    row.preempted_s = flight.preempted_s
+    row.preemptions = flight.preemptions
+    row.cached_tokens = max(flight.cached_tokens, 0)
+    clock.outcomes += 1
+    clock.in_flight -= 1
+    table.ended += 1
+    free_slots[clock.free_slots] = slot
+    clock.free_slots += 1
