@@ -1,6 +1,6 @@
 """Decode rates of all seven chips within a factor of 1.5 of published figures, the H100 far closer.
 
-The figures are read from ../shared/measurements (set INFERSIM_SHARED to have them elsewhere). Steps are priced in closed
+The figures are read from ../shared/measurements (INFERSIM_SHARED moves them). Steps are priced in closed
 form: a static batch decodes at its mean context, a server at the concurrency that its own latency and rate imply. What
 happens between steps (queues, chunks) is not here; the end-to-end comparison belongs to validation.
 """

@@ -72,9 +72,10 @@ def test_shipped_scenarios_resolve_and_open_with_their_question(
     assert scenario.name == name.replace("_", "-")
 
 
-def test_every_chip_has_a_scenario() -> None:
+def test_the_seven_chips_of_the_mission_have_a_scenario() -> None:
     served = {pool.hardware for name in catalogue.scenario_names() for pool in load_scenario(name).pools}
-    assert served == set(catalogue.hardware_names())
+    seven = {"h100-sxm", "l40s", "mi300x", "tpu-v5e", "inferentia2", "groq-lpu", "cerebras-wse3"}
+    assert seven <= served <= set(catalogue.hardware_names())
 
 
 def test_a_file_comes_before_a_shipped_scenario_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
