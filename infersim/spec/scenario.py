@@ -1,6 +1,6 @@
 """A scenario: which model, on which chips, under which traffic, decided by whom, at which price, within which SLO.
 
-Not here: reading YAML (`load.py`) and names of chips, models and engines (`catalogue.py`).
+Not here: the traffic (`workload.py`), reading YAML (`load.py`) and names of chips, models and engines (`catalogue.py`).
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,145 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec, wrong_at
+from infersim.spec.workload import Workload
 
 if TYPE_CHECKING:
     from infersim.spec.document import Document
-
-# ---------------------------------------------------------------- workload
-
-
-class Poisson(Spec):
-    """Independent arrivals."""
-
-    process: Literal["poisson"]
-    """Exponential gaps."""
-    rate_rps: Positive
-    """Mean arrivals [requests/s]."""
-
-
-class Gamma(Spec):
-    """Gamma renewal arrivals; CV 1 is Poisson, more is burstier (shape = 1/cv^2; vLLM's "burstiness" is the shape)."""
-
-    process: Literal["gamma"]
-    """Gamma gaps."""
-    rate_rps: Positive
-    """Mean arrivals [requests/s]."""
-    cv: Positive
-    """Coefficient of variation of the gaps."""
-
-
-class Mmpp(Spec):
-    """Markov-modulated Poisson arrivals that cycle through states; two states are on/off bursts."""
-
-    process: Literal["mmpp"]
-    """Poisson with a rate that jumps."""
-    rates_rps: list[NonNegative] = Field(min_length=2)
-    """Arrival rate in each state [requests/s]."""
-    mean_sojourn_s: list[Positive] = Field(min_length=2)
-    """Mean time in each state [s]; the next state is the next of the list, then the first again."""
-
-    @model_validator(mode="after")
-    def _matching(self) -> "Mmpp":
-        if len(self.rates_rps) != len(self.mean_sojourn_s):
-            found = f"found {len(self.mean_sojourn_s)} sojourns for the {len(self.rates_rps)} states of rates_rps"
-            raise wrong_at(("mean_sojourn_s",), f"{found}; give one for each rate")
-        if max(self.rates_rps) == 0:
-            raise wrong_at(("rates_rps",), "every rate is 0, so nothing would arrive; give at least one positive rate")
-        return self
-
-
-class Trace(Spec):
-    """Replay of a recorded trace: arrivals and lengths come from the file."""
-
-    process: Literal["trace"]
-    """Arrivals and token counts of a file."""
-    file: str
-    """Path; relative ones are sought beside the scenario, then in $INFERSIM_TRACES."""
-    rate_scale: Positive = 1.0
-    """Speed-up of the clock: 2 replays the same requests in half the time."""
-    limit: Count | None = None
-    """Replay only the first requests."""
-
-
-Arrivals = Annotated[Poisson | Gamma | Mmpp | Trace, Field(discriminator="process")]
-
-
-class Constant(Spec):
-    """Every request the same."""
-
-    distribution: Literal["constant"]
-    """One value."""
-    value: Count
-    """Tokens."""
-
-
-class Lognormal(Spec):
-    """Lognormal token counts given by mean and 99th percentile, rounded, at least 1."""
-
-    distribution: Literal["lognormal"]
-    """Lognormal."""
-    mean: Positive
-    """Mean [tokens]."""
-    p99: Positive
-    """99th percentile [tokens]; above the mean."""
-    max: Count | None = None
-    """Longest allowed; longer draws are cut to it."""
-
-    @model_validator(mode="after")
-    def _skewed(self) -> "Lognormal":
-        if self.p99 <= self.mean:
-            found = f"found {self.p99:g}, must exceed the mean {self.mean:g}"
-            raise wrong_at(("p99",), f"{found} (a lognormal is skewed to the right)")
-        if self.p99 > 14.9 * self.mean:
-            found = f"found {self.p99:g}, but no lognormal with a mean of {self.mean:g} has such a p99"
-            raise wrong_at(("p99",), f"{found}: it is at most 14.9 x the mean")
-        return self
-
-
-class Empirical(Spec):
-    """Token counts drawn with replacement from values, with optional weights."""
-
-    distribution: Literal["empirical"]
-    """A table."""
-    values: list[Count] = Field(min_length=1)
-    """Tokens."""
-    weights: list[NonNegative] | None = None
-    """Relative frequency of each value; equal when absent."""
-
-    @model_validator(mode="after")
-    def _matching(self) -> "Empirical":
-        if self.weights is not None and (len(self.weights) != len(self.values) or sum(self.weights) <= 0):
-            found = (
-                f"found {len(self.weights)} weights with a sum of {sum(self.weights):g} for {len(self.values)} values"
-            )
-            raise wrong_at(("weights",), f"{found}; give one for each value and a positive sum")
-        return self
-
-
-Lengths = Annotated[Constant | Lognormal | Empirical, Field(discriminator="distribution")]
-
-
-class Workload(Spec):
-    """What arrives."""
-
-    arrivals: Arrivals
-    """When requests come."""
-    input_tokens: Lengths | None = None
-    """Prompt lengths; a trace brings its own."""
-    output_tokens: Lengths | None = None
-    """Output lengths; a trace brings its own."""
-
-    @model_validator(mode="after")
-    def _lengths_known(self) -> "Workload":
-        traced = self.arrivals.process == "trace"
-        for key in ("input_tokens", "output_tokens"):
-            given = getattr(self, key) is not None
-            if traced and given:
-                raise wrong_at((key,), f"a trace brings its own lengths; remove {key}")
-            if not traced and not given:
-                raise wrong_at((key,), "is missing; say how long requests are")
-        return self
-
 
 # ---------------------------------------------------------------- fleet
 
@@ -334,6 +199,6 @@ class Scenario(Spec):
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise wrong_at(("pools", index, "name"), f"two pools are called {name}; give each its own name")
-        if self.horizon_s is None and self.workload.arrivals.process != "trace":
+        if self.horizon_s is None and not self.workload.ends:
             raise wrong_at(("horizon_s",), "is missing; say for how long requests arrive [s]")
         return self

@@ -25,13 +25,13 @@ __all__ = ["TraceError", "find_trace", "request_blocks", "request_chunks", "work
 CHUNK = 1 << 16
 """Requests in a chunk unless the caller says otherwise."""
 
-Chunk = tuple[NDArray[np.void], NDArray[np.int64]]
+Chunk = tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]
 
 
 def request_chunks(
     workload: Workload, horizon_s: float | None, seed: int, directory: Path | None = None, chunk: int = CHUNK
 ) -> Iterator[Chunk]:
-    """Requests that arrive in [0, horizon_s), in order: REQUEST records (n,) and output tokens (n,), n <= chunk.
+    """Requests that arrive in [0, horizon_s), in order: REQUEST records (n,), output tokens (n,), block ids; n <= chunk.
 
     Ids count from 0. The chunk size cuts the sequence and changes no byte of it. A trace ends with its last request if
     that comes first; its beginning is read and checked before this returns. `directory` is where relative files are
@@ -104,7 +104,7 @@ def _records(chunks: Iterator[Requests]) -> Iterator[Chunk]:
         for name in ("input_tokens", "tenant", "priority", "session", "prefix_start", "prefix_blocks"):
             records[name] = getattr(chunk, name)
         first += len(chunk)
-        yield records, chunk.output_tokens
+        yield records, chunk.output_tokens, chunk.prefixes
 
 
 def _needed(horizon_s: float | None) -> float:

@@ -1,14 +1,13 @@
-"""Recorded traffic: what a trace gives, where its file is sought, and how its faults are told.
+"""Recorded traffic: where its file is sought, how it is opened, and how its faults are told.
 
-Not here: any particular format. Read `azure.py` next.
+Not here: any particular format. Read `formats/format.py` next.
 """
 
+import gzip
 import os
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 VARIABLE = "INFERSIM_TRACES"
 """Environment variable with folders or files of traces, separated like PATH."""
@@ -32,15 +31,8 @@ class TraceError(ValueError):
         return f"{self.file}{line}{column}: {self.problem}"
 
 
-class Recording(NamedTuple):
-    """Requests of a trace in order of arrival, arrays of one length."""
-
-    arrival_s: NDArray[np.float64]
-    """Seconds after the first request."""
-    input_tokens: NDArray[np.int64]
-    """Prompt lengths, at least 1."""
-    output_tokens: NDArray[np.int64]
-    """Output lengths, at least 1."""
+class TraceWarning(UserWarning):
+    """A documented repair of a trace, with a count."""
 
 
 def find_trace(file: str, directory: Path | None = None) -> Path:
@@ -91,24 +83,37 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def read_text(path: Path) -> bytes:
-    """The bytes of a text file without a UTF-8 byte order mark; TraceError if it cannot be read or is no such text."""
+def byte_blocks(path: Path, size: int = 1 << 23) -> Iterator[bytes]:
+    """The bytes of a text file, a few megabytes at a time, unpacked if it is gzipped, without a byte order mark.
+
+    Raises TraceError if it cannot be read, is empty, or is another kind of file.
+    """
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            file = gzip.GzipFile(fileobj=raw) if packed else raw
+            block = file.read(size)
+            for magic, kind, remedy in _OTHER_KINDS:
+                if block.startswith(magic):
+                    raise TraceError(path, f"is {kind}; {remedy}", line=1)
+            block = block.removeprefix(b"\xef\xbb\xbf")
+            solid = False
+            while block:
+                solid = solid or bool(block.strip())
+                yield block
+                block = file.read(size)
+            if not solid:
+                raise TraceError(path, "is empty; a trace has a header and at least one request", line=1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise TraceError(path, f"is gzip-compressed, but damaged: {error}; fetch it again") from error
     except OSError as error:
         raise TraceError(path, f"cannot be read: {error.strerror}") from error
-    for magic, kind, remedy in _OTHER_KINDS:
-        if data.startswith(magic):
-            raise TraceError(path, f"is {kind}; {remedy}", line=1)
-    if not data.strip():
-        raise TraceError(path, "is empty; a trace has a header and at least one request", line=1)
-    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 _OTHER_KINDS = (
     (b"\xff\xfe", "UTF-16 text", "save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
-    (b"\x1f\x8b", "gzip-compressed", "unpack it first"),
     (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or export it as CSV"),
     (b"PAR1", "a Parquet file", "export it as CSV"),
 )

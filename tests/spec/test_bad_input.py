@@ -39,13 +39,13 @@ CASES = {
     "unknown dtype, none near": (
         "weights: fp8", "weights: half", "half", "pools[0].precision.weights", "found the text half", "known: bf16, fp16"),
     "unknown process": ("mmpp", "mmp", "process: mmp", "workload.arrivals.process", "unknown process", "did you mean mmpp?"),
-    "no process": ("process: mmpp, ", "", "rates_rps", "workload.arrivals.process", "is missing", "gamma, mmpp, poisson, trace"),
+    "no process": ("process: mmpp, ", "", "rates_rps", "workload.arrivals.process", "is missing", "gamma, mmpp, poisson, ramp"),
     "unknown distribution": (
-        "{distribution: lognormal, mean: 1155, p99: 4142}", "{distribution: zipf}", "zipf",
-        "workload.input_tokens.distribution", "zipf", "known: constant, empirical, lognormal"),
+        "{distribution: lognormal, mean: 1155, p99: 4142}", "{distribution: binomial}", "binomial",
+        "workload.input_tokens.distribution", "binomial", "known: constant, empirical, lognormal"),
     "scalar instead of a union": (
         "{distribution: lognormal, mean: 1155, p99: 4142}", "512", "512", "workload.input_tokens", "found 512",
-        "a mapping with distribution: constant | empirical | lognormal"),
+        "a mapping with distribution: constant | empirical | lognormal | mixture"),
     "negative rate": ("[2, 20]", "[-2, 20]", "-2", "workload.arrivals.rates_rps[0]", "found -2", "must be at least 0"),
     "zero rates": ("[2, 20]", "[0, 0]", "mmpp", "workload.arrivals.rates_rps", "every rate is 0", "at least one positive rate"),
     "one sojourn": ("[60, 15]", "[60]", "mmpp", "workload.arrivals.mean_sojourn_s", "has 1", "at least 2"),

@@ -9,7 +9,7 @@ import pytest
 
 from infersim.spec.errors import SpecError
 from infersim.spec.load import load_scenario
-from infersim.spec.scenario import Poisson
+from infersim.spec.arrivals import Poisson
 from tests.spec.conftest import SCENARIO
 
 Write = Callable[[str], Path]

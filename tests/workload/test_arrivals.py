@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, linalg, stats
 
-from infersim.spec.scenario import Gamma, Mmpp, Poisson
-from infersim.workload.arrivals import arrival_blocks, gamma, mmpp, poisson
+from infersim.spec.arrivals import Clients, Gamma, Mmpp, Poisson, Weibull
+from infersim.workload.arrivals import arrival_blocks
+from infersim.workload.modulated import mmpp
+from infersim.workload.renewal import gamma, poisson
 from tests.workload.counts import bin_counts, dispersion, joined
 
 
@@ -163,8 +165,10 @@ PROCESSES = [
     Mmpp(process="mmpp", rates_rps=[100.0, 1000.0], mean_sojourn_s=[2.0, 1.0]),
     Mmpp(process="mmpp", rates_rps=[0.0, 3000.0, 10.0], mean_sojourn_s=[0.02, 0.01, 0.03]),
     Mmpp(process="mmpp", rates_rps=[0.0, 500.0], mean_sojourn_s=[1e-3, 1e6]),
+    Weibull(process="weibull", rate_rps=400.0, cv=2.9),
+    Clients(process="clients", rate_rps=400.0, clients=40),
 ]
-NAMES = ["poisson", "gamma3", "gamma0.2", "mmpp2", "mmpp3-short", "mmpp-long"]
+NAMES = ["poisson", "gamma3", "gamma0.2", "mmpp2", "mmpp3-short", "mmpp-long", "weibull", "clients"]
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=NAMES)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from infersim.dataplane.records import REQUEST
-from infersim.spec.scenario import Constant, Empirical, Gamma, Lognormal, Mmpp, Poisson, Trace, Workload
+from infersim.spec.arrivals import Gamma, Mmpp, Poisson, Trace
+from infersim.spec.lengths import Constant, Empirical, Lognormal
+from infersim.spec.workload import Workload
 from infersim.workload.generate import TraceError, request_chunks, workload_span_s
 
 LOGNORMAL = Lognormal(distribution="lognormal", mean=211.0, p99=601.0)
@@ -59,9 +61,9 @@ def test_the_chunk_size_changes_no_byte(name):
 
 def test_chunks_are_full_but_the_last_and_ids_count_from_zero():
     chunks = list(request_chunks(workload(PROCESSES["poisson"]), 3.0, 1, chunk=1000))
-    assert all(requests.size == outputs.size == 1000 for requests, outputs in chunks[:-1])
+    assert all(requests.size == outputs.size == 1000 for requests, outputs, _ in chunks[:-1])
     assert 0 < chunks[-1][0].size <= 1000
-    requests, outputs = (np.concatenate(column) for column in zip(*chunks, strict=True))
+    requests, outputs, _ = (np.concatenate(column) for column in zip(*chunks, strict=True))
     assert requests.dtype == REQUEST
     assert outputs.dtype == np.int64
     assert np.array_equal(requests["id"], np.arange(requests.size))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from infersim.spec.scenario import Constant, Empirical, Lognormal
+from infersim.spec.lengths import Constant, Empirical, Lognormal
 from infersim.workload.lengths import length_blocks, lognormal_parameters
 from infersim.workload.streams import Feed
 

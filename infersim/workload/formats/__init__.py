@@ -1,0 +1,43 @@
+"""Trace formats, one a file: what each looks like, how it is read and written, and which one a file is.
+
+Start with `format.py` (what a format is); `azure.py` is the simplest. `replay.py` above makes a workload of them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.workload.formats import azure
+from infersim.workload.formats.format import Format, head_of
+from infersim.workload.traces import TraceError, find_trace
+
+FORMATS: tuple[Format, ...] = (*azure.FORMATS,)
+"""All formats, in the order in which they are tried."""
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file, by its content alone; TraceError with what was found if it is none."""
+    head = head_of(path)
+    for candidate in FORMATS:
+        if candidate.fits(head):
+            return candidate
+    found = f"columns {', '.join(head.columns[:12])}" if head.columns else f"keys {', '.join(head.keys[:12])}"
+    known = ", ".join(candidate.name for candidate in FORMATS)
+    plain = "arrival_s,input_tokens,output_tokens"
+    raise TraceError(path, f"is of no known format: found {found}; known are {known}; a plain CSV has {plain}", line=1)
+
+
+def length_table(file: str, column: str, directory: Path | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Distinct token counts of a column of a trace and how often each occurs, zeros left out."""
+    path = find_trace(file, directory)
+    counts: dict[int, int] = {}
+    for block in format_of(path).read(path):
+        values, times = np.unique(getattr(block, column), return_counts=True)
+        for value, count in zip(values.tolist(), times.tolist(), strict=True):
+            counts[value] = counts.get(value, 0) + count
+    counts.pop(0, None)
+    if not counts:
+        raise TraceError(path, f"has no {column} above 0", column=column)
+    values = sorted(counts)
+    return np.array(values, np.int64), np.array([counts[value] for value in values], np.float64)
