@@ -6,12 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench clean
 
 help:
 	@echo "make demo   install into $(VENV), run the bursty chat scenario, print its table and where its plots lie"
 	@echo "make test   install with the test extra, then lint, type check and run every test"
 	@echo "make lint   the lint and type checks alone"
+	@echo "make bench  measure speed: the loop, start-up, a small scenario, the first compilation"
+	@echo "make readme write the demo's output into README.md"
 	@echo "make clean  remove $(VENV), caches and runs/"
 
 demo: $(VENV)/.installed
@@ -24,6 +26,13 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Figures of a shared machine: quote ratios to the yardstick (100,000 bare SimPy events).
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+
+readme: $(VENV)/.installed-test
+	$(BIN)/python -m tests.readme
 
 # An editable install, so that a changed file needs no second install and the compiled loop stays cached beside it.
 $(VENV)/.installed: pyproject.toml $(VENV)/.python
