@@ -122,8 +122,10 @@ def notes(d: Deployment) -> list[str]:
     if computed != d.weights:
         found.append(f"{name} stores {d.weights} weights and computes in {computed}")
     if d.engine.token_buckets:
-        sizes = ", ".join(map(str, d.engine.token_buckets))
-        found.append(f"{d.engine.name} pads the tokens of a step to compiled sizes: {sizes}")
+        sizes = d.engine.token_buckets
+        found.append(
+            f"{d.engine.name} pads the tokens of a step to {len(sizes)} compiled sizes, {min(sizes)} to {max(sizes)}"
+        )
     if d.shard.heads * d.tensor != d.model.attention.heads:
         found.append(f"{d.engine.name} pads {d.model.attention.heads} heads to {d.shard.heads * d.tensor}")
     if d.model.attention.sliding_window:
