@@ -8,6 +8,7 @@ import pytest
 from infersim.cli.app import app
 from infersim.results.directory import read_run
 from infersim.spec.load import load_scenario
+from tests import readme
 from tests.cli.conftest import SCENARIO
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,15 @@ def test_the_recipe_for_chips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "my-chip.yaml").write_text(profile.replace("name: h100-sxm", "name: my-chip"), encoding="utf-8")
     run("h100_llama70b", "--set", "pools.0.hardware=my-chip.yaml", "--set", "horizon_s=10")
     assert set(read_run(tmp_path / "out").summary["pools"]["h100"]["hardware"].split()) == {"my-chip"}
+
+
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    """Words exactly, numbers within 2 %, since processors differ in the last bit; `make readme` brings it up to date."""
+    number = r"\d[\d,]*(?:\.\d+)?"
+    mine, theirs = (re.sub("─+", "─", output) for output in (readme.shown(), readme.demo()))
+    assert re.sub(number, "#", mine).split() == re.sub(number, "#", theirs).split()
+    values = [[float(text.replace(",", "")) for text in re.findall(number, output)] for output in (mine, theirs)]
+    assert values[0] == pytest.approx(values[1], rel=0.02)
 
 
 def test_scenarios_of_the_readme(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def run(
         return
     out_console = console()
     print_summary(result.summary, out_console)
-    out_console.print(f"\nrun directory: {directory}", soft_wrap=True)
+    out_console.print(f"run directory: {directory}", soft_wrap=True)
     for plot in sorted((directory / "plots").glob("*")) if plots else ():
         out_console.print(f"plot: {plot}", soft_wrap=True)
 
