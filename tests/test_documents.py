@@ -62,7 +62,7 @@ def test_the_recipe_for_chips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_readme_shows_what_the_demo_prints() -> None:
-    """Words exactly, numbers within 2 %, since processors differ in the last bit; `make readme` brings it up to date."""
+    """Words exactly, numbers within 2 % (processors differ in the last bit); `make readme` brings it up to date."""
     number = r"\d[\d,]*(?:\.\d+)?"
     mine, theirs = (re.sub("─+", "─", output) for output in (readme.shown(), readme.demo()))
     assert re.sub(number, "#", mine).split() == re.sub(number, "#", theirs).split()
