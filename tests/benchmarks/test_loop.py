@@ -43,7 +43,7 @@ def test_continuous_batching(benchmark: BenchmarkFixture, requests_to_serve: int
     if engine == "plain":
         cost = replace(cost, request_overhead_s=0.0, token_overhead_s=0.0, async_scheduling=False)
     sent = chunks(requests_to_serve)
-    count = sum(len(requests) for requests, _ in sent)
+    count = sum(len(chunk[0]) for chunk in sent)
 
     def fleet() -> tuple[tuple[Fleet], dict[str, object]]:
         made = Fleet([cost], sent, ROUTERS[router].compiled)
