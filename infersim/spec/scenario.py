@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec, wrong_at
+from infersim.spec.slo import Slo
 from infersim.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -128,18 +129,10 @@ class Router(Spec):
     """Who decides where a request goes."""
 
     policy: str = "least_outstanding"
-    """round_robin, least_outstanding, or a plugin's name."""
-
-
-class Slo(Spec):
-    """What a good answer is; a request that meets every given limit counts as goodput."""
-
-    ttft_p99_s: Positive | None = None
-    """Time to first token [s]: limit for a request, and for the 99th percentile of the run."""
-    tpot_p99_s: Positive | None = None
-    """Time for each output token after the first [s]: likewise."""
-    e2e_p99_s: Positive | None = None
-    """Whole latency [s]: likewise."""
+    """round_robin, random, least_outstanding, power_of_two, least_prompt_work, least_kv_used, fastest_weighted,
+    session_sticky, prefix_aware, cheapest_first, or a plugin's name."""
+    scrape_interval_s: NonNegative = 0.0
+    """How often the router reads the replicas' signals [s]; 0: it always sees the present."""
 
 
 class Facility(Spec):

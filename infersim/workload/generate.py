@@ -1,6 +1,6 @@
 """What arrives, as the data plane wants it: chunks of REQUEST records, and the output lengths that only it may know.
 
-Read `streams.py` (random streams), `arrivals.py`, `lengths.py` and `replay.py` for the parts.
+Read `traffic.py` (one class), `classes.py` (several) and `requests.py` (the columns) for the parts.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.records import REQUEST
-from infersim.spec.arrivals import Trace
 from infersim.spec.workload import Workload
-from infersim.workload.arrivals import arrival_blocks
-from infersim.workload.lengths import length_blocks, partner_blocks
-from infersim.workload.replay import replay_blocks
-from infersim.workload.requests import Requests, rechunked, requests
-from infersim.workload.streams import Feed
+from infersim.workload.classes import mixed
+from infersim.workload.requests import Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
+from infersim.workload.traffic import traffic
 
 __all__ = ["TraceError", "find_trace", "request_blocks", "request_chunks", "workload_span_s"]
 
@@ -31,7 +28,7 @@ Chunk = tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]
 def request_chunks(
     workload: Workload, horizon_s: float | None, seed: int, directory: Path | None = None, chunk: int = CHUNK
 ) -> Iterator[Chunk]:
-    """Requests that arrive in [0, horizon_s), in order: REQUEST records (n,), output tokens (n,), block ids; n <= chunk.
+    """Requests that arrive in [0, horizon_s): REQUEST records (n,), output tokens (n,), ids of blocks; n <= chunk.
 
     Ids count from 0. The chunk size cuts the sequence and changes no byte of it. A trace ends with its last request if
     that comes first; its beginning is read and checked before this returns. `directory` is where relative files are
@@ -64,33 +61,30 @@ def workload_span_s(workload: Workload, horizon_s: float | None, directory: Path
 
 
 def _source(workload: Workload, horizon_s: float | None, seed: int, directory: Path | None) -> Iterator[Requests]:
-    """A trace's requests, or arrivals with lengths."""
-    if isinstance(workload.arrivals, Trace):
-        return replay_blocks(workload.arrivals, horizon_s, seed, directory)
-    return _drawn(workload, _needed(horizon_s), seed, directory)
+    """The requests of all classes, within the longest context."""
+    horizon = horizon_s if workload.ends else _needed(horizon_s)
+    if workload.classes is None:
+        blocks = traffic(workload, horizon, seed, directory)
+    else:
+        blocks = mixed(workload, horizon, seed, directory)
+    most = workload.max_context_tokens
+    return blocks if most is None else (_cut(block, most) for block in blocks)
 
 
-def _drawn(workload: Workload, horizon_s: float, seed: int, directory: Path | None) -> Iterator[Requests]:
-    """Arrivals of a process, with lengths drawn for each."""
-    inputs, outputs = (Feed(blocks) for blocks in paired_lengths(workload, seed, directory))
-    for times in arrival_blocks(workload.arrivals, horizon_s, seed, directory):
-        yield requests(times, inputs.take(times.size), outputs.take(times.size))
+def _cut(block: Requests, most: int) -> Requests:
+    """Prompt and output within a context of `most` tokens: prompts are cut first, then outputs; blocks beyond go."""
+    inputs = np.minimum(block.input_tokens, most - 1)
+    outputs = np.minimum(block.output_tokens, most - inputs)
+    if block.prefixes.size and (inputs < block.input_tokens).any():
+        block = _first_blocks(block, block.prefix_blocks * inputs // np.maximum(block.input_tokens, 1))
+    return block.with_columns(input_tokens=inputs, output_tokens=outputs)
 
 
-def paired_lengths(
-    workload: Workload, seed: int, directory: Path | None, prefix: str = ""
-) -> tuple[Iterator[NDArray[np.int64]], Iterator[NDArray[np.int64]]]:
-    """Prompt and output lengths for ever, with the stated rank correlation."""
-    assert workload.input_tokens is not None
-    assert workload.output_tokens is not None
-    names = f"{prefix}input_tokens", f"{prefix}output_tokens"
-    if not workload.length_correlation:
-        pair = workload.input_tokens, workload.output_tokens
-        return tuple(length_blocks(law, seed, name, directory) for law, name in zip(pair, names, strict=True))  # type: ignore[return-value]
-    return (
-        partner_blocks(workload.input_tokens, seed, names[0], directory),
-        length_blocks(workload.output_tokens, seed, names[1], directory, names[0], workload.length_correlation),
-    )
+def _first_blocks(block: Requests, counts: NDArray[np.int64]) -> Requests:
+    """The requests with only the first blocks of their prompts."""
+    place = np.arange(block.prefixes.size) - np.repeat(block.prefix_start, block.prefix_blocks)
+    kept = block.prefixes[place < np.repeat(counts, block.prefix_blocks)]
+    return block.with_columns(prefix_blocks=counts, prefixes=kept)
 
 
 def _records(chunks: Iterator[Requests]) -> Iterator[Chunk]:
