@@ -74,10 +74,13 @@ ADVANCE = types.int64(
 
 
 def compiled_policy(function: Callable, signature: types.Type) -> Callable:
-    """`function` as a first-class value of the given signature, cached on disk where its file allows it."""
+    """`function` as a first-class value of the given signature, cached on disk where its file allows it.
+
+    Indexes are checked, so that a user's mistake is an error and not a look into foreign memory.
+    """
     if not JIT:
         return function
-    return numba.cfunc(signature, cache=_has_file(function))(function)
+    return numba.cfunc(signature, cache=_has_file(function), boundscheck=True)(function)
 
 
 def _has_file(function: Callable) -> bool:
