@@ -9,6 +9,7 @@ policies ──────────────── router, autoscalers �
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,23 +33,43 @@ Progress = Callable[[float, float], None]
 
 
 def simulate(
-    scenario: "Scenario | str | Path | Mapping[str, Any]", *, seed: int | None = None, progress: Progress | None = None
+    scenario: "Scenario | ResolvedScenario | str | Path | Mapping[str, Any]",
+    *,
+    seed: int | None = None,
+    progress: Progress | None = None,
 ) -> "Result":
     """Run a scenario (or the file, or mapping, that describes one) to its last request and return what happened.
+
+    A ResolvedScenario is run as it stands, so that a study can change what is in its profiles.
 
     `seed` replaces the scenario's. Raises SpecError (the scenario is wrong), TraceError (its trace is), DoesNotFit (the
     model does not fit its chips), PolicyError (a policy failed) and Standstill (nothing can be served any more).
     """
     from infersim.results.result import Result
     from infersim.spec.load import load_scenario
-    from infersim.spec.resolve import resolve
+    from infersim.spec.resolve import ResolvedScenario, resolve
     from infersim.spec.scenario import Scenario
 
-    if not isinstance(scenario, Scenario):
+    if not isinstance(scenario, Scenario | ResolvedScenario):
         scenario = load_scenario(scenario)
+    resolved = scenario if isinstance(scenario, ResolvedScenario) else resolve(scenario)
     if seed is not None:
-        scenario = scenario.model_copy(update={"seed": seed})
-    return Result(_run(resolve(scenario), progress))
+        resolved = replace(resolved, scenario=resolved.scenario.model_copy(update={"seed": seed}))
+    return Result(_run(resolved, progress))
+
+
+def check_runnable(resolved: "ResolvedScenario") -> None:
+    """Raise what `simulate` would raise before its first request: of policies, memory, and the trace."""
+    from infersim.policies.plugins import load_policies
+    from infersim.workload.generate import workload_span_s
+
+    policies = load_policies(resolved.plugin_files)
+    _chosen(resolved, ("router", "policy"), policies.routers, resolved.scenario.router.policy)
+    _scalers(resolved, policies)
+    for index in range(len(resolved.pools)):
+        cost_tables(resolved, index)
+    if resolved.scenario.workload.ends:
+        workload_span_s(resolved.scenario.workload, resolved.scenario.horizon_s, _trace_directory(resolved))
 
 
 def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord":
@@ -61,7 +82,7 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord"
     policies = load_policies(resolved.plugin_files)
     router = _chosen(resolved, ("router", "policy"), policies.routers, scenario.router.policy)
     scalers = _scalers(resolved, policies)
-    tables = [_tables(resolved, index) for index in range(len(resolved.pools))]
+    tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
     horizon_s = workload_span_s(scenario.workload, scenario.horizon_s, _trace_directory(resolved))
     fleet = _fleet(resolved, tables, router)
     datacenter = Datacenter(
@@ -123,7 +144,7 @@ def _blaming(router: str) -> Iterator[None]:
         ) from error
 
 
-def _tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
+def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     """Cost tables of one pool; DoesNotFit names the pool, and the file and line that it stands on."""
     from infersim.cost.build import build_tables
     from infersim.cost.memory import DoesNotFit
@@ -150,7 +171,13 @@ def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Ro
 
     scenario = resolved.scenario
     chunks = request_chunks(scenario.workload, scenario.horizon_s, scenario.seed, _trace_directory(resolved))
-    return Fleet([_pool_cost(costs) for costs in tables], chunks, router.compiled)
+    return Fleet(
+        [_pool_cost(costs) for costs in tables],
+        chunks,
+        router.compiled,
+        reads=router.reads,
+        scrape_s=scenario.router.scrape_interval_s,
+    )
 
 
 def _pool_cost(tables: "CostTables") -> "PoolCost":
