@@ -43,6 +43,12 @@ SAMPLE = np.dtype(
         ("output_tokens", np.float64),  # so far
         ("prompt_tokens", np.float64),  # so far, as processed
         ("joules", np.float64),  # chips' energy so far, before PUE
+        ("flops", np.float64),  # arithmetic so far
+        ("memory_bytes", np.float64),  # memory traffic so far
+        ("compute_s", np.float64),  # busy seconds so far by what bounded them; the four sum to busy_s
+        ("memory_s", np.float64),
+        ("network_s", np.float64),
+        ("launch_s", np.float64),
     ],
     align=True,
 )

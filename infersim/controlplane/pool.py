@@ -230,5 +230,8 @@ class Pool:
         row["arrived"], row["ended"] = held.routed, held.ended
         row["busy_s"], row["up_s"], row["billed_s"] = tally.busy_s, up_s, billed_s
         row["output_tokens"], row["prompt_tokens"] = tally.output_tokens, tally.prompt_tokens
-        row["joules"] = usage(self.tables, tally).dynamic_j + self.tables.idle_w * billed_s
+        used = usage(self.tables, tally)
+        row["joules"] = used.dynamic_j + self.tables.idle_w * billed_s
+        for name in ("flops", "memory_bytes", "compute_s", "memory_s", "network_s", "launch_s"):
+            row[name] = getattr(used, name)
         return row

@@ -10,7 +10,7 @@ from infersim.controlplane.ledger import EVENT_COLUMNS
 from infersim.dataplane.records import ENDINGS, FINISHED
 from infersim.results.metrics import meets
 from infersim.results.money import bill, lease_times, usd_per_replica_second
-from infersim.results.power import lease_joules
+from infersim.results.power import CAUSES, lease_joules
 from infersim.results.record import PoolRecord, RunRecord
 
 SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")
@@ -25,6 +25,7 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     replica      serial number of the one that ended it, -1 if none
     ttft_s, tpot_s, e2e_s   as in `metrics.py`; NaN unless finished, TPOT also with a single output token
     held_s ... preempted_s  spans that sum to finish_s - arrival_s, whatever the status
+    cached_tokens  prompt tokens found in the prefix cache at the first admission
     slo_met      finished within every limit of the scenario's SLO
     """
     rows = run.outcomes
@@ -50,6 +51,7 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         **latencies,
         **{span: rows[span] for span in SPANS},
         "preemptions": rows["preemptions"],
+        "cached_tokens": rows["cached_tokens"],
         "slo_met": meets(latencies, finished, run.scenario.slo),
     }
     return pd.DataFrame(columns)
@@ -88,7 +90,8 @@ def timeline_frame(run: RunRecord) -> pd.DataFrame:
     """One row for each sampled moment and pool, by time then pool; of several samples of one moment the last counts.
 
     States (starting ... kv_occupancy) hold at time_s; rates (arrivals_rps ... usd_per_hour) are means over the interval
-    of interval_s that ends there, NaN when it is empty; counters (arrived ... energy_j) run from the start.
+    of interval_s that ends there, NaN when it is empty; counters (arrived ... launch_s) run from the start. mfu and mbu
+    are those of the interval's busy seconds; compute_s, memory_s, network_s and launch_s split these by cause.
     `held` is that of the whole service, repeated for each pool. Power and energy include the building's share (PUE).
     """
     pieces = []
@@ -118,6 +121,8 @@ def _timeline_of_pool(rows: np.ndarray, pool: PoolRecord, pue: float) -> dict[st
         "prompt_tokens_per_s": _ratio(_change(rows["prompt_tokens"]), interval),
         "output_tokens_per_s": _ratio(_change(rows["output_tokens"]), interval),
         "utilisation": _ratio(_change(busy), _change(up)),
+        "mfu": _ratio(_change(rows["flops"]), _change(busy) * pool.tables.peak_flops),
+        "mbu": _ratio(_change(rows["memory_bytes"]), _change(busy) * pool.tables.peak_bytes_s),
         "power_w": _ratio(_change(joules), interval),
         "usd_per_hour": _ratio(_change(billed) * price * 3600.0, interval),
         "arrived": rows["arrived"],
@@ -129,6 +134,7 @@ def _timeline_of_pool(rows: np.ndarray, pool: PoolRecord, pue: float) -> dict[st
         "idle_usd": np.maximum(up - busy, 0.0) * price,
         "cold_start_usd": np.maximum(billed - up, 0.0) * price,
         "energy_j": joules,
+        **{f"{cause}_s": rows[f"{cause}_s"] for cause in CAUSES},
     }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-PERCENTILES = (50, 90, 95, 99)
+PERCENTILES = (50, 90, 95, 99, 99.9)
 
 SLO_COLUMNS = {"ttft_p99_s": "ttft_s", "tpot_p99_s": "tpot_s", "e2e_p99_s": "e2e_s"}
 """Key of the scenario's SLO -> the column of the requests frame that it limits."""
@@ -36,9 +36,9 @@ def distribution(values: Array) -> dict[str, float]:
     """Mean and percentiles of the values that are not NaN; all NaN when there are none."""
     known = values[~np.isnan(values)]
     if len(known) == 0:
-        return dict.fromkeys(("mean", *(f"p{q}" for q in PERCENTILES)), float("nan"))
+        return dict.fromkeys(("mean", *(f"p{q:g}" for q in PERCENTILES)), float("nan"))
     points = np.percentile(known, PERCENTILES)
-    return {"mean": float(known.mean())} | {f"p{q}": float(x) for q, x in zip(PERCENTILES, points, strict=True)}
+    return {"mean": float(known.mean())} | {f"p{q:g}": float(x) for q, x in zip(PERCENTILES, points, strict=True)}
 
 
 def itl_distribution(tallies: list[Tally]) -> dict[str, float]:
@@ -51,7 +51,7 @@ def itl_distribution(tallies: list[Tally]) -> dict[str, float]:
     below, above = _order_statistics(counts, np.floor(ranks)), _order_statistics(counts, np.ceil(ranks))
     points = below + (ranks - np.floor(ranks)) * (above - below)
     mean = sum(tally.itl_sum_s for tally in tallies) / total
-    return {"mean": float(mean)} | {f"p{q}": float(x) for q, x in zip(PERCENTILES, points, strict=True)}
+    return {"mean": float(mean)} | {f"p{q:g}": float(x) for q, x in zip(PERCENTILES, points, strict=True)}
 
 
 def _order_statistics(counts: Array, ranks: Array) -> Array:

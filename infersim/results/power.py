@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+CAUSES = ("compute", "memory", "network", "launch")
+"""What bounds a busy second: arithmetic, memory bandwidth, links between chips, launch floors and the host."""
+
+
 def pool_joules(run: RunRecord, index: int) -> tuple[float, float]:
     """Dynamic and idle energy of one pool's chips, without the building [J]."""
     pool = run.pools[index]
@@ -87,9 +91,7 @@ def utilisation_report(run: RunRecord, index: int) -> dict[str, Any]:
     pool, times, own = run.pools[index], lease_times(run), run.leases["pool"] == index
     used, tally = usage(pool.tables, pool.tally), pool.tally
     steps = float(tally.steps_by_sequences.sum())
-    causes = {
-        cause: per(getattr(used, f"{cause}_s"), used.busy_s) for cause in ("compute", "memory", "network", "launch")
-    }
+    causes = {cause: per(getattr(used, f"{cause}_s"), used.busy_s) for cause in CAUSES}
     return {
         "busy": per(float(times.busy[own].sum()), float(times.up[own].sum())),
         "mfu": per(used.flops, pool.tables.peak_flops * used.busy_s),

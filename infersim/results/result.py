@@ -3,7 +3,7 @@
     result = simulate(scenario)
     result.requests["ttft_s"].quantile(0.99)
     result.summary["cost"]["usd_per_million_output_tokens"]
-    result.save("runs/first", scenario_yaml=text)
+    result.save("runs/first")
 
 Not here: any formula. Read `frames.py` and `summary.py` next.
 """
@@ -63,8 +63,15 @@ class Result:
 
         return summarise(self.record, self.requests, self.timeline)
 
-    def save(self, directory: str | Path, scenario_yaml: str, plots: bool = True) -> Path:
-        """Write the run directory whole or not at all and return its path; `scenario_yaml` is the resolved scenario.
+    @cached_property
+    def scenario_yaml(self) -> str:
+        """The scenario as it ran, defaults filled in, ready to be run again."""
+        from infersim.spec.resolve import resolved_yaml
+
+        return resolved_yaml(self.record.scenario)
+
+    def save(self, directory: str | Path, scenario_yaml: str | None = None, plots: bool = True) -> Path:
+        """Write the run directory whole or not at all and return its path; `scenario_yaml` replaces the resolved one.
 
         Raises `directory.OutputError` when the directory cannot be written or holds something else.
         """
@@ -81,7 +88,8 @@ class Result:
             from infersim.results.plots import draw
 
             pictures = draw(self.summary, self.requests, self.timeline)
-        return write_run(directory, self.summary, frames, scenario_yaml, pictures)
+        text = self.scenario_yaml if scenario_yaml is None else scenario_yaml
+        return write_run(directory, self.summary, frames, text, pictures)
 
     def __str__(self) -> str:
         """A few plain lines."""

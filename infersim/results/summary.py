@@ -48,15 +48,21 @@ def _scenario(run: RunRecord) -> Summary:
 
 
 def _requests(requests: pd.DataFrame) -> Summary:
-    """How many requests came and how they ended; tokens are those of finished ones."""
+    """How many requests came and how they ended; tokens are those of finished ones.
+
+    prefix_hit_ratio, where a prefix cache had hits: their cached prompt tokens / their prompt tokens.
+    """
     finished = requests[requests["status"] == "finished"]
     endings = requests["status"].value_counts(sort=False)
+    cached = int(finished["cached_tokens"].sum())
+    hits = {"prefix_hit_ratio": cached / int(finished["input_tokens"].sum())} if cached else {}
     return {
         "arrived": len(requests),
         **{str(status): int(count) for status, count in endings.items()},
         "input_tokens": int(finished["input_tokens"].sum()),
         "output_tokens": int(finished["output_tokens"].sum()),
         "preemptions": int(requests["preemptions"].sum()),
+        **hits,
     }
 
 

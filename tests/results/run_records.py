@@ -170,11 +170,12 @@ def small_run(slo: Slo | None = None) -> RunRecord:
         (2, 0, 16.0, 17.0, NAN, NAN, 20.0, 0.0),
     ]
     sample = ("time_s", "pool", "starting", "ready", "running", "waiting", "held", "arrived", "ended",
-              "busy_s", "up_s", "billed_s", "joules", "output_tokens", "kv_blocks_used", "kv_blocks")  # fmt: skip
+              "busy_s", "up_s", "billed_s", "joules", "output_tokens", "kv_blocks_used", "kv_blocks",
+              "flops", "memory_bytes", "compute_s", "memory_s", "network_s", "launch_s")  # fmt: skip
     samples = [
-        (0.0, 0, 0, 1, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 100),
-        (10.0, 0, 0, 2, 1, 0, 1, 4, 3, 5.0, 12.0, 15.0, 3000.0, 9, 50, 200),
-        (20.0, 0, 1, 1, 0, 0, 0, 4, 4, 8.0, 27.0, 33.0, 8000.0, 11, 0, 100),
+        (0.0, 0, 0, 1, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 100, 0, 0, 0, 0, 0, 0),
+        (10.0, 0, 0, 2, 1, 0, 1, 4, 3, 5.0, 12.0, 15.0, 3000.0, 9, 50, 200, 1e12, 2e9, 1.0, 3.0, 0.5, 0.5),
+        (20.0, 0, 1, 1, 0, 0, 0, 4, 4, 8.0, 27.0, 33.0, 8000.0, 11, 0, 100, 2.5e12, 2.9e9, 3.0, 4.0, 0.5, 0.5),
     ]
     return RunRecord(
         scenario=scenario(["a100s"], slo),

@@ -28,6 +28,14 @@ def test_slo_counts_only_the_limits_that_are_given() -> None:
     assert Result(small_run()).requests["slo_met"].tolist() == [True, True, True, False, True]
 
 
+def test_prefix_hits_are_of_finished_requests() -> None:
+    run = small_run()
+    run.outcomes["cached_tokens"][[1, 3, 4]] = [16, 32, 8]
+    assert Result(run).requests["cached_tokens"].tolist() == [0, 16, 0, 32, 8]
+    assert Result(run).summary["requests"]["prefix_hit_ratio"] == pytest.approx(24 / 100)
+    assert "prefix_hit_ratio" not in Result(small_run()).summary["requests"]
+
+
 def test_replicas() -> None:
     frame = Result(small_run()).replicas
     np.testing.assert_allclose(frame["billed_s"], [20, 10, 3])
@@ -53,6 +61,9 @@ def test_timeline() -> None:
         "cold_start_usd": [0, 0.003, 0.006],
         "cost_usd": [0, 0.015, 0.033],
         "energy_j": [0, 4500, 12000],
+        "mfu": [NAN, 0.2, 0.5],  # 1e12 FLOP in 5 s and 1.5e12 in 3 s, of 1e12 FLOP/s
+        "mbu": [NAN, 0.4, 0.3],
+        "compute_s": [0, 1, 3],
     }
     for name, values in expected.items():
         np.testing.assert_allclose(frame[name], values, atol=1e-12, err_msg=name)

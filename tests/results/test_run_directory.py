@@ -11,6 +11,7 @@ import pytest
 from infersim.results import directory as module
 from infersim.results.directory import OutputError, RunDirectoryError, check_writable, read_run
 from infersim.results.result import Result
+from infersim.spec.load import load_scenario
 from infersim.spec.scenario import Slo
 from tests.results.run_records import edited, large_run, small_run
 
@@ -50,6 +51,11 @@ def test_reads_back_what_was_saved(saved: Path) -> None:
         pd.testing.assert_frame_equal(plain, getattr(result, name))
     assert read.scenario_yaml == "name: by-hand\n"
     assert read.summary["cost"] == result.summary["cost"]
+
+
+def test_without_a_text_the_resolved_scenario_is_saved(tmp_path: Path) -> None:
+    folder = Result(small_run(Slo(ttft_p99_s=1.0))).save(tmp_path / "run", plots=False)
+    assert load_scenario(folder / "scenario.yaml") == small_run(Slo(ttft_p99_s=1.0)).scenario
 
 
 def test_numbers_that_do_not_exist_are_null(tmp_path: Path) -> None:
