@@ -95,12 +95,13 @@ def test_a_real_signal(start_ups: int, start_up_s: float, scenario: Path, tmp_pa
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert "Traceback" not in err
     left = sorted(path.name for path in tmp_path.iterdir())
     if process.returncode == 0:  # a fast machine had done its work
         read_run(tmp_path / "here")
         assert left == ["here", "small.yaml"]
-    else:
-        assert process.returncode == 130
-        assert err.endswith(ONE_LINE)
+    else:  # 130, or death by the signal, which a shell calls 130 too: CPython ends so if an `exec` was interrupted
+        assert process.returncode in (130, -signal.SIGINT)
         assert left == ["small.yaml"]
+    if process.returncode == 130:
+        assert err.endswith(ONE_LINE)
+        assert "Traceback" not in err
