@@ -53,6 +53,7 @@ ADVANCE = types.int64(
     types.int64[::1],  # orders
     types.int64[::1],  # and slots
     REPLICAS,
+    REPLICAS,  # as the router saw them last
     _array(records.SERVER),
     types.int64[::1],  # routable replicas
     types.int64[::1],  # the router's memory

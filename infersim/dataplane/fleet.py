@@ -106,6 +106,8 @@ class PoolCost:
     swap_block_s: float = 0.0
     prefix_tokens: int = 0
     """Tokens of a prefix block; 0 switches the prefix cache off."""
+    usd_per_hour: float = 0.0
+    """Price of a replica, for routers that look at it."""
 
     def __post_init__(self) -> None:
         """Check lengths and signs; raise ValueError."""
@@ -151,6 +153,8 @@ class Fleet:
 
     `chunks` yields requests sorted by arrival; ids must rise. `route` is a compiled routing policy. Ended requests are
     handed in batches to `sink` (an OUTCOME array, in order of ending) or, without one, kept for `outcomes()`.
+    `reads` names the signals beyond the counts that the router reads (kv, prefix); with `scrape_s` it sees the
+    replicas as they were at the last multiple of so many seconds.
     """
 
     def __init__(
@@ -159,6 +163,8 @@ class Fleet:
         chunks: Iterable[Chunk],
         route: Callable,
         sink: Callable[[NDArray], None] | None = None,
+        reads: frozenset[str] = frozenset(),
+        scrape_s: float = 0.0,
     ) -> None:
         """An empty fleet at time 0."""
         self._route = route
@@ -167,6 +173,8 @@ class Fleet:
         self._sink = sink or self._kept.append
         self._clocks = _records(1, CLOCK)
         self._clock = self._clocks[0]
+        self._clock.reads_kv, self._clock.reads_prefix = "kv" in reads, "prefix" in reads
+        self._clock.scrape_s = scrape_s
         self._clock.held_head = self._clock.held_tail = NONE
         self._requests, self._outputs = _records(0, REQUEST), np.zeros(0, np.int64)
         self._tables, self._values, self._counts = _flatten(pools)
@@ -213,7 +221,8 @@ class Fleet:
             with _exceptions_of_policies():
                 why = run(
                     until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
-                    self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._servers,
+                    self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
+                    self._servers,
                     self._routable, self._memory, self._keys, self._tree, self._finishes, self._phases, self._caches,
                     self._lookups, self._names, self._step, self._tables, self._values, self._counts, self._edges,
                     self._outcomes,
@@ -277,6 +286,11 @@ class Fleet:
         self._replicas[index].pool = pool
         self._replicas[index].status = READY
         self._replicas[index].max_num_seqs = table.max_num_seqs
+        self._replicas[index].serial = self._serials if serial is None else serial
+        self._replicas[index].prompt_token_s = table.prompt_token_s
+        self._replicas[index].usd_per_hour = table.usd_per_hour
+        self._replicas[index].kv_blocks = table.blocks
+        self._seen[index] = self._replicas[index]
         self._servers[index] = np.zeros((), SERVER)
         server = self._servers[index]
         server.serial = self._serials if serial is None else serial
@@ -388,6 +402,7 @@ class Fleet:
             caches[:old], lookups[:old] = self._caches, self._lookups
         replicas.status[old:] = CLOSED
         self._replicas, self._servers, self._keys = replicas, servers, keys
+        self._seen = replicas.copy()
         self._finishes, self._phases, self._caches, self._lookups = finishes, phases, caches, lookups
         self._tree = _winner_tree(keys)
         self._find_routable()
@@ -478,6 +493,8 @@ def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], N
             "max_queue_delay_s", "watermark_blocks", "swap", "swap_block_s", "prefix_tokens",
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
+        table.usd_per_hour = pool.usd_per_hour
+        table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
         table.batching = BATCHINGS.index(pool.batching)
         table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
         table.entry_blocks = pool.prefix_tokens // pool.block_size

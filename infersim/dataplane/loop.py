@@ -16,6 +16,7 @@ from infersim.dataplane.kvcache import blocks_for
 from infersim.dataplane.queue import queue_key
 from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, PRIORITY, READY, REJECTED
 from infersim.dataplane.sequences import enqueue, write_outcome
+from infersim.dataplane.signals import refresh, scrape
 from infersim.dataplane.timing import leap_end, steps_until
 
 ON_TIME, DRAINED, HELD_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ROUTE = range(8)
@@ -97,12 +98,17 @@ def _may_be_admitted(slot, server, replica, table):
 
 @inlined
 def _dispatch(
-    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers, routable,
-    memory, tables, keys, tree, outcomes,
+    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, routable,
+    memory, phases, caches, lookups, names, tables, keys, tree, outcomes,
 ):  # fmt: skip
     """Route the request in `slot`; return False if the router's answer is not a ready replica."""
     flight, request = flights[slot], asked[slot]
-    r = route(request, replicas, routable, memory)
+    if clock.scrape_s > 0.0:
+        r = route(request, seen, routable, memory)
+    else:
+        if clock.reads_kv or clock.reads_prefix:
+            refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches, lookups, names, tables)
+        r = route(request, replicas, routable, memory)
     if r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         clock.culprit = request.id
         return False
@@ -135,8 +141,9 @@ def _dispatch(
 
 @compiled
 def advance(
-    until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
-    routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values, counts, edges,
+    until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
+    servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values, counts,
+    edges,
     outcomes,
 ):  # fmt: skip
     """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
@@ -153,7 +160,7 @@ def advance(
             clock.held -= 1
             if not _dispatch(
                 clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-                servers, routable, memory, tables, keys, tree, outcomes,
+                seen, servers, routable, memory, phases, caches, lookups, names, tables, keys, tree, outcomes,
             ):  # fmt: skip
                 return BAD_ROUTE
             continue
@@ -172,6 +179,8 @@ def advance(
                 clock.now_s = until
             return ON_TIME
         clock.now_s = now
+        if clock.scrape_s > 0.0:
+            scrape(now, clock, replicas, seen, servers, phases, tables)
         if arrival_s <= now:
             if clock.free_slots == 0:
                 return SLOTS_FULL
@@ -180,8 +189,8 @@ def advance(
                 if _hold(slot, clock, flights):
                     return HELD_EDGE
             elif not _dispatch(
-                now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, servers,
-                routable, memory, tables, keys, tree, outcomes,
+                now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
+                servers, routable, memory, phases, caches, lookups, names, tables, keys, tree, outcomes,
             ):  # fmt: skip
                 return BAD_ROUTE
         elif due <= now:
@@ -211,14 +220,15 @@ def advance_for(stamp: int, signature):
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
         until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-        servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values,
+        seen, servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values,
             counts, edges, outcomes,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1
         return advance(
             until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-            servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values,
+            seen, servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables,
+            values,
             counts, edges, outcomes,
         )  # fmt: skip
 

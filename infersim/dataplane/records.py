@@ -34,10 +34,16 @@ REPLICA = np.dtype(
         ("running", np.int64),  # of those, admitted to the batch
         ("queued_tokens", np.int64),  # prompt tokens in its queue
         ("max_num_seqs", np.int64),  # most sequences in its batch
+        ("serial", np.int64),  # number of its life; unlike its index never used again
+        ("prompt_token_s", np.float64),  # least time that a prompt token takes it [s]
+        ("usd_per_hour", np.float64),  # its price
+        ("kv_blocks", np.int64),  # KV blocks that it has
+        ("kv_blocks_used", np.int64),  # and uses; kept only for routers that declare `kv`
+        ("cached_tokens", np.int64),  # prompt tokens of this request in its prefix cache; only for `prefix`
     ],
     align=True,
 )
-"""What a router may know of a replica; exact at the time of the decision."""
+"""What a router may know of a replica; exact at the time of the decision, unless the scenario makes it older."""
 
 STATUSES = ("closed", "ready", "draining")
 CLOSED, READY, DRAINING = range(3)
@@ -202,6 +208,8 @@ TABLE = np.dtype(
         ("watermark_blocks", np.int64),
         ("swap", np.bool_),  # whether preempted sequences are swapped to the host instead of recomputed
         ("swap_block_s", np.float64),
+        ("usd_per_hour", np.float64),  # signals for routers
+        ("prompt_token_s", np.float64),
         ("prefix_tokens", np.int64),  # tokens of a prefix block, 0 without a prefix cache
         ("entry_blocks", np.int64),  # KV blocks of a prefix block
         ("prefill_chunks", np.float64),  # counts of the whole pool from here on
@@ -231,6 +239,10 @@ CLOCK = np.dtype(
         ("held_tail", np.int64),
         ("pending", np.int64),  # requests in front ends
         ("routed", np.int64),  # requests routed so far
+        ("reads_kv", np.bool_),  # whether the router reads kv_blocks_used
+        ("reads_prefix", np.bool_),  # whether the router reads cached_tokens
+        ("scrape_s", np.float64),  # how often the router's signals are read off the replicas, 0 for always
+        ("scraped", np.int64),  # how often they have been
         ("outcomes", np.int64),  # rows filled in the buffer
         ("culprit", np.int64),  # replica or request that a wake is about
         ("finished", np.bool_),  # whether FINISHED has been reported

@@ -12,15 +12,18 @@ Not here: how it is called (`infersim/dataplane/loop.py`). Read `plugins.py` for
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
+
+import numba
 
 from infersim.policies.errors import PolicyError
 from infersim.policies.refusal import place, why_refused
 from infersim.spec import policies as names
 
 PARAMETERS = ("request", "replicas", "routable", "memory")
+READABLE = frozenset({"kv", "prefix"})
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Router:
     name: str
     summary: str
     function: Callable
+    reads: frozenset[str] = frozenset()
+    """Signals beyond the counts that it reads."""
 
     @cached_property
     def compiled(self) -> Callable:
@@ -55,12 +60,48 @@ ROUTERS: dict[str, Router] = {}
 """All known routers by name."""
 
 
-def routing(function: Callable) -> Callable:
-    """Register `function(request, replicas, routable, memory) -> index` as a router under its own name."""
+def routing(function: Callable | None = None, *, reads: Collection[str] = ()) -> Callable:
+    """Register `function(request, replicas, routable, memory) -> index` as a router under its own name.
+
+    `reads` declares signals that cost time to keep: "kv" for kv_blocks_used, "prefix" for cached_tokens.
+    """
+    if function is None:
+        return lambda given: routing(given, reads=reads)
+    if unknown := set(reads) - READABLE:
+        found, known = ", ".join(sorted(unknown)), ", ".join(sorted(READABLE))
+        raise PolicyError(f"router {function.__name__!r} declares that it reads {found}; known: {known}")
     summary = (function.__doc__ or "").strip().split("\n")[0]
-    ROUTERS[function.__name__] = Router(function.__name__, summary, function)
+    ROUTERS[function.__name__] = Router(function.__name__, summary, function, frozenset(reads))
     names.ROUTERS.add(function.__name__)
     return function
+
+
+@numba.njit
+def _mixed(x):
+    """A hash of 31 bits of an x below 2^31 (multipliers by C. Wellons, hash prospector)."""
+    x = ((x >> 16) ^ x) * 0x21F0AAAD & 0x7FFFFFFF
+    x = ((x >> 15) ^ x) * 0x735A2D97 & 0x7FFFFFFF
+    return (x >> 15) ^ x
+
+
+@numba.njit
+def _draw(key, salt, replicas, routable):
+    """A ready replica drawn by rendezvous hashing of a key and the replicas' lives (Thaler and Ravishankar 1998)."""
+    best, most = routable[0], -1
+    for r in routable:
+        weight = _mixed(_mixed((key + 7919 * salt) & 0x7FFFFFFF) ^ _mixed((replicas[r].serial + 1) & 0x7FFFFFFF))
+        if weight > most:
+            best, most = r, weight
+    return best
+
+
+@numba.njit
+def _least_outstanding(replicas, routable):
+    best = routable[0]
+    for r in routable:
+        if replicas[r].outstanding < replicas[best].outstanding:
+            best = r
+    return best
 
 
 @routing
@@ -72,10 +113,91 @@ def round_robin(request, replicas, routable, memory):
 
 
 @routing
+def random(request, replicas, routable, memory):
+    """A ready replica at random, by a hash of request and replica: another replica more moves only what it takes."""
+    return _draw(request.id, 1, replicas, routable)
+
+
+@routing
 def least_outstanding(request, replicas, routable, memory):
     """The ready replica with the fewest requests routed to it and not ended; the lowest index on ties."""
+    return _least_outstanding(replicas, routable)
+
+
+@routing
+def power_of_two(request, replicas, routable, memory):
+    """Of two ready replicas drawn at random the one with fewer requests outstanding (Mitzenmacher 2001)."""
+    first, second = _draw(request.id, 1, replicas, routable), _draw(request.id, 2, replicas, routable)
+    return second if replicas[second].outstanding < replicas[first].outstanding else first
+
+
+@routing
+def least_prompt_work(request, replicas, routable, memory):
+    """The ready replica whose queue holds the least prompt work, in seconds of its chip; fewest outstanding on ties."""
+    best, best_s = routable[0], replicas[routable[0]].queued_tokens * replicas[routable[0]].prompt_token_s
+    for r in routable:
+        work_s = replicas[r].queued_tokens * replicas[r].prompt_token_s
+        if work_s < best_s or (work_s == best_s and replicas[r].outstanding < replicas[best].outstanding):
+            best, best_s = r, work_s
+    return best
+
+
+@routing(reads={"kv"})
+def least_kv_used(request, replicas, routable, memory):
+    """The ready replica with the smallest share of its KV blocks in use; fewest outstanding on ties."""
     best = routable[0]
     for r in routable:
-        if replicas[r].outstanding < replicas[best].outstanding:
+        here = replicas[r].kv_blocks_used * replicas[best].kv_blocks
+        there = replicas[best].kv_blocks_used * replicas[r].kv_blocks
+        if here < there or (here == there and replicas[r].outstanding < replicas[best].outstanding):
             best = r
     return best
+
+
+@routing
+def fastest_weighted(request, replicas, routable, memory):
+    """The ready replica with the fewest requests outstanding for its speed (prompt tokens a second)."""
+    best = routable[0]
+    for r in routable:
+        here = (replicas[r].outstanding + 1) * replicas[r].prompt_token_s
+        if here < (replicas[best].outstanding + 1) * replicas[best].prompt_token_s:
+            best = r
+    return best
+
+
+@routing
+def session_sticky(request, replicas, routable, memory):
+    """All requests of a session to one replica, chosen by hash; requests without a session as `least_outstanding`."""
+    if request.session < 0:
+        return _least_outstanding(replicas, routable)
+    return _draw(request.session, 3, replicas, routable)
+
+
+@routing(reads={"prefix"})
+def prefix_aware(request, replicas, routable, memory):
+    """The ready replica that has cached most of the prompt, unless it is overloaded; fewest outstanding on ties.
+
+    Overloaded is more than 8 requests and half as many again as the least loaded replica has, after SGLang's
+    cache-aware router, which falls back on the shortest queue when the load is out of balance.
+    """
+    least = replicas[_least_outstanding(replicas, routable)].outstanding
+    best = -1
+    for r in routable:
+        if replicas[r].outstanding > 8 + least + least // 2:
+            continue
+        gain = replicas[r].cached_tokens - replicas[best].cached_tokens if best >= 0 else 1
+        if gain > 0 or (gain == 0 and replicas[r].outstanding < replicas[best].outstanding):
+            best = r
+    return best
+
+
+@routing
+def cheapest_first(request, replicas, routable, memory):
+    """The cheapest ready replica that has a free place in its batch; if none has, as `least_outstanding`."""
+    best = -1
+    for r in routable:
+        if replicas[r].outstanding < replicas[r].max_num_seqs and (
+            best < 0 or replicas[r].usd_per_hour < replicas[best].usd_per_hour
+        ):
+            best = r
+    return best if best >= 0 else _least_outstanding(replicas, routable)

@@ -1,0 +1,49 @@
+"""What a router sees: the replicas' signals, brought up to date as far as it reads them, or as old as its last scrape.
+
+Not here: the routers (`infersim/policies/routing.py`).
+"""
+
+from infersim.dataplane.jit import compiled
+from infersim.dataplane.kvcache import claimed
+from infersim.dataplane.prefix import evict_down_to, matching_blocks
+from infersim.dataplane.progress import steps_done
+from infersim.dataplane.records import READY
+
+
+@compiled
+def scrape(now, clock, replicas, seen, servers, phases, tables):
+    """Let the router see the replicas as they were at the last multiple of its scrape interval before `now`."""
+    due = int(now / clock.scrape_s)
+    if due < clock.scraped:
+        return
+    clock.scraped = due + 1
+    for r in range(replicas.shape[0]):
+        seen[r] = replicas[r]
+        if clock.reads_kv and replicas[r].status == READY:
+            seen[r].kv_blocks_used = _blocks_used(due * clock.scrape_s, r, replicas, servers, phases, tables)
+
+
+@compiled
+def refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches, lookups, names, tables):
+    """Bring what the router reads up to `now`: KV blocks in use, and how much of the prompt is cached where."""
+    for r in routable:
+        server, table = servers[r], tables[replicas[r].pool]
+        if clock.reads_kv:
+            replicas[r].kv_blocks_used = _blocks_used(now, r, replicas, servers, phases, tables)
+        if clock.reads_prefix and table.prefix_tokens > 0:
+            free = table.blocks - _blocks_used(now, r, replicas, servers, phases, tables)
+            evict_down_to(server, caches[r], lookups[r], free // table.entry_blocks)
+            most = min(asked[slot].prefix_blocks, (asked[slot].input_tokens - 1) // table.prefix_tokens)
+            blocks = matching_blocks(caches[r], lookups[r], names, asked[slot].prefix_start, most)
+            replicas[r].cached_tokens = blocks * table.prefix_tokens
+
+
+@compiled
+def _blocks_used(now, r, replicas, servers, phases, tables):
+    """KV blocks in use at `now`, those that the running decode step has claimed included."""
+    server, table = servers[r], tables[replicas[r].pool]
+    used = table.blocks - server.kv_free
+    if server.steps > 0 and not server.mixed:
+        begun = min(steps_done(now, server) + 1, server.steps)
+        used += claimed(phases[r], server.decoded, server.batch, table.block_size, begun)
+    return used
