@@ -5,6 +5,8 @@ Not here: what a replica or a request does in detail (`tests/controlplane`, `tes
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,8 @@ from infersim.simulate import simulate
 from infersim.spec.load import load_scenario
 from infersim.spec.resolve import resolved_yaml
 
-TRACES = Path(os.environ.get("INFERSIM_SHARED") or Path(__file__).parents[2] / "shared") / "traces" / "azure2023"
+ROOT = Path(__file__).parents[1]
+TRACES = Path(os.environ.get("INFERSIM_SHARED") or ROOT.parent / "shared") / "traces" / "azure2023"
 with_traces = pytest.mark.skipif(not TRACES.is_dir(), reason=f"no {TRACES} (set INFERSIM_SHARED)")
 
 CHIPS = {
@@ -176,6 +179,20 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     assert folders["other"].keys() == folders["first"].keys()
     for file in ("requests.parquet", "timeline.parquet", "summary.json", "scenario.yaml"):
         assert folders["other"][file] != folders["first"][file]
+
+
+def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    """Whatever the order of its sets and the language of its messages."""
+    for name, environment in (("first", {"PYTHONHASHSEED": "1", "LC_ALL": "C"}), ("second", {"PYTHONHASHSEED": "2"})):
+        command = [sys.executable, "-m", "infersim", "run", "h100_llama70b", "--set", "horizon_s=60"]
+        subprocess.run(
+            [*command, "--out", tmp_path / name],
+            env=os.environ | environment,
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+    assert fingerprints(tmp_path / "first") == fingerprints(tmp_path / "second")
 
 
 def test_the_resolved_scenario_is_the_same_run(tmp_path: Path) -> None:

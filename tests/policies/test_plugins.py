@@ -67,9 +67,10 @@ def test_a_plugin_may_have_a_shipped_name_and_does_not_outlive_its_run(tmp_path:
 
 def test_a_changed_plugin_is_compiled_anew(tmp_path: Path) -> None:
     """The cache on disk watches the file."""
-    assert set(simulate(scenario(tmp_path, ROUTER, router="by_length")).requests["replica"]) == {0, 2}
+    policies = {"router": "by_length", "autoscaler": "always_three"}
+    assert set(simulate(scenario(tmp_path, ROUTER, AUTOSCALER, **policies)).requests["replica"]) == {0, 2}
     changed = ROUTER.replace("routable[-1]", "routable[1]  # the second")
-    assert set(simulate(scenario(tmp_path, changed, router="by_length")).requests["replica"]) == {0, 1}
+    assert set(simulate(scenario(tmp_path, changed, AUTOSCALER, **policies)).requests["replica"]) == {0, 1}
 
 
 @pytest.mark.parametrize(

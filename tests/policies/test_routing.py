@@ -85,6 +85,8 @@ def test_an_answer_that_is_no_ready_replica(tmp_path: Path, body: str) -> None:
     [
         ("if request.id == 5:\n    raise ValueError('too hard')\nreturn routable[0]", "ValueError: too hard"),
         ("return routable[0] // (request.id - 5)", "ZeroDivisionError"),
+        ("return routable[3]", "IndexError"),
+        ("return routable[replicas[4].outstanding]", "IndexError"),
     ],
 )
 def test_a_router_that_raises(tmp_path: Path, body: str, error: str, capfd: pytest.CaptureFixture[str]) -> None:
