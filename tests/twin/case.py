@@ -30,6 +30,13 @@ class Pool:
     max_num_batched_tokens: int
     max_context: int
     async_scheduling: bool
+    batching: str = "chunked_prefill"
+    max_queue_delay_s: float = 0.0
+    queue_order: str = "fcfs"
+    watermark_blocks: int = 0
+    swap: bool = False
+    swap_block_s: float = 0.0
+    prefix_tokens: int = 0
 
     def blocks_for(self, tokens: int) -> int:
         return -(-tokens // self.block_size)
@@ -50,6 +57,8 @@ class Case:
     """Pools of the replicas that are ready before anything happens."""
     actions: list[tuple[float, str, int]] = field(default_factory=list)
     """(time, "open", pool), (time, "drain", serial number of a replica) or (time, "look", pool), by time."""
+    names: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Names of prefix blocks; each request says where its own begin and how many they are."""
 
 
 @dataclass

@@ -15,12 +15,12 @@ STEP_S = 0.01
 """Typical time of a step [s]."""
 
 
-def random_case(seed: int) -> Case:
-    """A case of up to 80 requests; the same for the same seed."""
+def random_case(seed: int, most: int = 40) -> Case:
+    """A case of up to `most` requests; the same for the same seed."""
     rng = np.random.default_rng(seed)
-    pools = [random_pool(rng) for _ in range(rng.integers(1, 4))]
-    count = int(rng.integers(1, 81))
-    inputs = rng.integers(1, rng.choice([4, 12, 40]), size=count, endpoint=True)
+    prefix_tokens = int(rng.choice([0, 0, 2, 4, 6, 12]))
+    pools = [random_pool(rng, prefix_tokens) for _ in range(rng.integers(1, 4))]
+    count = int(rng.integers(1, most, endpoint=True))
     outputs = rng.geometric(1 / rng.choice([2, 8, 25]), size=count)
     if rng.random() < 0.2:
         outputs[rng.integers(count)] = 400  # something long to leap over
@@ -29,17 +29,40 @@ def random_case(seed: int) -> Case:
     if rng.random() < 0.5:
         gaps[0] = 0
     requests = np.zeros(count, REQUEST)
-    requests["id"], requests["arrival_s"], requests["input_tokens"] = np.arange(count), np.cumsum(gaps), inputs
+    requests["id"], requests["arrival_s"] = np.arange(count), np.cumsum(gaps)
+    requests["input_tokens"] = rng.integers(1, rng.choice([4, 12, 40]), size=count, endpoint=True)
+    requests["priority"] = rng.integers(rng.choice([2, 4]), size=count)
+    requests["deadline_s"] = rng.choice([0, 10 * STEP_S], size=count) + rng.exponential(STEP_S, size=count)
+    names = random_prefixes(rng, requests, prefix_tokens) if prefix_tokens else np.zeros(0, np.int64)
     router = str(rng.choice(["round_robin", "least_outstanding"]))
     initial = rng.integers(len(pools), size=rng.integers(0, 4)).tolist()
-    return Case(pools, requests, outputs, router, initial, random_actions(rng, requests["arrival_s"], pools, initial))
+    actions = random_actions(rng, requests["arrival_s"], pools, initial)
+    return Case(pools, requests, outputs, router, initial, actions, names)
 
 
-def random_pool(rng: np.random.Generator) -> Pool:
+def random_prefixes(rng: np.random.Generator, requests: np.ndarray, prefix_tokens: int) -> np.ndarray:
+    """Names of prompt blocks from a small alphabet, so that prompts share beginnings; the requests are told theirs."""
+    letters, unlike = int(rng.integers(1, 4)), rng.uniform(0, 0.7)
+    known: dict[tuple[int, ...], int] = {}
+    names: list[int] = []
+    for request in requests:
+        blocks = int(request["input_tokens"]) // prefix_tokens
+        if rng.random() < 0.1:
+            blocks = int(rng.integers(blocks + 1))  # the rest is anonymous
+        text = np.where(rng.random(blocks) < unlike, rng.integers(letters, size=blocks), 0).tolist()
+        request["prefix_start"], request["prefix_blocks"] = len(names), blocks
+        # A name stands for everything up to the end of its block. Any integer may be one.
+        names += [known.setdefault(tuple(text[: n + 1]), int(rng.integers(-(2**62), 2**62))) for n in range(blocks)]
+    return np.array(names, np.int64)
+
+
+def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> Pool:
     max_num_seqs = int(rng.choice([1, 2, 3, 5, 8, 20]))
     budget = max_num_seqs + int(rng.choice([0, 1, 4, 30, 100]))
-    block_size = int(rng.choice([1, 2, 3, 4, 16]))
+    sizes = [size for size in (1, 2, 3, 4, 6, 12, 16) if not prefix_tokens or prefix_tokens % size == 0]
+    block_size = int(rng.choice(sizes))
     tokens_of_kv = int(rng.choice([30, 60, 100, 600]))
+    batching = str(rng.choice(["chunked_prefill", "prefill_first", "static", "dynamic"], p=[0.4, 0.2, 0.2, 0.2]))
 
     def table(length: int, floor_s: float) -> np.ndarray:
         """Increasing from about floor_s to a few times it."""
@@ -63,6 +86,15 @@ def random_pool(rng: np.random.Generator) -> Pool:
         max_num_batched_tokens=budget,
         max_context=int(rng.choice([40, 1000])),
         async_scheduling=bool(rng.random() < 0.5),
+        batching=batching,
+        max_queue_delay_s=STEP_S * float(rng.choice([0, rng.exponential(), rng.exponential(20)])),
+        queue_order=str(
+            rng.choice(["fcfs", "priority", "shortest_job", "earliest_deadline"], p=[0.25, 0.35, 0.2, 0.2])
+        ),
+        watermark_blocks=int(rng.choice([0, 0, 1, 3])),
+        swap=batching == "chunked_prefill" and bool(rng.random() < 0.5),
+        swap_block_s=STEP_S * rng.uniform(0, 0.3),
+        prefix_tokens=prefix_tokens if rng.random() < 0.8 else 0,
     )
 
 

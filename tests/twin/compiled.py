@@ -31,10 +31,16 @@ class LoopRun:
     fleet: Fleet
 
 
-def chunks(case: Case, size: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.int64]]]:
-    """The requests and their output tokens in pieces."""
+def chunks(case: Case, size: int) -> Iterator[tuple[NDArray, ...]]:
+    """The requests, their output tokens and, where they have any, the names of their prefix blocks, in pieces."""
     for start in range(0, len(case.requests), size):
-        yield case.requests[start : start + size], case.outputs[start : start + size]
+        requests, outputs = case.requests[start : start + size].copy(), case.outputs[start : start + size]
+        if not requests["prefix_blocks"].any():
+            yield requests, outputs
+            continue
+        own = [case.names[first:][:count] for first, count in requests[["prefix_start", "prefix_blocks"]].tolist()]
+        requests["prefix_start"] = np.cumsum(requests["prefix_blocks"]) - requests["prefix_blocks"]
+        yield requests, outputs, np.concatenate(own)
 
 
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:

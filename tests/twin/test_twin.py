@@ -20,10 +20,10 @@ from tests.twin import compiled
 from tests.twin.case import Case, Run
 from tests.twin.cases import STEP_S, busy_case, random_case, without
 
-SCENARIOS = 400
+SCENARIOS = 1100
 TOLERANCE = 1e-9
 """Relative to the length of the run."""
-COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "retries")
+COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "cached_tokens")
 EXACT_TALLIES = ("steps_by_tokens", "steps_by_sequences", "steps_by_batch", "prefill_chunks", "output_tokens")
 
 
