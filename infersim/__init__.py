@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from infersim.simulate import simulate  # light; the function, not the module of the same name
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Scenario", "autoscaling", "load_scenario", "read_run", "routing", "simulate"]
+__all__ = ["Result", "Scenario", "autoscaling", "load_scenario", "read_run", "routing", "simulate", "sweep"]
 
 _WHERE = {
     "Result": "infersim.results.result",
@@ -22,6 +22,7 @@ _WHERE = {
     "load_scenario": "infersim.spec.load",
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
+    "sweep": "infersim.studies.sweep",
 }
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from infersim.results.result import Result
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
+    from infersim.studies.sweep import sweep
 
 
 def __getattr__(name: str) -> Any:
