@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from infersim import __version__
-from infersim.cli import engine, hardware, model, run, scenarios, schema, sweep
+from infersim.cli import engine, explain, hardware, model, run, scenarios, schema, sweep
 from infersim.cli.failure import Commands
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ def infersim(
 
 
 app.command(name="run")(run.run)
+app.command(name="explain")(explain.explain)
 app.command(name="sweep")(sweep.sweep)
 app.command(name="scenarios")(scenarios.scenarios)
 app.add_typer(hardware.app, name="hardware")

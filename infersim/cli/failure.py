@@ -25,6 +25,8 @@ MENDABLE = {
     "infersim.policies.errors.PolicyError",
     "infersim.controlplane.datacenter.Standstill",
     "infersim.results.directory.OutputError",
+    "infersim.results.directory.RunDirectoryError",
+    "infersim.results.story.UnknownRequest",
     "builtins.MemoryError",
 }
 """Errors about the input or the place of the output. Names, so that no command pays for importing what did not fail."""

@@ -134,6 +134,8 @@ def _timeline_of_pool(rows: np.ndarray, pool: PoolRecord, pue: float) -> dict[st
         "idle_usd": np.maximum(up - busy, 0.0) * price,
         "cold_start_usd": np.maximum(billed - up, 0.0) * price,
         "energy_j": joules,
+        "up_s": up,
+        "busy_s": busy,
         **{f"{cause}_s": rows[f"{cause}_s"] for cause in CAUSES},
     }
 

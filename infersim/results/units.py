@@ -48,6 +48,12 @@ def clock(value: float | None) -> str:
     )
 
 
+def moment(time_s: float) -> str:
+    """A time of the run: `0:12:30`, `27:00:00`."""
+    whole = round(time_s)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
 def usd(value: float | None) -> str:
     """Dollars: `$0.00123`, `$12.34`, `$1,234.56`; cents above a dollar, three digits below."""
     if value is None or not math.isfinite(value):
