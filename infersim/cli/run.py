@@ -29,17 +29,18 @@ def run(
     from infersim.spec.load import load_scenario
     from infersim.spec.resolve import resolve, resolved_yaml
 
-    asked = load_scenario(scenario, _settings(settings or [], seed, trace))
-    directory = out or _directory(asked.name, resolved_yaml(resolve(asked).scenario))
+    resolved = resolve(load_scenario(scenario, _settings(settings or [], seed, trace)))
+    name = resolved.scenario.name
+    directory = out or _directory(name, resolved_yaml(resolved.scenario))
 
     from infersim.results.directory import check_writable, to_json
     from infersim.results.table import print_summary
     from infersim.simulate import simulate
 
     check_writable(directory)
-    with compilation_announced(), progress_bar(asked.name) as progress:
-        result = simulate(asked, progress=progress)
-    result.save(directory, resolved_yaml(result.record.scenario), plots=plots)
+    with compilation_announced(), progress_bar(name) as progress:
+        result = simulate(resolved, progress=progress)
+    result.save(directory, plots=plots)
     if as_json:
         print(to_json(result.summary), end="")
         say(f"run directory: {directory}")
