@@ -31,14 +31,24 @@ def room(file: Path) -> str:
 
 
 def imports(file: Path) -> list[tuple[int, str]]:
-    """(line, dotted name) of every import in a file, those inside functions included."""
+    """(line, dotted name) of every import in a file, those inside functions included; not of others' types."""
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    typing_only = {
+        inner
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
+        for inner in ast.walk(branch)
+    }
     found = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(node.lineno, name.name) for name in node.names]
+            names = [name.name for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}:{node.lineno}: relative import; write the whole name"
-            found += [(node.lineno, f"{node.module}.{name.name}") for name in node.names]
+            names = [f"{node.module}.{name.name}" for name in node.names]
+        else:
+            continue
+        found += [(node.lineno, name) for name in names if node not in typing_only or name.startswith("infersim")]
     return found
 
 

@@ -61,7 +61,8 @@ def show(
     out = console()
     out.print(f"{hardware.title} ({hardware.name}), {hardware.vendor}, {hardware.year}", style="bold")
     out.print(EXECUTION[hardware.execution])
-    facts = ("memory", "on_chip_sram_mb", "peak_tflops", "computes_as", "link", "load_gb_s", "provision_s", "power")
+    elsewhere = ("name", "title", "vendor", "year", "execution", "efficiency", "prices")
+    facts = [key for key in type(hardware).model_fields if key not in elsewhere]
     out.print(fact_table("Facts of one chip (peaks dense, links one-directional)", hardware, facts))
     out.print(fact_table("Efficiencies: achieved share of a peak, and floors", hardware, ("efficiency",)))
     out.print(_ridge_table(hardware))
