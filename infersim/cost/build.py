@@ -8,6 +8,7 @@ from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
 from infersim.cost.energy import dynamic_energy
 from infersim.cost.memory import plan_memory
+from infersim.cost.operators import LONG_WINDOW
 from infersim.cost.tables import CostTables, Work
 from infersim.spec.base import Dtype
 from infersim.spec.engine import Engine
@@ -28,6 +29,8 @@ def build_tables(
         chip=Chip(hardware),
         engine=engine,
         tensor=parallelism.tensor,
+        expert=parallelism.expert,
+        attention_data=parallelism.attention_data,
         stages=parallelism.pipeline,
         chips=parallelism.chips or parallelism.tensor * parallelism.pipeline,
         weights=weights,
@@ -128,10 +131,10 @@ def notes(d: Deployment) -> list[str]:
         )
     if d.shard.heads * d.tensor != d.model.attention.heads:
         found.append(f"{d.engine.name} pads {d.model.attention.heads} heads to {d.shard.heads * d.tensor}")
-    if d.model.attention.sliding_window:
-        found.append(
-            f"attention over a window of {d.model.attention.sliding_window} tokens is costed as full attention"
-        )
+    window = d.model.attention.sliding_window
+    if window:
+        how = "always full" if window <= LONG_WINDOW else "attention to the whole context"
+        found.append(f"{d.model.with_window} layers attend to a window of {window} tokens; it is priced as {how}")
     if d.stages > 1:
         found.append(f"each step is cut into {d.stages} micro-batches that keep all pipeline stages busy")
     return found

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.spec.hardware import Link
+from infersim.spec.hardware import Hardware, Link, ScaleOut
 
 Array = NDArray[np.float64]
 
@@ -52,13 +52,26 @@ def bytes_out(chips: int, message: Array) -> Array:
     return 2.0 * (chips - 1) / chips * message
 
 
-def all_reduce_s(link: Link, chips: int, message: Array) -> Array:
-    """Time of an all-reduce of `message` bytes over `chips` chips [s]; ValueError where no link joins them."""
+def all_reduce_s(link: Link, chips: int, message: Array, scale_out: ScaleOut | None = None) -> Array:
+    """Time of an all-reduce of `message` bytes over `chips` chips [s]; ValueError where no link joins them.
+
+    Beyond one scale-up domain each chip adds up its share of the message with its peers in the other domains, over
+    the network between machines: a ring of domains, then back.
+    """
     if chips == 1:
         return np.zeros_like(message)
     reach = 1 if link.topology in ("none", "point_to_point") else link.domain_chips
-    if chips > reach:
+    if chips <= reach:
+        return _within(link, chips, message)
+    if scale_out is None or reach == 1:
         raise ValueError(f"scale-up links join {reach} chips, found tensor parallelism {chips}; use at most {reach}")
+    domains = -(-chips // reach)
+    across = bytes_out(domains, message / reach) / (scale_out.one_way_gb_s.value * 1e9)
+    return _within(link, reach, message) + scale_out.latency_us.value * 1e-6 * math.ceil(math.log2(domains)) + across
+
+
+def _within(link: Link, chips: int, message: Array) -> Array:
+    """An all-reduce inside one scale-up domain [s]."""
     bandwidth = link.one_way_gb_s.value * 1e9 * link.efficiency.value * usable_share(link, chips)
     latency = link.latency_us.value * 1e-6 * hops(link, chips)
     one_shot = (chips - 1) * message / bandwidth
@@ -66,6 +79,25 @@ def all_reduce_s(link: Link, chips: int, message: Array) -> Array:
     return latency + np.minimum(one_shot, two_shot)
 
 
-def send_s(link: Link, message: Array) -> Array:
-    """Time to hand `message` bytes to the next stage [s]."""
+def all_to_all_s(hardware: Hardware, chips: int, sent: Array) -> Array:
+    """Time in which each of `chips` chips sends `sent` bytes, evenly to all others [s]."""
+    link, out = hardware.link, hardware.scale_out
+    reach = 1 if link.topology in ("none", "point_to_point") else link.domain_chips
+    near = min(chips, reach)
+    inside = sent * (near - 1) / max(1, chips - 1)
+    bandwidth = link.one_way_gb_s.value * 1e9 * link.efficiency.value * (usable_share(link, near) if near > 1 else 1.0)
+    seconds = link.latency_us.value * 1e-6 * hops(link, near) + inside / bandwidth
+    if chips > reach:
+        if out is None:
+            raise ValueError(f"scale-up links join {reach} chips, found expert parallelism over {chips}")
+        far = (sent - inside) / (out.one_way_gb_s.value * 1e9)
+        seconds = np.maximum(seconds, out.latency_us.value * 1e-6 + far)
+    return seconds
+
+
+def send_s(hardware: Hardware, chips: int, message: Array) -> Array:
+    """Time to hand `message` bytes to the next stage of a replica of `chips` chips [s]."""
+    link, out = hardware.link, hardware.scale_out
+    if out is not None and chips > link.domain_chips:
+        return out.latency_us.value * 1e-6 + message / (out.one_way_gb_s.value * 1e9)
     return link.latency_us.value * 1e-6 + message / (link.one_way_gb_s.value * 1e9 * link.efficiency.value)

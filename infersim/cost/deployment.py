@@ -21,6 +21,10 @@ class Deployment:
     engine: Engine
     tensor: int
     """Chips that share each layer; 1 on SRAM machines."""
+    expert: int
+    """Groups of those chips that hold different experts."""
+    attention_data: int
+    """Groups of those chips that serve different requests in attention."""
     stages: int
     """Groups of chips that hold consecutive layers; 1 on SRAM machines, whose stages follow from the chips."""
     chips: int
@@ -45,7 +49,9 @@ class Deployment:
 
     def divided(self, tensor: int) -> Shard:
         """One chip's part if `tensor` chips shared each layer."""
-        return divide(self.model, tensor, self.engine.pads_heads)
+        expert = self.expert if tensor == self.tensor else 1
+        data = self.attention_data if tensor == self.tensor else 1
+        return divide(self.model, tensor, self.engine.pads_heads, expert, data)
 
     @property
     def stored_bytes(self) -> float:

@@ -6,7 +6,7 @@ Not here: time. Read `build.py` for who calls this.
 import math
 
 from infersim.cost.deployment import Deployment
-from infersim.cost.operators import kv_elements, layer_parameters
+from infersim.cost.operators import attended, layer_parameters
 from infersim.cost.sharding import Shard
 from infersim.cost.tables import MemoryPlan
 from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
@@ -28,7 +28,7 @@ def weight_bytes(d: Deployment, shard: Shard, weights: Dtype) -> float:
     kept = max(stored, 2.0)
     matrices, small = layer_parameters(model, shard)
     embeddings = shard.vocab * model.hidden_size * (1 if model.tied_embeddings else 2) + model.hidden_size
-    return model.layers * (matrices * stored + small * kept) + embeddings * kept
+    return matrices * stored + small * kept + embeddings * kept
 
 
 def reserve_bytes(d: Deployment, shard: Shard) -> float:
@@ -49,7 +49,9 @@ def plan_memory(d: Deployment) -> MemoryPlan:
     usable = capacity * d.engine.memory_fraction.value
     held = weight_bytes(d, d.shard, d.weights) * d.tensor
     reserve = reserve_bytes(d, d.shard) * d.chips
-    per_token = kv_elements(d.model, d.shard) * d.tensor * d.kv_bytes
+    shapes = attended(d.model, d.shard)
+    per_token = shapes.stored * d.shard.attention_tensor * d.kv_bytes
+    reserve += shapes.held_fixed * d.shard.attention_tensor * d.kv_bytes * d.max_num_seqs
     blocks = d.blocks
     if blocks is None:
         blocks = math.floor((usable - held - reserve) / (per_token * d.block_size))

@@ -4,13 +4,13 @@ Counts only, no seconds and no chip: an `Operator` says FLOPs and elements for e
 reads. Not here: how long that takes (`roofline.py`, `pipeline.py`). Read `sharding.py` for what one chip holds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infersim.cost.sharding import Shard, divide
-from infersim.spec.model import Experts, Model
+from infersim.spec.model import INDEX_DIM, INDEX_HEADS, Experts, Model
 
 Array = NDArray[np.float64]
 
@@ -51,16 +51,16 @@ def matmul(name: str, rows: float, columns: float, quantised: bool = True) -> Op
     return Operator(name, 2.0 * rows * columns, rows * columns, rows + columns, 1, quantised)
 
 
-def expert_matmul(name: str, rows: float, columns: float, experts: Experts) -> Operator:
-    """The same product in every expert that a token visits; all experts' weights lie in memory."""
-    one, visits = matmul(name, rows, columns), experts.per_token
+def expert_matmul(name: str, rows: float, columns: float, experts: Experts, held: int, visits: float) -> Operator:
+    """The same product in every expert that a token visits; a chip holds `held` and gets `visits` of a token."""
+    one = matmul(name, rows, columns)
     return Operator(
         name,
         one.flops * visits,
-        one.weights * experts.count,
+        one.weights * held,
         one.activations * visits,
         one.launches,
-        experts=(experts.count, visits),
+        experts=(experts.count, experts.per_token),
     )
 
 
@@ -69,22 +69,85 @@ def elementwise(name: str, elements: float, launches: int = 1) -> Operator:
     return Operator(name, 0.0, 0.0, elements, launches)
 
 
-def layer_operators(model: Model, shard: Shard) -> list[Operator]:
-    """Everything in one layer but attention itself and collectives; sums over a step's T tokens."""
-    hidden, attention = model.hidden_size, model.attention
+@dataclass(frozen=True)
+class Part:
+    """Layers of one kind; a tensor-parallel group adds up its results at the end of each."""
+
+    name: str
+    """attention, recurrent, mlp or experts."""
+    layers: int
+    """How many there are."""
+    operators: list[Operator]
+
+
+def layer_parts(model: Model, shard: Shard) -> list[Part]:
+    """All layers of one chip but attention itself and collectives, by kind; sums over a step's T tokens."""
+    norm, hidden, parts = elementwise("norm", 4 * model.hidden_size), model.hidden_size, []
+    if model.with_attention:
+        parts.append(Part("attention", model.with_attention, [norm, *attention_operators(model, shard)]))
+    if model.recurrent:
+        parts.append(Part("recurrent", model.with_state, [norm, *recurrent_operators(model, shard)]))
+    if model.with_mlp:
+        parts.append(Part("mlp", model.with_mlp, [norm, *mlp_operators(hidden, shard.intermediate, model.gated_mlp)]))
+    if model.with_experts:
+        parts.append(Part("experts", model.with_experts, [norm, *expert_operators(model, shard)]))
+    return parts
+
+
+def layer_operators(model: Model, shard: Shard) -> list[tuple[int, Operator]]:
+    """Every operator of the layers on one chip, with the number of layers that have it."""
+    return [(part.layers, operator) for part in layer_parts(model, shard) for operator in part.operators]
+
+
+def attention_operators(model: Model, shard: Shard) -> list[Operator]:
+    """Projections of one attention layer, rotary position and writing keys and values."""
+    hidden, attention, spare = model.hidden_size, model.attention, model.quantised == "experts"
+    if attention.latent:
+        return latent_operators(model, shard)
     query, key = shard.heads * attention.head_dim, shard.kv_heads * attention.head_dim
-    operators = [
-        elementwise("norm", 4 * hidden),
-        matmul("qkv", hidden, query + 2 * key),
+    wide = query * (2 if attention.gate else 1) + 2 * key
+    return [
+        matmul("qkv", hidden, wide, not spare),
         elementwise("rope and KV write", 2 * query + 6 * key, 2 if attention.qk_norm else 1),
-        matmul("output", query, hidden),
-        elementwise("norm", 4 * hidden),
+        matmul("output", query, hidden, not spare),
     ]
-    if shard.intermediate:
-        operators += mlp_operators(hidden, shard.intermediate, model.gated_mlp)
-    if model.experts:
-        operators += expert_operators(model, shard)
+
+
+def latent_operators(model: Model, shard: Shard) -> list[Operator]:
+    """Projections of one layer of multi-head latent attention; what makes the shared vector is on every chip."""
+    hidden, latent = model.hidden_size, model.attention.latent
+    assert latent is not None
+    query = shard.heads * (latent.nope_dim + latent.rope_dim)
+    cached, value = latent.kv_rank + latent.rope_dim, shard.heads * latent.value_dim
+    operators = [
+        matmul("query and latent down", hidden, latent.query_rank + cached)
+        if latent.query_rank
+        else matmul("query and latent", hidden, query + cached),
+        elementwise("norm, rope and KV write", 2 * latent.query_rank + 6 * cached, 2),
+        *([matmul("query up", latent.query_rank, query)] if latent.query_rank else []),
+        matmul("keys and values up", latent.kv_rank, shard.heads * (latent.nope_dim + latent.value_dim)),
+        matmul("output", value, hidden),
+    ]
+    if model.attention.top_k:
+        wide = INDEX_HEADS * INDEX_DIM
+        operators.append(matmul("indexer query", latent.query_rank or hidden, wide, quantised=True))
+        operators.append(matmul("indexer key", hidden, INDEX_DIM + INDEX_HEADS, quantised=False))
     return operators
+
+
+def recurrent_operators(model: Model, shard: Shard) -> list[Operator]:
+    """One layer with a fixed state: projections, convolution, and the arithmetic of the state's update."""
+    hidden, recurrent = model.hidden_size, model.recurrent
+    assert recurrent is not None
+    keys, values = shard.recurrent_keys, shard.recurrent_values
+    state = values * recurrent.key_dim
+    update = Operator("state update", 8.0 * state, 0.0, 2 * keys + 3 * values, 2)
+    return [
+        matmul("in", hidden, 2 * keys + 2 * values + 2 * values // recurrent.value_dim),
+        elementwise("convolution", recurrent.convolution * (2 * keys + values)),
+        update,
+        matmul("out", values, hidden),
+    ]
 
 
 def mlp_operators(hidden: int, width: int, gated: bool) -> list[Operator]:
@@ -94,17 +157,20 @@ def mlp_operators(hidden: int, width: int, gated: bool) -> list[Operator]:
 
 
 def expert_operators(model: Model, shard: Shard) -> list[Operator]:
-    """Router, routed experts (every expert divided over all chips) and shared experts."""
+    """Router, routed experts (whole ones or parts of each, as the shard says) and shared experts."""
     experts = model.experts
     assert experts is not None
-    hidden, width, visits = model.hidden_size, shard.expert_intermediate, experts.per_token
+    hidden, width = model.hidden_size, shard.expert_intermediate
+    visits = (
+        experts.per_token * shard.experts / experts.count * (experts.imbalance if shard.experts < experts.count else 1)
+    )
     up = 2 * width if model.gated_mlp else width
     operators = [
         matmul("router", hidden, experts.count, quantised=False),
         elementwise("choose and sort", 4 * experts.count, 2),
-        expert_matmul("experts up", hidden, up, experts),
+        expert_matmul("experts up", hidden, up, experts, shard.experts, visits),
         elementwise("activation", visits * (up + width)),
-        expert_matmul("experts down", width, hidden, experts),
+        expert_matmul("experts down", width, hidden, experts, shard.experts, visits),
         elementwise("weighted sum", (visits + 1) * hidden),
     ]
     if shard.shared_intermediate:
@@ -121,34 +187,110 @@ def head_operators(model: Model, shard: Shard) -> list[Operator]:
     ]
 
 
-def attention_flops(model: Model) -> float:
-    """Arithmetic of one query token that attends one key, all heads of all layers: QK and PV [FLOP]."""
-    return 4.0 * model.layers * model.attention.heads * model.attention.head_dim
+LONG_WINDOW = 2048
+"""Windows (and choices of sparse attention) up to this many tokens are priced as full for every sequence, longer ones
+as attention to the whole context: both err on the slow side, and the step stays affine in the context."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What attention reads and computes: for each attended token, and for each sequence whatever its context."""
+
+    stored: float
+    """Elements of one token in one chip's KV blocks, all layers."""
+    read: float
+    """Elements that a decoding sequence reads for each token of its context."""
+    read_fixed: float
+    """Elements that it reads besides, whatever its context: windows, chosen tokens, states."""
+    held_fixed: float
+    """Elements that it holds besides its blocks: windows and states."""
+    pair_flops: float
+    """Arithmetic of one query and one key in decode, all heads of all layers, whole model [FLOP]."""
+    prefill_flops: float
+    """The same in prefill, where latent attention works on uncompressed keys and values [FLOP]."""
+    fixed_flops: float
+    """Arithmetic of one query besides, on windows and chosen tokens, in decode and prefill alike [FLOP]."""
+
+
+def attended(model: Model, shard: Shard) -> Attended:
+    """Attention's shapes on one chip of a divided layer."""
+    attention = model.attention
+    decode, prefill = _pair_flops(model)
+    token = _cached_elements(model, shard)
+    short = model.with_window if attention.sliding_window and attention.sliding_window <= LONG_WINDOW else 0
+    full = model.with_attention - short
+    window = float(attention.sliding_window or 0)
+    state = 2.0 * shard.recurrent_values * model.recurrent.key_dim * model.with_state if model.recurrent else 0.0
+    found = Attended(
+        stored=full * token,
+        read=full * token,
+        read_fixed=short * window * token + 2.0 * state,  # states are 32 bit, read and written
+        held_fixed=short * window * token + state,
+        pair_flops=full * decode,
+        prefill_flops=full * prefill,
+        fixed_flops=short * window * decode,
+    )
+    if attention.top_k is None:
+        return found
+    index = 2.0 * INDEX_HEADS * INDEX_DIM  # every query scores every key with the indexer, then attends to top_k
+    return replace(
+        found,
+        stored=full * (token + INDEX_DIM / 2.0),
+        read=full * INDEX_DIM / 2.0,
+        read_fixed=found.read_fixed + full * attention.top_k * token,
+        pair_flops=full * index,
+        prefill_flops=full * index,
+        fixed_flops=found.fixed_flops + full * attention.top_k * decode,
+    )
+
+
+def _pair_flops(model: Model) -> tuple[float, float]:
+    """Arithmetic of one query and one key in one layer, all heads: (decode, prefill) [FLOP]."""
+    attention = model.attention
+    if latent := attention.latent:
+        absorbed = 2.0 * attention.heads * (2 * latent.kv_rank + latent.rope_dim)
+        return absorbed, 2.0 * attention.heads * (latent.nope_dim + latent.rope_dim + latent.value_dim)
+    both = 4.0 * attention.heads * attention.head_dim
+    return both, both
+
+
+def _cached_elements(model: Model, shard: Shard) -> float:
+    """Elements of one token in one layer's cache on one chip; a latent vector is on every chip of the group."""
+    if latent := model.attention.latent:
+        return float(latent.kv_rank + latent.rope_dim)
+    return 2.0 * shard.kv_heads * model.attention.head_dim
 
 
 def kv_elements(model: Model, shard: Shard) -> float:
-    """Key and value elements of one token that one chip holds, all layers."""
-    return 2.0 * model.layers * shard.kv_heads * model.attention.head_dim
+    """Elements of one token that one chip holds in KV blocks, all layers."""
+    return attended(model, shard).stored
 
 
 def layer_parameters(model: Model, shard: Shard) -> tuple[float, float]:
-    """Weights of one layer on one chip: (stored in the dtype asked for, kept in 16 bit)."""
-    operators = layer_operators(model, shard)
-    attention = model.attention
-    small = 2.0 * model.hidden_size + (2 * attention.head_dim if attention.qk_norm else 0)
-    small += (shard.heads + 2 * shard.kv_heads) * attention.head_dim if attention.bias else 0
-    quantised = sum(operator.weights for operator in operators if operator.quantised)
-    return quantised, small + sum(operator.weights for operator in operators if not operator.quantised)
+    """Weights of all layers on one chip: (stored in the dtype asked for, kept in 16 bit)."""
+    operators, attention = layer_operators(model, shard), model.attention
+    norms = model.with_attention + model.with_state + model.with_mlp + model.with_experts
+    small = float(norms * model.hidden_size)
+    small += 2 * attention.head_dim * model.with_attention * attention.qk_norm
+    heads = (2 if attention.gate else 1) * shard.heads + 2 * shard.kv_heads
+    small += heads * attention.head_dim * model.with_attention * attention.bias
+    if attention.latent:
+        small += (attention.latent.query_rank + attention.latent.kv_rank) * model.with_attention
+    if model.recurrent:
+        mixed = model.recurrent.convolution * (2 * shard.recurrent_keys + shard.recurrent_values)
+        small += (mixed + 2 * shard.recurrent_values / model.recurrent.value_dim) * model.with_state
+    quantised = sum(layers * operator.weights for layers, operator in operators if operator.quantised)
+    return quantised, small + sum(layers * operator.weights for layers, operator in operators if not operator.quantised)
 
 
 def parameters(model: Model) -> float:
     """Parameters of the whole model, embeddings included."""
     embeddings = model.vocab_size * model.hidden_size * (1 if model.tied_embeddings else 2)
-    return model.layers * sum(layer_parameters(model, divide(model, 1))) + embeddings + model.hidden_size
+    return sum(layer_parameters(model, divide(model, 1))) + embeddings + model.hidden_size
 
 
 def active_parameters(model: Model) -> float:
     """Weights that one token multiplies with: experts it visits only, the LM head, not the input embedding."""
     shard = divide(model, 1)
-    layer = sum(operator.flops for operator in layer_operators(model, shard))
-    return (model.layers * layer + sum(operator.flops for operator in head_operators(model, shard))) / 2.0
+    layers = sum(n * operator.flops for n, operator in layer_operators(model, shard) if operator.weights)
+    return (layers + sum(operator.flops for operator in head_operators(model, shard))) / 2.0

@@ -15,10 +15,9 @@ from infersim.cost.collectives import send_s
 from infersim.cost.deployment import Deployment
 from infersim.cost.operators import (
     Operator,
-    attention_flops,
+    attended,
     expected_experts,
     head_operators,
-    kv_elements,
     layer_operators,
 )
 from infersim.cost.roofline import ACTIVATION_BYTES, host_work
@@ -61,28 +60,28 @@ class Pipeline:
 
 def lay_out(d: Deployment) -> Pipeline:
     """Spread the layers evenly over the chips."""
-    layer, head = layer_operators(d.model, d.whole), head_operators(d.model, d.whole)
+    layer, head = layer_operators(d.model, d.whole), [(1, o) for o in head_operators(d.model, d.whole)]
     layers, floor = d.model.layers, d.chip.floor_s
-    hop = float(send_s(d.chip.link, np.array(ACTIVATION_BYTES * d.model.hidden_size)))
+    hop = float(send_s(d.chip.hardware, d.chips, np.array(ACTIVATION_BYTES * d.model.hidden_size)))
     gathers = 2.0 * hop if d.chips > layers else 0.0  # after attention and MLP of a layer that spans chips
     hand_over = hop * min(1.0, (d.chips - 1) / layers)
-    read = layers * weight_bytes_read(layer, np.array(1.0), d) + weight_bytes_read(head, np.array(1.0), d)
-    flops = layers * sum(o.flops for o in layer) + sum(o.flops for o in head)
+    read = weight_bytes_read(layer + head, np.array(1.0), d)
+    flops = sum(n * o.flops for n, o in layer + head)
     return Pipeline(
         layers=layers,
-        floor_s=(sum(o.launches for o in layer) + ATTENTION_OPERATORS) * floor + gathers + hand_over,
-        head_floor_s=sum(o.launches for o in head) * floor + (hop if d.chips > 1 else 0.0),
+        floor_s=(sum(n * o.launches for n, o in layer) / layers + ATTENTION_OPERATORS) * floor + gathers + hand_over,
+        head_floor_s=sum(o.launches for _, o in head) * floor + (hop if d.chips > 1 else 0.0),
         weights_s=float(read) / (d.chips * d.chip.weight_bytes_s),
         compute_s=flops / (d.chips * d.chip.matmul_flops(d.weights)),
     )
 
 
-def weight_bytes_read(operators: list[Operator], tokens: Array, d: Deployment) -> Array:
+def weight_bytes_read(operators: list[tuple[int, Operator]], tokens: Array, d: Deployment) -> Array:
     """Weights that a pass of `tokens` tokens reads, experts that none of them visits left out [B]."""
     read = np.zeros_like(tokens)
-    for operator in operators:
+    for layers, operator in operators:
         share = expected_experts(*operator.experts, tokens) / operator.experts[0] if operator.experts else 1.0
-        read = read + operator.weights * share * (d.stored_bytes if operator.quantised else d.kept_bytes)
+        read = read + layers * operator.weights * share * (d.stored_bytes if operator.quantised else d.kept_bytes)
     return read
 
 
@@ -94,8 +93,8 @@ def linear_work(d: Deployment, machine: Pipeline) -> Work:
     longer = np.maximum(0.0, tokens * machine.compute_s - machine.latency_s)
     work = replace(
         zeros(tokens.shape),
-        flops=d.model.layers * sum(o.flops for o in operators) * tokens,
-        memory_bytes=d.model.layers * weight_bytes_read(operators, tokens, d),
+        flops=sum(n * o.flops for n, o in operators) * tokens,
+        memory_bytes=weight_bytes_read(operators, tokens, d),
         network_bytes=ACTIVATION_BYTES * d.model.hidden_size * min(d.chips, machine.layers) * tokens,
         compute_s=longer + (moving - reading),
         memory_s=np.full_like(tokens, reading),
@@ -107,10 +106,10 @@ def linear_work(d: Deployment, machine: Pipeline) -> Work:
 def sequence_work(d: Deployment, machine: Pipeline) -> Work:
     """By sequences of the step: engine overhead, and what it takes longer than one pass to let all of them through."""
     sequences = np.arange(d.max_num_seqs + 1, dtype=np.float64)
-    head = head_operators(d.model, d.whole)
+    head = [(1, operator) for operator in head_operators(d.model, d.whole)]
     work = replace(
         zeros(sequences.shape),
-        flops=sequences * sum(o.flops for o in head),
+        flops=sequences * sum(o.flops for _, o in head),
         memory_bytes=weight_bytes_read(head, sequences, d),
         memory_s=np.maximum(0.0, sequences * machine.interval_s - machine.latency_s),
     )
@@ -118,12 +117,13 @@ def sequence_work(d: Deployment, machine: Pipeline) -> Work:
 
 
 def decode_work(d: Deployment, machine: Pipeline) -> tuple[Work, Work]:
-    """By decoding sequences: (nothing, for the pass has attention's fill time; reading one attended token of KV).
+    """By decoding sequences: (windows and states, for the pass has attention's fill time; one attended token of KV).
 
     B sequences are in up to B layers at a time, so their reading overlaps up to the number of layers.
     """
     batch = np.arange(d.max_num_seqs + 1, dtype=np.float64)
-    moved, flops = kv_elements(d.model, d.whole) * d.kv_bytes, attention_flops(d.model)
+    shapes = attended(d.model, d.whole)
+    moved, flops = shapes.read * d.kv_bytes, shapes.pair_flops
     memory, compute = moved / (d.chips * d.chip.kv_bytes_s), flops / (d.chips * d.chip.attention_flops)
     seconds = max(memory, compute) * machine.layers / np.clip(batch, 1.0, machine.layers)
     per_context = replace(
@@ -133,12 +133,19 @@ def decode_work(d: Deployment, machine: Pipeline) -> tuple[Work, Work]:
         memory_s=seconds * (memory >= compute),
         compute_s=seconds * (memory < compute),
     )
-    return zeros(batch.shape), per_context
+    fixed = shapes.read_fixed * d.kv_bytes
+    apart = replace(
+        zeros(batch.shape),
+        memory_bytes=fixed * batch,
+        memory_s=fixed * batch / (d.chips * d.chip.kv_bytes_s) * machine.layers / np.clip(batch, 1.0, machine.layers),
+    )
+    return apart, per_context
 
 
 def prefill_work(d: Deployment) -> tuple[Work, Work, Work]:
     """Scalars: (nothing, one query-key pair, one attended token of KV); a chunk's tokens keep all layers busy."""
-    moved, flops = kv_elements(d.model, d.whole) * d.kv_bytes, attention_flops(d.model)
+    shapes = attended(d.model, d.whole)
+    moved, flops = shapes.stored * d.kv_bytes, shapes.prefill_flops
     pair = replace(zeros(()), flops=np.array(flops), compute_s=np.array(flops / (d.chips * d.chip.attention_flops)))
     context = replace(zeros(()), memory_bytes=np.array(moved), memory_s=np.array(moved / (d.chips * d.chip.kv_bytes_s)))
     return zeros(()), pair, context

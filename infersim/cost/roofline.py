@@ -10,15 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from infersim.cost.collectives import all_reduce_s, bytes_out, send_s
+from infersim.cost.collectives import all_reduce_s, all_to_all_s, bytes_out, send_s
 from infersim.cost.deployment import Deployment
 from infersim.cost.operators import (
     Operator,
-    attention_flops,
+    Part,
+    attended,
     expected_experts,
     head_operators,
-    kv_elements,
     layer_operators,
+    layer_parts,
 )
 from infersim.cost.tables import Array, Work
 from infersim.cost.work import in_buckets, launches, network, only_where, padded, total, zeros
@@ -69,13 +70,30 @@ def conversions(operator: Operator, d: Deployment) -> int:
     return int(operator.quantised and operator.weights > 0 and BYTES_PER_ELEMENT[d.chip.computes(d.weights)] < 2)
 
 
-def all_reduces(d: Deployment, tokens: Array) -> Work:
-    """The two all-reduces of a layer; each is a kernel as well."""
-    if d.tensor == 1:
+def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
+    """What ends a layer: its group adds up its results, or tokens travel to the experts' chips and back; as kernels."""
+    hidden, apart = ACTIVATION_BYTES * d.model.hidden_size, d.attention_data > 1
+    group = d.shard.attention_tensor if part.name in ("attention", "recurrent") else d.tensor
+    if group == 1:
         return zeros(tokens.shape)
-    message = ACTIVATION_BYTES * d.model.hidden_size * tokens
-    links = network(all_reduce_s(d.chip.link, d.tensor, message), d.tensor * bytes_out(d.tensor, message))
-    return (links + launches(np.full_like(tokens, d.chip.floor_s))) * 2.0
+    if part.name == "experts" and apart and d.expert > 1:
+        assert d.model.experts is not None
+        sent = tokens / d.tensor * min(d.model.experts.per_token, d.expert - 1) * hidden
+        seconds = 2.0 * all_to_all_s(d.chip.hardware, group, sent)
+        links, kernels = network(seconds, 2.0 * group * sent), 2
+    else:
+        message = hidden * (np.ceil(tokens / d.attention_data) if group < d.tensor else tokens)
+        seconds = all_reduce_s(d.chip.link, group, message, d.chip.hardware.scale_out)
+        links, kernels = network(seconds, d.tensor * bytes_out(group, message)), 1
+    return links + launches(np.full_like(tokens, kernels * d.chip.floor_s))
+
+
+def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
+    """All layers of one kind on each chip; groups of data-parallel attention share the tokens."""
+    alone = part.name in ("attention", "recurrent")
+    mine = np.ceil(tokens / d.attention_data) if alone else tokens
+    layer = total((operator_work(operator, mine, d) for operator in part.operators), tokens.shape)
+    return (layer + collectives(part, d, tokens)) * float(part.layers)
 
 
 def micro_batches(counts: Array, stages: int) -> Array:
@@ -86,26 +104,32 @@ def micro_batches(counts: Array, stages: int) -> Array:
 def linear_work(d: Deployment) -> Work:
     """By tokens of the step: all layers but attention, with collectives and hand-overs between stages."""
     tokens = np.arange(d.max_num_batched_tokens + 1, dtype=np.float64)
-    operators = layer_operators(d.model, d.shard)
+    parts, fixed = layer_parts(d.model, d.shard), attended(d.model, d.shard).fixed_flops
     embedding = Operator("embedding", 0.0, 0.0, 2.0 * d.model.hidden_size, 1)
 
     def cost(count: Array) -> Work:
-        layer = total((operator_work(operator, count, d) for operator in operators), count.shape)
-        work = (layer + all_reduces(d, count)) * float(d.model.layers) + operator_work(embedding, count, d)
+        work = total((part_work(part, count, d) for part in parts), count.shape) + operator_work(embedding, count, d)
+        work += attention_arithmetic(d, fixed * count)
         if d.stages > 1:
             message = ACTIVATION_BYTES * d.model.hidden_size * count
-            work += network(send_s(d.chip.link, message), d.tensor * message) * float(d.stages - 1)
+            work += network(send_s(d.chip.hardware, d.chips, message), d.tensor * message) * float(d.stages - 1)
         return work
 
     share = micro_batches(tokens, d.stages)
     work = in_buckets(share, d.engine.token_buckets, cost)
     repeats = np.divide(tokens, share, out=np.zeros_like(tokens), where=tokens > 0)
+    useful = sum(layers * operator.flops for layers, operator in layer_operators(d.model, d.whole)) + fixed
     return replace(
         work,
-        flops=d.model.layers * sum(operator.flops for operator in layer_operators(d.model, d.whole)) * tokens,
+        flops=useful * tokens,
         memory_bytes=work.memory_bytes * repeats,
         network_bytes=work.network_bytes * repeats,
     )
+
+
+def attention_arithmetic(d: Deployment, flops: Array) -> Work:
+    """Arithmetic of attention that does not depend on the context."""
+    return replace(zeros(flops.shape), flops=flops, compute_s=flops / (d.tensor * d.chip.attention_flops))
 
 
 def sequence_work(d: Deployment) -> Work:
@@ -117,7 +141,7 @@ def sequence_work(d: Deployment) -> Work:
         work = total((operator_work(operator, count, d) for operator in operators), count.shape)
         if d.tensor > 1:
             logits = ACTIVATION_BYTES * d.shard.vocab * count
-            work += network(all_reduce_s(d.chip.link, d.tensor, logits), d.tensor * logits)
+            work += network(all_reduce_s(d.chip.link, d.tensor, logits, d.chip.hardware.scale_out), d.tensor * logits)
         return work
 
     work = in_buckets(micro_batches(sequences, d.stages), d.engine.sequence_buckets, cost)
@@ -134,29 +158,37 @@ def host_work(d: Deployment, sequences: Array) -> Work:
 
 
 def decode_work(d: Deployment) -> tuple[Work, Work]:
-    """By decoding sequences: (floor of decode attention, reading one attended token of KV)."""
+    """By decoding sequences: (floor of decode attention, windows and states; reading one attended token of KV)."""
     batch = np.arange(d.max_num_seqs + 1, dtype=np.float64)
-    floor = np.full_like(batch, DECODE_LAUNCHES * d.model.layers * d.chip.floor_s)
-    moved = kv_elements(d.model, d.shard) * d.kv_bytes
-    flops = attention_flops(d.model)
-    memory, compute = moved / d.chip.kv_bytes_s, flops / d.tensor / d.chip.attention_flops
+    shapes, model, groups = attended(d.model, d.shard), d.model, d.attention_data
+    floor = np.full_like(batch, (DECODE_LAUNCHES * model.with_attention + model.with_state) * d.chip.floor_s)
+    moved, flops = shapes.read * d.kv_bytes, shapes.pair_flops
+    memory, compute = moved / d.chip.kv_bytes_s / groups, flops / d.tensor / d.chip.attention_flops
+    computed = padded(batch, d.engine.sequence_buckets)
     share = np.ones_like(batch)
-    np.divide(padded(batch, d.engine.sequence_buckets), batch, out=share, where=batch > 0)
+    np.divide(computed, batch, out=share, where=batch > 0)
     seconds = max(memory, compute) * share / np.clip(batch, 1.0, d.stages)
     per_context = replace(
         zeros(batch.shape),
         flops=np.full_like(batch, flops),
-        memory_bytes=moved * d.tensor * share,
+        memory_bytes=moved * d.shard.attention_tensor * share,
         memory_s=seconds * (memory >= compute),
         compute_s=seconds * (memory < compute),
     )
-    return only_where(launches(floor), batch > 0), per_context
+    apart = shapes.read_fixed * d.kv_bytes
+    fixed = replace(
+        launches(floor),
+        memory_bytes=apart * d.shard.attention_tensor * computed,
+        memory_s=apart / d.chip.kv_bytes_s * np.ceil(computed / groups) / np.clip(batch, 1.0, d.stages),
+    )
+    return only_where(fixed, batch > 0), per_context
 
 
 def prefill_work(d: Deployment) -> tuple[Work, Work, Work]:
     """Scalars: (floor of a chunk's attention, one query-key pair, one attended token of KV)."""
-    moved, flops = kv_elements(d.model, d.shard) * d.kv_bytes, attention_flops(d.model)
-    chunk = launches(np.array(d.model.layers * d.chip.floor_s))
+    shapes = attended(d.model, d.shard)
+    moved, flops = shapes.stored * d.kv_bytes, shapes.prefill_flops
+    chunk = launches(np.array((d.model.with_attention + d.model.with_state) * d.chip.floor_s))
     pair = replace(
         zeros(()),
         flops=np.array(flops),
@@ -164,7 +196,7 @@ def prefill_work(d: Deployment) -> tuple[Work, Work, Work]:
     )
     context = replace(
         zeros(()),
-        memory_bytes=np.array(moved * d.tensor),
-        memory_s=np.array(moved / d.chip.kv_bytes_s / d.stages),
+        memory_bytes=np.array(moved * d.shard.attention_tensor),
+        memory_s=np.array(moved / d.chip.kv_bytes_s / d.stages / d.attention_data),
     )
     return chunk, pair, context

@@ -15,37 +15,59 @@ class Shard:
     """One chip's part of every layer."""
 
     tensor: int
-    """Chips that share each layer."""
+    """Chips that share each MLP and expert layer: all those of a stage."""
+    attention_tensor: int
+    """Chips that share each attention layer: fewer where attention is data parallel."""
     heads: int
     """Query heads of one chip."""
     kv_heads: int
     """Key-value heads of one chip, at least one."""
+    recurrent_keys: int
+    """Width of the keys of a recurrent layer on one chip."""
+    recurrent_values: int
+    """Width of its values."""
     intermediate: int
     """Width of the dense MLP on one chip."""
+    experts: int
+    """Routed experts that one chip holds, whole or in part."""
     expert_intermediate: int
-    """Width of each routed expert on one chip: every expert is divided over all chips."""
+    """Width of the part of each that it holds."""
     shared_intermediate: int
     """Width of the shared experts on one chip."""
     vocab: int
     """Rows of the embedding and columns of the LM head on one chip."""
 
 
-def divide(model: Model, tensor: int, pad_heads: bool = False) -> Shard:
-    """Divide a model's layers over `tensor` chips; ValueError if the query heads do not divide and are not padded."""
+def divide(model: Model, tensor: int, pad_heads: bool = False, expert: int = 1, attention_data: int = 1) -> Shard:
+    """Divide a model's layers over `tensor` chips; ValueError if the query heads do not divide and are not padded.
+
+    `expert` groups hold different experts, and divide each over tensor / expert chips. `attention_data` groups serve
+    different requests, with the attention of all heads divided over tensor / attention_data chips.
+    """
+    for name, groups in (("expert", expert), ("attention_data", attention_data)):
+        if tensor % groups:
+            raise ValueError(f"{name} {groups} must divide the {tensor} chips of tensor parallelism")
+    experts, sharing = model.experts, tensor // attention_data
+    if experts is None and expert > 1:
+        raise ValueError(f"{model.name} has no experts; expert parallelism must be 1, found {expert}")
     heads, kv_heads = model.attention.heads, model.attention.kv_heads
-    if heads % tensor and not pad_heads:
+    if heads % sharing and not pad_heads:
         fits = [n for n in range(1, heads + 1) if heads % n == 0]
         raise ValueError(
-            f"tensor parallelism {tensor} does not divide the {heads} attention heads of {model.name}; "
+            f"tensor parallelism {sharing} does not divide the {heads} attention heads of {model.name}; "
             f"use one of {', '.join(map(str, fits))}"
         )
-    experts = model.experts
+    recurrent = model.recurrent
     return Shard(
         tensor=tensor,
-        heads=-(-heads // tensor),
-        kv_heads=-(-kv_heads // tensor),
+        attention_tensor=sharing,
+        heads=-(-heads // sharing),
+        kv_heads=-(-kv_heads // sharing),
+        recurrent_keys=-(-recurrent.key_heads // sharing) * recurrent.key_dim if recurrent else 0,
+        recurrent_values=-(-recurrent.value_heads // sharing) * recurrent.value_dim if recurrent else 0,
         intermediate=-(-model.intermediate_size // tensor),
-        expert_intermediate=-(-experts.intermediate_size // tensor) if experts else 0,
+        experts=-(-experts.count // expert) if experts else 0,
+        expert_intermediate=-(-experts.intermediate_size // (tensor // expert)) if experts else 0,
         shared_intermediate=-(-experts.shared_intermediate_size // tensor) if experts else 0,
         vocab=-(-model.vocab_size // tensor),
     )

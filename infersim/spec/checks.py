@@ -58,12 +58,18 @@ def check_layout(pool: Pool, hardware: Hardware, model: Model, pads_heads: bool 
         yield ("parallelism", "chips"), f"{what}; remove it and give tensor"
     link = hardware.link
     joined = 1 if link.topology in ("none", "point_to_point") else link.domain_chips
-    if not (pads_heads or divides(layout.tensor, model)):
+    for name in ("expert", "attention_data"):
+        if layout.tensor % getattr(layout, name):
+            yield ("parallelism", name), f"found {getattr(layout, name)}; must divide tensor {layout.tensor}"
+            return
+    if layout.expert > 1 and model.experts is None:
+        yield ("parallelism", "expert"), f"{model.name} has no experts; remove expert"
+    if not (pads_heads or divides(layout.tensor // layout.attention_data, model)):
         fitting = [str(n) for n in range(1, joined + 1) if divides(n, model)]
         heads, kv_heads = model.attention.heads, model.attention.kv_heads
         what = f"{layout.tensor} chips cannot share {heads} heads and {kv_heads} KV heads of {model.name} evenly"
         yield path, f"{what}; these would: {', '.join(fitting)}"
-    elif layout.tensor > joined:
+    elif layout.tensor > joined and (hardware.scale_out is None or joined == 1):
         what = f"{layout.tensor} chips are more than the {joined} that the links of {hardware.name} join"
         yield path, f"{what}; use at most {joined}"
     if layout.pipeline > model.layers:

@@ -33,9 +33,18 @@ class Link(Spec):
     domain_chips: Count
     """How many chips one scale-up domain joins."""
     latency_us: Quantity
-    """Time of the smallest all-reduce of two neighbours (roofline chips) or of one chip-to-chip hop (pipelines) [us]."""
+    """Time of the smallest all-reduce of two neighbours (roofline) or of one chip-to-chip hop (pipelines) [us]."""
     efficiency: Ratio
     """Achieved share of the peak for large messages."""
+
+
+class ScaleOut(Spec):
+    """The network between machines, as one chip sees it."""
+
+    one_way_gb_s: Quantity
+    """Achieved bandwidth out of one chip, one direction [GB/s]."""
+    latency_us: Quantity
+    """Time of the smallest message between two machines [us]."""
 
 
 class Power(Spec):
@@ -100,8 +109,12 @@ class Hardware(Spec):
     """For a storage dtype without native units: the dtype it is converted to and computed in."""
     link: Link
     """How chips of one replica reach each other."""
+    scale_out: ScaleOut | None = None
+    """The network that joins machines of this chip, where a replica may span several."""
     load_gb_s: Quantity
     """Rate at which weights reach one chip's memory at a cold start [GB/s]."""
+    host_gb_s: Quantity | None = None
+    """Rate between host memory and one chip's memory, one way [GB/s]; needed where KV blocks are swapped."""
     provision_s: Quantity
     """Time until a machine with this chip is found and booted [s]."""
     power: Power

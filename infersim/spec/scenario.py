@@ -24,6 +24,10 @@ class Parallelism(Spec):
     """Chips that share each layer (roofline chips)."""
     pipeline: Count = 1
     """Stages of consecutive layers."""
+    expert: Count = 1
+    """Groups of a stage's chips that hold different experts; each expert is divided over tensor / expert chips."""
+    attention_data: Count = 1
+    """Groups of a stage's chips that serve different requests in attention; tensor / attention_data chips share each."""
     chips: Count | None = None
     """Chips of one replica, for SRAM pipelines, where the placement follows from their number."""
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from infersim.cost.operators import active_parameters, attention_flops, expected_experts, kv_elements, parameters
+from infersim.cost.operators import active_parameters, attended, expected_experts, kv_elements, parameters
 from infersim.cost.sharding import divide
 from infersim.spec import catalogue
 
@@ -68,7 +68,8 @@ def test_dense_models_activate_everything_but_the_input_embedding_and_norms() ->
 
 def test_attention_flops_of_a_pair() -> None:
     # QK^T and PV are one multiply-add for each of 64 heads x 128, in 80 layers: 2 x 2 x 8192 x 80.
-    assert attention_flops(catalogue.model("llama-2-70b")) == 4 * 8192 * 80
+    model = catalogue.model("llama-2-70b")
+    assert attended(model, divide(model, 1)).pair_flops == 4 * 8192 * 80
 
 
 @pytest.mark.parametrize(("count", "per_token", "tokens"), [(4, 1, 3), (4, 2, 2), (5, 2, 3), (6, 3, 2)])
