@@ -171,12 +171,35 @@ def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Ro
 
     scenario = resolved.scenario
     chunks = request_chunks(scenario.workload, scenario.horizon_s, scenario.seed, _trace_directory(resolved))
+    pools = [_with_policies(costs, pool) for costs, pool in zip(tables, resolved.pools, strict=True)]
     return Fleet(
-        [_pool_cost(costs) for costs in tables],
+        pools,
         chunks,
         router.compiled,
         reads=router.reads,
         scrape_s=scenario.router.scrape_interval_s,
+    )
+
+
+def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
+    """What the loop must know of a pool: times, and how its engine batches, queues and preempts."""
+    from infersim.cost.price import choose_price
+
+    batching, cache = pool.pool.batching, pool.pool.kv_cache
+    swap_block_s = 0.0
+    if cache.preemption == "swap":
+        assert pool.hardware.host_gb_s is not None  # checked when the scenario was resolved
+        block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
+        swap_block_s = block_bytes / (tables.chips * pool.hardware.host_gb_s.value * 1e9)
+    return replace(
+        _pool_cost(tables),
+        batching="static" if batching.policy == "none" else batching.policy,
+        max_queue_delay_s=batching.max_queue_delay_s or 0.0,
+        queue_order=pool.pool.queue,
+        watermark_blocks=round(cache.watermark * tables.memory.blocks),
+        swap=cache.preemption == "swap",
+        swap_block_s=swap_block_s,
+        usd_per_hour=choose_price(pool.hardware, pool.pool.price)[0] * tables.chips,
     )
 
 
@@ -222,6 +245,7 @@ def _record(
 ) -> "RunRecord":
     from infersim.cost.price import choose_price
     from infersim.dataplane.records import REJECTED
+    from infersim.results.provenance import pool_sources
     from infersim.results.record import PoolRecord, RunRecord
 
     pools = []
@@ -237,6 +261,7 @@ def _record(
                 price_source=source,
                 tables=costs,
                 tally=fleet.tally(number),
+                sources=pool_sources(pool.hardware, pool.engine, pool.pool.price),
             )
         )
     outcomes = fleet.outcomes()

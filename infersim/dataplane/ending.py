@@ -9,7 +9,7 @@ from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import claimed
 from infersim.dataplane.prefix import evict_down_to
-from infersim.dataplane.records import DECODE, DONE, NONE
+from infersim.dataplane.records import DECODE, DONE, NONE, PREFILL
 from infersim.dataplane.sequences import finish, join, release_blocks, share_prefix, stop_decoding
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
 
@@ -139,6 +139,9 @@ def _end_chunks(
     while slot != NONE:
         flight = flights[slot]
         following = flight.next
+        if flight.state != PREFILL:  # swapped in behind a chunk: it decodes
+            slot = following
+            continue
         tokens += flight.chunk
         sequences += 1
         flight.computed += flight.chunk

@@ -9,7 +9,7 @@ from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import affordable_steps, blocks_for
 from infersim.dataplane.prefix import evict_down_to, find_entry, matching_blocks
-from infersim.dataplane.records import CHUNKED_PREFILL, DONE, DYNAMIC, NONE, PREFILL_FIRST, PRIORITY
+from infersim.dataplane.records import CHUNKED_PREFILL, DONE, DYNAMIC, NONE, PREEMPTED, PREFILL_FIRST, PRIORITY
 from infersim.dataplane.sequences import admit_head, join, preempt, use_prefix
 from infersim.dataplane.timing import leap_end
 
@@ -36,11 +36,13 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
         if server.rows == 0:
             if table.batching == DYNAMIC and _still_gathering(now, server, flights, table):
                 server.steps = 0
+                server.last_start_s = math.inf
                 return flights[server.queue_head].since_s + table.max_queue_delay_s
             step.free = server.kv_free
             _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, True)
         if step.sequences == 0:
             _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table)
+            step.retry = step.retry or step.preemptions > 0
             if table.batching != PREFILL_FIRST and server.rows == 0:
                 server.rows = server.batch
     if step.sequences == 0 and step.budget == table.max_num_batched_tokens:
@@ -92,6 +94,7 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table
     while server.queue_head != NONE and server.batch_head != NONE:
         flight = flights[server.queue_head]
         if table.async_scheduling and flight.since_s > server.last_start_s:
+            step.retry = True
             break
         room = server.kv_free - phases[server.decoded % table.block_size] - table.watermark_blocks
         chunk = min(flight.target, table.max_num_batched_tokens - server.batch)
@@ -142,7 +145,8 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
     scheduled_ahead = table.async_scheduling and not (replica.running == 0 and young)
     while server.queue_head != NONE and step.budget > 0 and replica.running < table.max_num_seqs:
         head = server.queue_head
-        if scheduled_ahead and flights[head].since_s > server.last_start_s:
+        ousted = flights[head].state == PREEMPTED and flights[head].since_s == now
+        if ousted or (scheduled_ahead and flights[head].since_s > server.last_start_s):
             step.retry = True
             return
         if not _admit(
@@ -181,6 +185,7 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
     total = blocks_for(hits * table.prefix_tokens + chunk, table.block_size)
     blocks = total - (hits - idle) * table.entry_blocks
     if blocks + margin > step.free:
+        step.retry = step.retry or idle > 0  # evicted meanwhile, they would leave less to be held at once
         return False
     admit_head(now, server, replica, flights, table)
     if hits > 0:

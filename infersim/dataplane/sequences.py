@@ -146,7 +146,7 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
     if flight.state == DECODE:
         stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.batch, slot), table)
         flight.decode_s += now - flight.since_s
-        flight.last_token_s = now
+        flight.last_token_s = max(server.last_decode_s, flight.since_s)  # it may have sat out prompt steps
         keep = table.swap
     else:
         flight.prefill_s += now - flight.since_s

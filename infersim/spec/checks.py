@@ -102,6 +102,16 @@ def check_batching(pool: Pool, engine: Engine) -> Iterator[Finding]:
             yield ("batching", key), f"{what}; use at most {max(shapes)}"
 
 
+def check_kv_cache(pool: Pool, hardware: Hardware) -> Iterator[Finding]:
+    """Blocks can be swapped where that is asked for."""
+    if pool.kv_cache.preemption == "swap":
+        path = ("kv_cache", "preemption")
+        if pool.batching.policy != "chunked_prefill":
+            yield path, f"swap needs batching policy chunked_prefill, found {pool.batching.policy}; use recompute"
+        if hardware.host_gb_s is None:
+            yield path, f"the profile of {hardware.name} has no host_gb_s, the rate to host memory; use recompute"
+
+
 def check_replicas(pool: Pool, plugins: list[str]) -> Iterator[Finding]:
     """The pool can serve at all, and its autoscaler is known."""
     if pool.autoscaler is None:

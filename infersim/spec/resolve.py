@@ -18,6 +18,7 @@ from infersim.spec.checks import (
     check_batching,
     check_dtype,
     check_engine,
+    check_kv_cache,
     check_layout,
     check_price,
     check_replicas,
@@ -177,6 +178,7 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
     findings = list(check_replicas(pool, scenario.plugins))
     if hardware:
         findings += check_price(hardware, pool.price)
+        findings += check_kv_cache(pool, hardware)
     if engine:
         findings += check_batching(pool, engine)
     if hardware and engine:
@@ -203,7 +205,7 @@ def stored_dtypes(pool: Pool, hardware: Hardware, model: Model) -> Stored:
 
 def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> ResolvedPool:
     """The pool with the defaults of its engine, model and chip written out."""
-    seqs = pool.batching.max_num_seqs or engine.max_num_seqs
+    seqs = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
     tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
     block_size = pool.kv_cache.block_size or engine.block_size
     price = pool.price

@@ -44,21 +44,37 @@ class Precision(Spec):
 class Batching(Spec):
     """How an engine forms steps; absent numbers are the engine's defaults."""
 
-    policy: Literal["chunked_prefill"] = "chunked_prefill"
-    """Running sequences first, then prompt chunks within the token budget, as vLLM V1."""
+    policy: Literal["none", "static", "dynamic", "prefill_first", "chunked_prefill"] = "chunked_prefill"
+    """chunked_prefill: running sequences first, then prompt chunks within the token budget, as vLLM V1; prefill_first:
+    whole prompts before decoding, as vLLM V0; static: a batch is gathered, then runs until its longest answer ends;
+    dynamic: static, but waits for a full batch or max_queue_delay_s, as Triton; none: one request at a time."""
+    max_queue_delay_s: NonNegative | None = None
+    """Longest that a dynamic batch is gathered [s]."""
     max_num_seqs: Count | None = None
     """Most sequences in a step."""
     max_num_batched_tokens: Count | None = None
     """Most tokens in a step."""
 
+    @model_validator(mode="after")
+    def _delay_of_dynamic(self) -> "Batching":
+        if (self.policy == "dynamic") != (self.max_queue_delay_s is not None):
+            raise ValueError("max_queue_delay_s belongs to policy dynamic, and dynamic needs it")
+        return self
+
 
 class KvCache(Spec):
-    """Size of the paged KV cache, where it should not follow from the memory plan."""
+    """The paged KV cache."""
 
     blocks: Count | None = None
     """KV blocks of one replica; wins over the memory plan."""
     block_size: Count | None = None
     """Tokens in a block; the engine's when absent."""
+    watermark: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the blocks that admissions leave free while the batch is not empty."""
+    preemption: Literal["recompute", "swap"] = "recompute"
+    """What becomes of a sequence whose blocks are needed: computed again, or copied to host memory and back."""
+    prefix_caching: bool = False
+    """Whether prompts that begin alike share KV blocks, kept while there is room; the workload must name prefixes."""
 
 
 class Replicas(Spec):
@@ -120,7 +136,10 @@ class Pool(Spec):
     batching: Batching = Batching()
     """How steps are formed."""
     kv_cache: KvCache = KvCache()
-    """Size of the KV cache."""
+    """The KV cache."""
+    queue: Literal["fcfs", "priority", "shortest_job", "earliest_deadline"] = "fcfs"
+    """Who in a replica's queue is next: first come; highest class priority, which also preempts lower ones;
+    fewest prompt tokens; earliest arrival + TTFT limit of the class's SLO, or of the scenario's."""
     replicas: Replicas = Replicas()
     """How many."""
     autoscaler: Autoscaler | None = None
