@@ -34,12 +34,11 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         show_json(rows)
         return
-    table = plain_table(
-        "", "name", "title", ">parameters [1e9]", ">active [1e9]", ">KV [kB/token]", ">layers", ">context", "dtype"
-    )
+    columns = ("name", "title", ">params [1e9]", ">active", ">KV [kB/token]", ">layers", ">context", "dtype")
+    table = plain_table("", *columns)
     for row in rows:
         billions = (f"{row['parameters_b']:.2f}", f"{row['active_parameters_b']:.2f}")
-        kilobytes = number(row["kv_bytes_per_token_16_bit"] / 1e3)
+        kilobytes = f"{row['kv_bytes_per_token_16_bit'] / 1e3:,.1f}"
         rest = (number(row["layers"]), number(row["max_context"]), row["native_dtype"])
         table.add_row(row["name"], row["title"], *billions, kilobytes, *rest)
     console().print(table)

@@ -27,17 +27,20 @@ def graded(value: object) -> Iterator[dict]:
             yield from graded(entry)
 
 
-@pytest.mark.parametrize(("command", "least"), [
-    (("hardware", "list"), SEVEN_CHIPS), (("model", "list"), MODELS), (("engine", "list"), SEVEN_ENGINES),
-    (("scenarios",), SCENARIOS),
+@pytest.mark.parametrize(("command", "least", "last"), [
+    (("hardware", "list"), SEVEN_CHIPS, "price"), (("model", "list"), MODELS, "dtype"),
+    (("engine", "list"), SEVEN_ENGINES, "block"), (("scenarios",), SCENARIOS, "question"),
 ])  # fmt: skip
-def test_lists(command: tuple[str, ...], least: set[str], infersim: Command) -> None:
+def test_lists(command: tuple[str, ...], least: set[str], last: str, infersim: Command) -> None:
+    """Every name, every column, and no line too long for a wide terminal."""
     rows = json.loads(infersim(*command, "--json").out)
     assert least <= {row["name"] for row in rows}
     table = infersim(*command)
     assert table.code == 0
     assert all(row["name"] in table.out for row in rows)
     assert max(map(len, table.out.splitlines())) <= 120
+    assert table.out.split("──")[0].split()[-1] == last
+    assert "…" not in table.out
 
 
 def test_ridge_points_of_the_h100(infersim: Command) -> None:
