@@ -9,6 +9,7 @@ import numpy as np
 
 from infersim.cost.tables import CostTables
 from infersim.dataplane.tally import Tally
+from infersim.results.provenance import Source
 from infersim.spec.scenario import Scenario
 
 
@@ -26,6 +27,8 @@ class PoolRecord:
     tables: CostTables
     tally: Tally
     """Counts over the whole run."""
+    sources: tuple[Source, ...] = ()
+    """The graded numbers that it started from."""
 
 
 @dataclass(frozen=True)

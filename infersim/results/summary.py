@@ -37,6 +37,7 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         "energy": energy_report(run, range(len(run.pools)), requests),
         "pools": {pool.name: _pool(run, index, requests, timeline) for index, pool in enumerate(run.pools)},
         "warnings": list(run.warnings),
+        "provenance": [{"pool": pool.name, **vars(source)} for pool in run.pools for source in pool.sources],
     }
 
 
