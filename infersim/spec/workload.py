@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from infersim.spec.arrivals import Arrivals
+from infersim.spec.arrivals import Arrivals, ServeGen
 from infersim.spec.base import Fraction, Spec, wrong_at
 from infersim.spec.lengths import Lengths
 from infersim.spec.slo import Slo
@@ -89,10 +89,11 @@ class Workload(Spec):
 def _check_lengths(given: Tenant | Workload, arrivals: Arrivals | None, workload: Workload, path: tuple) -> None:
     """Requests have lengths: a trace's own, or both given; ServeGen's clients may bring theirs."""
     traced = arrivals is not None and arrivals.process == "trace"
+    optional = traced or (isinstance(arrivals, ServeGen) and arrivals.lengths_file is not None)
     for key in LENGTHS:
         if traced and getattr(given, key) is not None:
             raise wrong_at((*path, key), f"a trace brings its own lengths; remove {key}")
-        if not traced and getattr(given, key) is None and getattr(workload, key) is None:
+        if not optional and getattr(given, key) is None and getattr(workload, key) is None:
             raise wrong_at((*path, key), "is missing; say how long requests are")
     if traced and given.length_correlation:
         raise wrong_at((*path, "length_correlation"), "a trace brings its own lengths; remove length_correlation")

@@ -97,7 +97,7 @@ def checked(path: Path, kind: Format) -> Iterator[Requests]:
     before, failed = -np.inf, 0
     for block in blocks:
         if kind.zeros_failed:
-            ended = block.output_tokens > 0
+            ended = (block.output_tokens > 0) & (block.input_tokens > 0)
             failed += int(ended.size - ended.sum())
             block = block if ended.all() else block.at(ended)
         for column in ("input_tokens", "output_tokens"):
@@ -116,7 +116,7 @@ def checked(path: Path, kind: Format) -> Iterator[Requests]:
             before = float(block.arrival_s[-1])
         yield block
     if failed:
-        what = f"{failed} rows without output tokens are failed requests; left out"
+        what = f"{failed} rows without tokens are failed requests; left out"
         warnings.warn(TraceWarning(f"{path.name}: {what}"), stacklevel=2)
 
 

@@ -8,11 +8,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.workload.formats import azure
+from infersim.workload.formats import (
+    azure,
+    bailian,
+    bench,
+    burstgpt,
+    kvcache_tester,
+    mooncake,
+    plain,
+    ragpulse,
+    vidur,
+)
 from infersim.workload.formats.format import Format, head_of
 from infersim.workload.traces import TraceError, find_trace
 
-FORMATS: tuple[Format, ...] = (*azure.FORMATS,)
+FORMATS: tuple[Format, ...] = (
+    *azure.FORMATS, *burstgpt.FORMATS, *mooncake.FORMATS, *bailian.FORMATS, *ragpulse.FORMATS,
+    *kvcache_tester.FORMATS, *vidur.FORMATS, *bench.FORMATS, *plain.FORMATS,
+)  # fmt: skip
 """All formats, in the order in which they are tried."""
 
 
@@ -26,6 +39,19 @@ def format_of(path: Path) -> Format:
     known = ", ".join(candidate.name for candidate in FORMATS)
     plain = "arrival_s,input_tokens,output_tokens"
     raise TraceError(path, f"is of no known format: found {found}; known are {known}; a plain CSV has {plain}", line=1)
+
+
+def format_named(name: str) -> Format:
+    """A format by its name; ValueError with the known names if there is none."""
+    for candidate in FORMATS:
+        if candidate.name == name:
+            return candidate
+    raise ValueError(f"no trace format is called {name}; known are {', '.join(kind.name for kind in FORMATS)}")
+
+
+def block_tokens_of(path: Path, kind: Format) -> int:
+    """Tokens in a prefix block of a file; 0 where it has none."""
+    return kind.block_tokens if isinstance(kind.block_tokens, int) else kind.block_tokens(head_of(path))
 
 
 def length_table(file: str, column: str, directory: Path | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

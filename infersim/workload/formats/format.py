@@ -41,10 +41,10 @@ class Format:
     """Whether a file's head is of this format."""
     write: Callable[[Path, Iterable[Requests]], None] | None = None
     """None where the format needs what a workload does not have."""
-    block_tokens: int = 0
-    """Tokens in a prefix block; 0 where the format has none."""
-    blocks: Literal["", "ceil", "floor", "components"] = ""
-    """Whether the last, partial block of a prompt is counted; components are of any length."""
+    block_tokens: int | Callable[[Head], int] = 0
+    """Tokens in a prefix block, or how the file tells; 0 where the format has none."""
+    blocks: Literal["", "ceil", "floor"] = ""
+    """Whether the last, partial block of a prompt is counted."""
     clock: Literal["absolute", "session", "none"] = "absolute"
     """Whether times count from one start, from each session's own, or are absent."""
     zeros_failed: bool = False
@@ -68,8 +68,8 @@ def head_of(path: Path) -> Head:
         from infersim.workload.columnar import parquet_columns
 
         return Head(path, columns=parquet_columns(path), parquet=True)
-    text = next(byte_blocks(path, 1 << 16)).decode("utf-8", "backslashreplace")
-    lines = text.splitlines()
+    text = next(byte_blocks(path)).decode("utf-8", "backslashreplace")
+    lines = text[: max(1 << 16, text.find("\n"))].splitlines()
     filled = [line for line in lines if line.strip()]
     if filled and filled[0].lstrip()[:1] in "{[":
         return _json_head(path, filled[0])

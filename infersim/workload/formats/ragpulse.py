@@ -1,0 +1,115 @@
+"""RAGPulse (arXiv 2511.12979): JSON lines whose prompts are named by component, second 0 at 12:00 local time. MIT.
+
+`{"timestamp": "seconds", "input_length", "output_length", "hash_ids": {five lists of component ids}, "session_id"}`.
+Five JSONL files beside it say how long each component is; where they are, prompts get chained ids of 16-token
+blocks, components in the published order. One published pair is out of order, so a replay sorts.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from infersim.workload.formats.format import Format, Head
+from infersim.workload.jsonlines import Entry, Row, blocks_of, entries
+from infersim.workload.prompts import block_ids, content_id
+from infersim.workload.requests import Requests
+
+BLOCK = 16
+NAMES = {"arrival_s": "timestamp", "input_tokens": "input_length", "output_tokens": "output_length"}
+COMPONENTS = {
+    "sys_prompt": ("sys_prompt", "sys_prompt_id"),
+    "passages_ids": ("passages", "passage_id"),
+    "history": ("history", "history_id"),
+    "web_search": ("web_search", "web_search_id"),
+    "user_input": ("user_input", "user_input_id"),
+}
+"""Lists of a request in the order of the prompt, the file that has their lengths, and its key."""
+
+
+def read(path: Path, block_tokens: int = BLOCK) -> Iterator[Requests]:
+    """Requests, the first at 0 s."""
+    lengths = component_lengths(path.parent)
+    sessions: dict[str, int] = {}
+    times: list[float] = []
+    segments: list[list[tuple[int, int]]] = []
+
+    def rows() -> Iterator[Row]:
+        for entry in entries(path):
+            times.append(_seconds(entry))
+            session = sessions.setdefault(str(entry.get("session_id")), len(sessions))
+            parts = _components(entry)
+            segments.append([(content, lengths[kind][number]) for kind, number, content in parts] if lengths else [])
+            inputs, outputs = entry.whole("input_length"), entry.whole("output_length")
+            yield Row(entry.line, times[-1] - times[0], inputs, outputs, session)
+
+    for block in blocks_of(rows()):
+        yield _named(block, segments[: len(block)], block_tokens)
+        del segments[: len(block)]
+
+
+def _named(block: Requests, segments: list[list[tuple[int, int]]], block_tokens: int) -> Requests:
+    """The requests with the ids of their blocks, where lengths of components are known."""
+    flat = np.array([pair for prompt in segments for pair in prompt], np.int64).reshape(-1, 2)
+    counts, ids = block_ids(flat[:, 0], flat[:, 1], np.array([len(prompt) for prompt in segments]), block_tokens)
+    if (counts > block.input_tokens // block_tokens).any():  # lengths sum to the prompt's within 5 %
+        kept = np.minimum(counts, block.input_tokens // block_tokens)
+        place = np.arange(ids.size) - np.repeat(np.cumsum(counts) - counts, counts)
+        counts, ids = kept, ids[place < np.repeat(kept, counts)]
+    return block.with_columns(prefix_blocks=counts, prefixes=ids)
+
+
+def component_lengths(folder: Path) -> dict[str, dict[int, int]]:
+    """Tokens of every component by kind; empty unless all five files are in the folder."""
+    found: dict[str, dict[int, int]] = {}
+    for kind, (name, key) in COMPONENTS.items():
+        files = sorted(folder.glob(f"*_{name}.jsonl*"))
+        if not files:
+            return {}
+        found[kind] = {entry.whole(key, 0, 2**62): entry.whole("token_length") for entry in entries(files[0])}
+    return {kind: _Lengths(table) for kind, table in found.items()}
+
+
+class _Lengths(dict[int, int]):
+    def __missing__(self, number: int) -> int:
+        return 0  # a component without a length adds none; the sums are within 5 % of the prompt anyway
+
+
+def _seconds(entry: Entry) -> float:
+    value = entry.get("timestamp")
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 12:
+        entry.fail("timestamp", f'found {value!r:.40}; it is whole seconds as text, like "82"')
+    return float(value)
+
+
+def _components(entry: Entry) -> list[tuple[str, int, int]]:
+    """(kind, id, content) in the order of the prompt."""
+    lists = entry.get("hash_ids")
+    if not isinstance(lists, dict) or not set(lists) <= set(COMPONENTS):
+        entry.fail("hash_ids", f"found {str(lists)[:60]}; it is an object of {', '.join(COMPONENTS)}")
+    inner = Entry(entry.path, entry.line, lists)
+    return [
+        (kind, number, int(content_id(place, number)[0]))
+        for place, kind in enumerate(COMPONENTS)
+        if kind in lists
+        for number in inner.ids(kind)
+    ]
+
+
+def midnight(path: Path) -> float:
+    """Second 0 is noon."""
+    return 12 * 3600 + _seconds(next(entries(path)))
+
+
+def _fits(head: Head) -> bool:
+    return {"timestamp", "input_length", "hash_ids", "session_id"} <= set(head.keys) and isinstance(
+        head.first["hash_ids"], dict
+    )
+
+
+FORMATS = (
+    Format(
+        "ragpulse", "a RAGPulse trace (components; 16-token blocks where their lengths are beside it)", read, _fits,
+        None, BLOCK, "floor", disordered=True, midnight=midnight, names=NAMES,
+    ),
+)  # fmt: skip
