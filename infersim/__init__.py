@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from infersim.simulate import simulate  # light; the function, not the module of the same name
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Scenario", "autoscaling", "load_scenario", "read_run", "routing", "simulate", "sweep"]
+__all__ = ["Result", "Scenario", "autoscaling", "curve", "load_scenario", "read_run", "routing", "simulate", "sweep"]
 
 _WHERE = {
     "Result": "infersim.results.result",
     "Scenario": "infersim.spec.scenario",
     "autoscaling": "infersim.policies.autoscaling",
+    "curve": "infersim.studies.curve",
     "load_scenario": "infersim.spec.load",
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from infersim.results.result import Result
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
+    from infersim.studies.curve import curve
     from infersim.studies.sweep import sweep
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from infersim import __version__
-from infersim.cli import engine, explain, hardware, model, run, scenarios, schema, sweep
+from infersim.cli import curve, engine, explain, hardware, model, run, scenarios, schema, sweep
 from infersim.cli.failure import Commands
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ def infersim(
 app.command(name="run")(run.run)
 app.command(name="explain")(explain.explain)
 app.command(name="sweep")(sweep.sweep)
+app.command(name="curve")(curve.curve)
 app.command(name="scenarios")(scenarios.scenarios)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(model.app, name="model")

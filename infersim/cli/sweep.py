@@ -4,7 +4,7 @@ Not here: the runs (`infersim/studies/sweep.py`).
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,6 @@ from infersim.cli.screen import console, progress_bar, say
 from infersim.cli.studying import AsJson, Cluster, Out, Scenario, Seed, Settings, Workers, all_settings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.table import Table
 
 MOST_ROWS = 40
@@ -55,14 +54,14 @@ def sweep(
         print(to_json(found.table.astype(object).where(found.table.notna(), None).to_dict("records")), end="")
     else:
         keys = [key.partition("=")[0].strip() for key in grid]
-        console().print(screen_table(found.table, keys))
+        console().print(screen_table(found.table.to_dict("records"), keys))
     for _, point in found.failed.iterrows():
         say(f"point {point['point']} {point['status']}: {point['why']}")
     counts = f"{len(found.table) - len(found.failed)} of {len(found.table)} points done, {found.reused} of them before"
     say(f"{counts}; table: {directory / TABLE}")
 
 
-def screen_table(table: "pd.DataFrame", keys: list[str]) -> "Table":
+def screen_table(rows: list[dict[str, Any]], keys: list[str]) -> "Table":
     """The grid's keys and the numbers that come first."""
     from infersim.cli.facts import plain, plain_table
     from infersim.results.units import percent, seconds, usd
@@ -74,10 +73,10 @@ def screen_table(table: "pd.DataFrame", keys: list[str]) -> "Table":
         "cost.total_usd": ("cost", usd),
         "cost.usd_per_million_output_tokens": ("$/M output", usd),
     }
-    numbers = {key: column for key, column in numbers.items() if key in table.columns}
-    title = "" if len(table) <= MOST_ROWS else f"the first {MOST_ROWS} of {len(table)} points"
+    numbers = {key: column for key, column in numbers.items() if any(key in row for row in rows)}
+    title = "" if len(rows) <= MOST_ROWS else f"the first {MOST_ROWS} of {len(rows)} points"
     shown = plain_table(title, *keys, *(f">{name}" for name, _ in numbers.values()), "")
-    for row in table.head(MOST_ROWS).to_dict("records"):
+    for row in rows[:MOST_ROWS]:
         cells = [form(row[key]) for key, (_, form) in numbers.items()]
         shown.add_row(*(plain(row[key]) for key in keys), *cells, BRIEF[row["status"]])
     return shown

@@ -135,7 +135,7 @@ def _check_versions(client: Any) -> None:
 def _worker_version() -> str | None:
     """The version of infersim on a worker; None without any. Imports inside, for it runs elsewhere."""
     try:
-        import infersim
+        from infersim import __version__ as installed
     except ImportError:
         return None
-    return infersim.__version__
+    return installed

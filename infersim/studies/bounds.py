@@ -1,0 +1,115 @@
+"""What no schedule can beat: the least replica time of a request, the shortest latencies, from cost tables alone.
+
+A step of T tokens takes at least what any line below the tables says, f + g T <= linear[T] with f >= 0, and likewise
+for its sequences. Summed over the steps of a run, of which there are at least
+
+    n = max(decoded tokens / max_num_seqs, all tokens / max_num_batched_tokens, attended context / KV tokens)
+
+for each request, this bounds the replica's busy time from below whatever the batches look like. The KV term is what
+makes the bound close: a step attends at most the tokens that the cache holds.
+
+Requests that the replica would reject are left out. Not here: simulation, which is always slower. Read `curve.py` next.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.cost.tables import CostTables
+from infersim.studies.demand import Demand
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Bounds of one replica under one demand."""
+
+    request_s: float
+    """Least busy time of a replica for a mean request [s]."""
+    ttft_s: Array
+    """Least time to first token of each request [s]."""
+    tpot_s: Array
+    """Least time for each output token after the first, of each request that has one [s]."""
+    e2e_s: Array
+    """Least latency of each request [s]."""
+    served: float
+    """Share of the requests that are not rejected."""
+
+    @property
+    def capacity_rps(self) -> float:
+        """Most requests that one replica can serve [requests/s]."""
+        return 1.0 / self.request_s
+
+
+def bound(tables: CostTables, demand: Demand) -> Bound | None:
+    """Bounds of a replica with these cost tables; None when it would reject every request."""
+    fits = _fitting(tables, demand)
+    if not fits.any():
+        return None
+    prompt, output = demand.input_tokens[fits], demand.output_tokens[fits]
+    ttft, tpot = _ttft(tables, prompt), _tpot(tables, prompt, output)
+    return Bound(
+        request_s=_request_s(tables, prompt, output),
+        ttft_s=ttft,
+        tpot_s=tpot[output > 1],
+        e2e_s=ttft + tpot * (output - 1),
+        served=float(fits.mean()),
+    )
+
+
+def _fitting(tables: CostTables, demand: Demand) -> NDArray[np.bool_]:
+    """Requests that fit the model's context and the KV cache."""
+    tokens = demand.input_tokens + demand.output_tokens
+    return (tokens <= tables.max_context) & (tokens - 1 <= tables.memory.blocks * tables.memory.block_size)
+
+
+def _request_s(tables: CostTables, prompt: Array, output: Array) -> float:
+    """Least busy time for a mean request [s]."""
+    decoded = output - 1
+    context = decoded * prompt + decoded * output / 2
+    tokens, decoding, attended = (float(x.mean()) for x in (prompt + decoded, decoded, context))
+    pairs = float((prompt * (prompt + 1)).mean()) / 2
+    cache = tables.memory.blocks * tables.memory.block_size
+    decode_steps = max(decoding / tables.max_num_seqs, attended / cache)
+    steps = max(decode_steps, tokens / tables.max_num_batched_tokens, float(output.mean()) / tables.max_num_seqs)
+    return (
+        _least(tables.linear.seconds, tokens, steps)
+        + _least(tables.sequences.seconds, float(output.mean()), steps)
+        + _least(tables.decode_base.seconds, decoding, decode_steps)
+        + attended * float(tables.decode_per_context.seconds[1:].min())
+        + float(tables.prefill_chunk.seconds)
+        + pairs * float(tables.prefill_pair.seconds)
+    )
+
+
+def _least(seconds: Array, units: float, steps: float) -> float:
+    """Least total of seconds[count] over at least `steps` steps whose counts sum to `units`: the best line below."""
+    counts = np.arange(1, len(seconds), dtype=np.float64)
+    values = seconds[1:]
+    marks = np.unique(np.minimum(2 ** np.arange(int(counts[-1]).bit_length()), len(values))) - 1
+    slopes = np.diff(values[marks]) / np.diff(counts[marks]) if len(marks) > 1 else np.zeros(1)
+    slopes = np.append(np.maximum(slopes, 0.0), [0.0, float((values / counts).min())])
+    floors = (values[None, :] - slopes[:, None] * counts[None, :]).min(axis=1)
+    totals = floors * steps + slopes * units
+    return float(totals[floors >= -1e-15].max())
+
+
+def _ttft(tables: CostTables, prompt: Array) -> Array:
+    """Front end, then the prompt alone [s]; prompts longer than a step at the best rate of any step."""
+    linear = tables.linear.seconds
+    at_least = np.minimum.accumulate(linear[::-1])[::-1]
+    counts = np.arange(1, len(linear))
+    best_rate = float((linear[1:] / counts).min())
+    whole = at_least[np.minimum(prompt, len(linear) - 1).astype(int)]
+    prefill = np.where(prompt < len(linear), whole, np.maximum(whole, prompt * best_rate))
+    pairs = prompt * (prompt + 1) / 2 * float(tables.prefill_pair.seconds)
+    floor = float(tables.sequences.seconds[1:].min()) + float(tables.prefill_chunk.seconds)
+    return tables.request_overhead_s + tables.token_overhead_s * prompt + prefill + pairs + floor
+
+
+def _tpot(tables: CostTables, prompt: Array, output: Array) -> Array:
+    """A step of any kind that decodes it, at its mean context [s]."""
+    floor = sum(float(work.seconds[1:].min()) for work in (tables.linear, tables.sequences, tables.decode_base))
+    return floor + float(tables.decode_per_context.seconds[1:].min()) * (prompt + output / 2)

@@ -1,0 +1,143 @@
+"""One fleet at one load, and the load that is too much for it: what a cost curve is made of.
+
+Saturation is where the service stops keeping up: in the second half of the run fewer requests finish than arrive. The
+search begins at the analytic bound, which no fleet exceeds, and bisects; the rate is the one delivered at the lowest
+load that was too much, which for a single server is its service rate.
+
+Not here: bounds (`bounds.py`), the curve (`curve.py`).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from infersim.cost.price import choose_price
+from infersim.simulate import cost_tables, simulate
+from infersim.spec.resolve import ResolvedScenario
+from infersim.studies.bounds import bound
+from infersim.studies.demand import Demand, at_load, demand
+from infersim.studies.errors import StudyError
+from infersim.studies.rows import Row, flat
+
+KEEPS_UP = 0.98
+"""Share of the arrivals of the second half that must finish in it."""
+PRECISION = 1.03
+"""The search ends when the lowest load that is too much is within this factor of the highest that is not."""
+MOST_PROBES = 16
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A scenario's fleet against the demand of its workload."""
+
+    resolved: ResolvedScenario
+    demand: Demand
+    capacity_rps: float
+    """No fleet of this size serves more [requests/s]."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What became of one load."""
+
+    load_rps: float
+    delivered_rps: float
+    """Finished in the second half [requests/s]."""
+    keeps_up: bool
+
+
+def fleet(resolved: ResolvedScenario) -> Fleet:
+    """The scenario with its demand and bound. Raises StudyError when no request can be served."""
+    asked = demand(resolved)
+    capacity = capacity_rps(resolved, asked)
+    if capacity == 0:
+        raise StudyError("every request is longer than the context or the KV cache of every pool; shorten them")
+    return Fleet(resolved, asked, capacity)
+
+
+def capacity_rps(resolved: ResolvedScenario, asked: Demand) -> float:
+    """The most of such requests that the fleet's replicas, as many as there may be, could serve [requests/s]."""
+    capacity = 0.0
+    for index, pool in enumerate(resolved.pools):
+        limit = bound(cost_tables(resolved, index), asked)
+        replicas = pool.pool.replicas.max if pool.pool.autoscaler else pool.pool.replicas.initial
+        capacity += replicas * limit.capacity_rps if limit else 0.0
+    return capacity
+
+
+def run_at(given: Fleet, load_rps: float) -> Row:
+    """One point of the curve: the flat summary, its load, the price of an hour, and the bound of a token's price."""
+    result = simulate(_loaded(given, load_rps))
+    row = flat(result.summary)
+    served = result.requests[result.requests["status"] == "finished"]
+    lengths = (served[name].to_numpy(np.float64) for name in ("input_tokens", "output_tokens"))
+    least = least_usd(given.resolved, Demand(*lengths, given.demand.span_s))
+    return {
+        "load_rps": load_rps,
+        "usd_per_hour": row["cost.total_usd"] / row["run.end_s"] * 3600,
+        "least_usd_per_million_output_tokens": 1e6 * least / max(row["requests.output_tokens"], 1),
+        **row,
+    }
+
+
+def least_usd(resolved: ResolvedScenario, served: Demand) -> float:
+    """No fleet of these replicas serves these requests for less [USD]."""
+    prices = []
+    for index, pool in enumerate(resolved.pools):
+        limit = bound(cost_tables(resolved, index), served) if len(served.input_tokens) else None
+        if limit is not None:
+            prices.append(limit.request_s * choose_price(pool.hardware, pool.pool.price)[0] * pool.chips / 3600)
+    return min(prices, default=0.0) * len(served.input_tokens)
+
+
+def _loaded(given: Fleet, load_rps: float) -> ResolvedScenario:
+    """The scenario at a load; sampled as coarsely as can be, for nobody looks at the timeline."""
+    loaded = at_load(given.resolved, load_rps / given.demand.rate_rps)
+    coarse = {"sample_interval_s": given.demand.span_s}
+    return replace(loaded, scenario=loaded.scenario.model_copy(update=coarse))
+
+
+def probe(given: Fleet, load_rps: float) -> Probe:
+    """Whether the fleet keeps up with a load."""
+    requests = simulate(_loaded(given, load_rps)).requests
+    kept = requests[requests["status"] == "finished"]
+    end_s = float(requests["arrival_s"].max()) if len(requests) else 0.0
+    half = end_s / 2
+    arrived = int((kept["arrival_s"] > half).sum())
+    ended = int(((kept["finish_s"] > half) & (kept["finish_s"] <= end_s)).sum())
+    if arrived == 0:
+        raise StudyError(f"nothing arrives in the second half of a run at {load_rps:g} requests/s; lengthen horizon_s")
+    return Probe(load_rps, ended / (end_s - half), ended >= KEEPS_UP * arrived)
+
+
+def saturation_rps(given: Fleet) -> float:
+    """The most that the fleet delivers for long [requests/s]. Raises StudyError when no load is too much."""
+    enough, too_much = _first_too_much(given)
+    for _ in range(MOST_PROBES):
+        if min(too_much.load_rps, too_much.delivered_rps) <= PRECISION * enough:
+            break
+        found = probe(given, _next_load(enough, too_much))
+        if found.keeps_up:
+            enough = found.load_rps
+        else:
+            too_much = found
+    return max(too_much.delivered_rps, KEEPS_UP * enough)
+
+
+def _first_too_much(given: Fleet) -> tuple[float, Probe]:
+    """A load that the fleet keeps up with (or 0), and one that is too much, from the bound upwards."""
+    enough, load = 0.0, given.capacity_rps
+    for _ in range(MOST_PROBES):
+        found = probe(given, load)
+        if not found.keeps_up:
+            return enough, found
+        enough, load = load, load * 1.2
+    raise StudyError(
+        f"the fleet keeps up with {load:.3g} requests/s, more than it can serve for long; lengthen horizon_s"
+    )
+
+
+def _next_load(enough: float, too_much: Probe) -> float:
+    """A little below what was delivered when overloaded, where it should keep up; else the middle."""
+    guess = KEEPS_UP * too_much.delivered_rps
+    return guess if guess > enough else (enough + too_much.load_rps) / 2
