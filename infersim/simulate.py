@@ -192,7 +192,7 @@ def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
         block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
         swap_block_s = block_bytes / (tables.chips * pool.hardware.host_gb_s.value * 1e9)
     return replace(
-        _pool_cost(tables),
+        pool_cost(tables),
         batching="static" if batching.policy == "none" else batching.policy,
         max_queue_delay_s=batching.max_queue_delay_s or 0.0,
         queue_order=pool.pool.queue,
@@ -203,7 +203,7 @@ def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
     )
 
 
-def _pool_cost(tables: "CostTables") -> "PoolCost":
+def pool_cost(tables: "CostTables") -> "PoolCost":
     """The times of cost tables, as the compiled loop takes them."""
     from infersim.dataplane.fleet import PoolCost
 

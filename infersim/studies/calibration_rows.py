@@ -1,0 +1,149 @@
+"""A row of the long table of measurements as a case: its layout, its dtypes, its load, and what had to be assumed.
+
+Not here: the other schema (`measurements.py`).
+"""
+
+import re
+from typing import Any
+
+from infersim.cost.operators import parameters
+from infersim.spec.base import BYTES_PER_ELEMENT
+from infersim.spec.hardware import Hardware
+from infersim.spec.model import Model
+from infersim.studies.measurements import CannotSay, Case, Fields, Load, Row, known_chip, known_engine, known_model
+from infersim.studies.names import dtype_of
+
+PROMPTS = {"OpenOrca+GSM8K+MBXP": 206.0, "mix of OpenOrca": 206.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
+           "long-context": 9400.0, "ShareGPT": 220.0}  # fmt: skip
+"""Mean prompts of public data sets, where a row names the set and not the length [tokens]."""
+VARIED = {"OpenOrca": 0.75, "CNN-DailyMail": 0.45, "math/code": 0.9, "long-context": 0.6, "ShareGPT": 1.0}
+"""Coefficient of variation of their lengths, roughly."""
+CORES = {"inferentia2": 2, "trainium1": 2}
+"""Cores that a chip counts as in the column `parallelism`."""
+
+
+def calibration_case(row: Fields) -> Case:
+    """The case of one row, holding that row alone; CannotSay if it cannot be re-simulated."""
+    if row["speculative"] == "yes":
+        raise CannotSay("speculative decoding needs a draft model")
+    if "worker" in row["parallelism"] or "disaggregated" in row["parallelism"].lower():
+        raise CannotSay("prefill and decode on different pools")
+    model, hardware, engine = known_model(row["model"]), known_chip(row["hardware"]), known_engine(row["engine"])
+    weights, kv_cache = dtype_of(row["weight_dtype"]), dtype_of(row["kv_dtype"])
+    assumed: list[str] = []
+    layout = _layout(row, model, hardware, weights, assumed)
+    value = float(row["value"])
+    if row["per"] == "chip":
+        value *= _chips(row)
+    load = _load(row, assumed)
+    words = [row[k] for k in ("hardware", "chips", "parallelism", "model", "weight_dtype", "kv_dtype", "engine")]
+    load_words = [row[k] for k in ("scenario", "batch_or_concurrency", "request_rate", "isl_tokens", "osl_tokens")]
+    return Case(
+        name=" | ".join((*words, *load_words, row["source"], row["note"])),
+        model=model,
+        hardware=hardware,
+        engine=engine,
+        weights=weights,
+        kv_cache=kv_cache,
+        load=load,
+        rows=(Row({"id": row["id"], "tier": row["tier"]}, row["metric"], row["statistic"], value),),
+        group=row["group"],
+        max_num_seqs=_noted(row, "max_num_seqs"),
+        max_num_batched_tokens=_noted(row, "max_num_batched_tokens"),
+        assumed=tuple(assumed),
+        **layout,
+    )
+
+
+def _chips(row: Fields) -> int:
+    found = re.search(r"\d+", row["chips"])
+    if found is None:
+        raise CannotSay(f"the number of chips is {row['chips']}")
+    return int(found.group())
+
+
+def _layout(row: Fields, model: Model, hardware: Hardware, weights: str, assumed: list[str]) -> dict[str, Any]:
+    """Keys of a Case that say how chips are used."""
+    text, chips = row["parallelism"], _chips(row)
+    if hardware.execution == "pipeline":
+        return {"tensor": 1, "pipeline": 1, "expert": 1, "attention_data": 1, "chips": chips, "replicas": 1}
+    if "over" in text and not text.startswith("wide EP over"):
+        raise CannotSay(f"the layout is {text}")
+    degrees = {k: int(v) for k, v in re.findall(r"(tp|pp|ep|dp)=(\d+)", text)}
+    pipeline = degrees.get("pp", 1)
+    if "tp" in degrees:
+        tensor = max(1, degrees["tp"] // CORES.get(hardware.name, 1))
+    elif text.startswith("wide EP over"):
+        tensor = chips
+    elif "prefill" in text:
+        raise CannotSay("prefill and decode on different pools")
+    else:
+        tensor = _fewest_chips(model, hardware, weights, chips)
+        assumed.append(f"tensor parallelism {tensor}: the fewest chips that hold the weights and as much KV")
+    expert, data = degrees.get("ep", 1), 1
+    if "attention-dp" in text or text.startswith("wide EP over") or (expert > 1 and degrees.get("dp", 1) == expert):
+        if expert > tensor or text.startswith("wide EP over"):
+            tensor = expert = chips
+        data = tensor
+        expert = tensor if model.experts else 1
+        assumed.append(f"experts over {expert} chips")
+    replicas = max(1, chips // (tensor * pipeline))
+    return {
+        "tensor": tensor, "pipeline": pipeline, "expert": min(expert, tensor), "attention_data": data, "chips": None,
+        "replicas": replicas,
+    }  # fmt: skip
+
+
+def _fewest_chips(model: Model, hardware: Hardware, weights: str, chips: int) -> int:
+    size = parameters(model) * BYTES_PER_ELEMENT[weights]
+    tensor = 1
+    while tensor < chips and tensor * hardware.memory.capacity_gb.value * 1e9 * 0.9 < 1.35 * size:
+        tensor *= 2
+    return min(tensor, chips)
+
+
+def _load(row: Fields, assumed: list[str]) -> Load:
+    """The load of a row."""
+    note, kind = row["note"], row["scenario"]
+    prompt, output = _length(row["isl_tokens"]), _length(row["osl_tokens"])
+    if prompt is None:
+        known = [tokens for words, tokens in PROMPTS.items() if words in note]
+        if not known:
+            raise CannotSay(f"the prompt is {row['isl_tokens'] or 'not said'}")
+        prompt = known[0]
+        assumed.append(f"prompts of {prompt:g} tokens, as the data set's")
+    if output is None:
+        if "CNN-DailyMail" not in note:
+            raise CannotSay(f"the output is {row['osl_tokens'] or 'not said'}")
+        output = 128.0
+        assumed.append("outputs of 128 tokens, the data set's limit")
+    varied = next((v for words, v in VARIED.items() if words in note), 0.0)
+    users = _length(row["batch_or_concurrency"])
+    if kind in ("fixed_batch", "closed_loop") and users is None:
+        raise CannotSay(f"the batch or concurrency is {row['batch_or_concurrency'] or 'not said'}")
+    rate = _length(row["request_rate"])
+    if kind == "server" and rate is None:
+        raise CannotSay(f"the request rate is {row['request_rate'] or 'not said'}")
+    many = re.search(r"(?:all )?(\d+) (?:random prompts|requests|prompts)", note)
+    return Load(
+        kind=kind,
+        prompt=prompt,
+        output=max(output, 1.0),
+        varied=varied,
+        longest=128 if "<=128" in note else 1024 if "OpenOrca" in note else 0,
+        requests=int(many.group(1)) if many and kind != "single_stream" else 0,
+        users=1 if kind == "single_stream" else int(users or 0),
+        rate_rps=rate or 0.0,
+        beams=4 if "BEAM" in note else 1,
+    )
+
+
+def _length(text: str) -> float | None:
+    """The first number of a cell such as 128, 291.2 or ~500; None for words."""
+    found = re.search(r"\d+(\.\d+)?", text.replace(",", "")) if text and not text.startswith(("<", "up")) else None
+    return float(found.group()) if found else None
+
+
+def _noted(row: Fields, key: str) -> int | None:
+    found = re.search(rf"{key} (\d+)", row["note"])
+    return int(found.group(1)) if found else None

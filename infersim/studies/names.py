@@ -1,0 +1,87 @@
+"""What published tables call chips, engines, models and dtypes, and what the catalogue calls them.
+
+Not here: what the names stand for (`infersim/spec/catalogue.py`). Read `measurements.py` next.
+"""
+
+import re
+
+from infersim.spec import catalogue
+
+CHIPS = {
+    "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "b300": "b300-sxm", "a100": "a100-sxm-80gb",
+    "gh200": "gh200", "gb200": "gb200-nvl72", "gb300": "gb300-nvl72", "a100-80gb": "a100-sxm-80gb",
+    "a100-pcie-80gb": "a100-pcie-80gb", "groq-lpu": "groq-lpu", "cerebras-wse-2": "cerebras-wse2",
+    "cerebras-wse-3": "cerebras-wse3", "xeon-gnr-2s": "xeon-6980p", "rtx-pro-6000": "rtx-pro-6000",
+    "rtx-pro-6000-server": "rtx-pro-6000", "trn1": "trainium1", "trn2": "trainium2", "inf2": "inferentia2",
+    "h800": "h800-sxm",
+}  # fmt: skip
+"""Names that are not those of a profile already."""
+
+ENGINES = (
+    (r"neuron", "neuron"),
+    (r"jetstream|tpu|xla", "jetstream"),
+    (r"sglang", "sglang"),
+    (r"vllm", "vllm"),
+    (r"groq", "groq"),
+    (r"cerebras|wafer", "cerebras"),
+    (r"samba", "sambanova"),
+    (r"habana", "optimum-habana"),
+    (r"llama\.cpp|mlc|exllama|awq|gpt-fast", "local"),
+    (r"deepspeed|fastertransformer|unstated|lmdeploy", "static"),
+    (r"tensorrt|tensorrt-llm|nim|cuda", "tensorrt-llm"),
+)
+"""Pattern, engine; the first that is found counts."""
+
+MODELS = {
+    "llama-3-70b-(r1-distill)": "llama-3.1-70b",
+    "deepseek-r1": "deepseek-v3",
+    "deepseek-v3/r1": "deepseek-v3",
+    "megatron-530b-(105-layers,-20480-hidden)": "megatron-530b",
+    "mistral-7b": "mistral-7b-v0.3",
+    "mistral-nemo": "mistral-nemo",
+    "llama-4-scout-17b-16e": "llama-4-scout",
+    "llama-4-maverick-17b-128e": "llama-4-maverick",
+}
+
+_SUFFIXES = r"-(instruct|chat|hf|it|base|fp8|fp8-dynamic|dynamic|bf16|w8a8|w4a16|quantized|awq|gptq|nvfp4|2407|2409|2501|2503|v1\.0)$"
+
+
+def chip_name(text: str) -> str | None:
+    """The profile of a chip; None if there is none."""
+    return _named(text, CHIPS, catalogue.hardware_names())
+
+
+def model_name(text: str) -> str | None:
+    """The profile of a model, whatever organisation and suffixes of fine-tuning and quantisation stand around it."""
+    name = text.split("/", 1)[1] if re.match(r"^[\w.-]+/[\w.-]+$", text) and "r1" not in text.lower()[-2:] else text
+    name = re.sub(r"^meta-llama-", "llama-", name.strip().lower().replace(" ", "-").replace("_", "-"))
+    name = re.sub(r"-\((?!r1|105).*\)$", "", name)
+    while True:
+        found = _named(name, MODELS, catalogue.model_names())
+        shorter = re.sub(_SUFFIXES, "", name)
+        if found or shorter == name:
+            return found
+        name = shorter
+
+
+def engine_name(text: str) -> str | None:
+    """The profile of an engine; None if it is not known."""
+    lower = text.lower()
+    return next((name for pattern, name in ENGINES if re.search(pattern, lower)), None)
+
+
+def dtype_of(text: str, sixteen: str = "bf16") -> str:
+    """A dtype; `unknown` and the like are 16 bit."""
+    lower = text.lower()
+    for pattern, dtype in (
+        (r"fp4|mxfp4", "fp4"), (r"fp8", "fp8"), (r"int8", "int8"), (r"int4|awq|q4", "int4"), (r"fp32", "fp32"),
+    ):  # fmt: skip
+        if re.search(pattern, lower):
+            return dtype
+    return "fp16" if lower.startswith("fp16") and sixteen == "fp16" else sixteen
+
+
+def _named(text: str, aliases: dict[str, str], names: list[str]) -> str | None:
+    plain = text.strip().lower().replace("_", "-").replace(" ", "-")
+    wanted = aliases.get(plain, plain)
+    return wanted if wanted in names else None

@@ -1,0 +1,290 @@
+"""One case of measurements served by the compiled fleet, and what a client would have measured of it.
+
+Offline: all requests at time 0. A fixed batch: the same with static batching. A closed loop of N users: all requests at
+time 0 with N in flight at most; a request's clock starts when the one N places before it, in order of finishing, has
+ended. A server: Poisson arrivals. An online run: requests evenly spaced at each stage's rate, its conversations taking
+turns, with their prompts as prefixes. Single requests: as they came.
+Not here: reading tables (`measurements.py`), errors (`validation.py`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.cost.build import build_tables
+from infersim.cost.memory import DoesNotFit
+from infersim.cost.tables import CostTables
+from infersim.dataplane.fleet import Fleet, PoolCost
+from infersim.dataplane.records import FINISHED, NONE, REQUEST
+from infersim.dataplane.tally import Tally
+from infersim.spec.scenario import Parallelism
+from infersim.studies.measurements import CannotSay, Case, Load
+
+Floats = NDArray[np.float64]
+
+CAUSES = ("compute_s", "memory_s", "network_s", "launch_s")
+STAGE_GAP_S = 10.0
+"""Pause between the stages of an online run [s]."""
+LONGEST_STEP = 16_384
+"""Most prompt tokens in a step of a static batch."""
+STEADY = 0.1
+"""Share of a server's requests that are left out at the beginning, while it fills."""
+MOST_REQUESTS = 20_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client would have measured."""
+
+    seconds: dict[str, Floats]
+    """ttft_s, e2e_s and tpot_s of the finished requests."""
+    stage: NDArray[np.int64]
+    """Index of each request's stage."""
+    outputs: NDArray[np.int64]
+    prompts: NDArray[np.int64]
+    makespan_s: float
+    users: int
+    itl_s: float
+    """Mean of all inter-token latencies [s]."""
+    causes: dict[str, float]
+    """Seconds in steps by cause: compute_s, memory_s, network_s, launch_s."""
+
+    @property
+    def dominant(self) -> str:
+        """What took most of the time in steps."""
+        return max(self.causes, key=lambda cause: self.causes[cause]).removesuffix("_s")
+
+
+def resimulate(case: Case) -> Outcome:
+    """Serve a case to its last request; CannotSay if the model does not fit or the layout is impossible."""
+    tables = price(case)
+    requests, outputs, names, stage = arrivals(case, tables)
+    pool = loop_cost(case, tables)
+    outcomes, tally = serve(pool, requests, outputs, names, case.replicas)
+    if (outcomes["status"] != FINISHED).any():
+        raise CannotSay("some requests are longer than the context or the KV cache")
+    return _measured(case, tables, outcomes, tally, stage)
+
+
+def price(case: Case) -> CostTables:
+    """Cost tables of the deployment, sized for its load."""
+    load, engine = case.load, case.engine
+    seqs = case.max_num_seqs or engine.max_num_seqs
+    tokens = case.max_num_batched_tokens or engine.max_num_batched_tokens
+    blocks = case.blocks
+    if load.kind in ("fixed_batch", "single_stream"):
+        seqs = max(1, math.ceil(load.users / case.replicas)) * load.beams
+        tokens = max(tokens, min(LONGEST_STEP, math.ceil(seqs * load.prompt)), seqs)
+    elif load.kind == "closed_loop":
+        seqs = min(seqs, max(1, math.ceil(load.users / case.replicas)))
+    tokens = max(tokens, seqs)
+    layout = Parallelism(
+        tensor=case.tensor, pipeline=case.pipeline, expert=case.expert, attention_data=case.attention_data,
+        chips=case.chips,
+    )  # fmt: skip
+
+    def build(blocks: int | None) -> CostTables:
+        return build_tables(
+            case.model, case.hardware, engine, layout, case.weights, case.kv_cache, seqs, tokens,  # type: ignore[arg-type]
+            case.block_size or engine.block_size, blocks,
+        )  # fmt: skip
+
+    try:
+        tables = build(blocks)
+        if load.kind in ("fixed_batch", "single_stream"):  # it ran, so it fitted, whatever the plan's reserve
+            needed = seqs * math.ceil((load.prompt + load.output) / tables.memory.block_size + 1)
+            tables = replace(tables, memory=replace(tables.memory, blocks=max(tables.memory.blocks, needed)))
+        return tables
+    except DoesNotFit as error:
+        if case.blocks is not None:  # the engine said that they fit
+            tables = build(1)
+            return replace(tables, memory=replace(tables.memory, blocks=case.blocks))
+        raise CannotSay(str(error)) from error
+    except ValueError as error:
+        raise CannotSay(str(error)) from error
+
+
+def loop_cost(case: Case, tables: CostTables) -> PoolCost:
+    """The times of the tables as the loop takes them, with the case's batching and prefix cache."""
+    from infersim.simulate import pool_cost
+
+    pool = pool_cost(tables)
+    if case.load.kind == "fixed_batch":
+        pool = replace(pool, batching="static", max_context=1 << 40, async_scheduling=False)
+    if case.load.beams > 1 or case.prefix_caching:
+        pool = replace(pool, prefix_tokens=tables.memory.block_size)
+    return replace(pool, max_context=max(pool.max_context, math.ceil(4 * (case.load.prompt + case.load.output))))
+
+
+def serve(
+    pool: PoolCost, requests: NDArray, outputs: NDArray[np.int64], names: NDArray[np.int64], replicas: int
+) -> tuple[NDArray, Tally]:
+    """Run to the last request on `replicas` replicas; return the outcomes by id, and the shapes that were run."""
+    from infersim.policies.routing import ROUTERS
+
+    fleet = Fleet([pool], [(requests, outputs, names)], ROUTERS["least_outstanding"].compiled)
+    for _ in range(replicas):
+        fleet.open(0)
+    fleet.advance(math.inf)
+    return fleet.outcomes(), fleet.tally(0)
+
+
+# ---------------------------------------------------------------- requests
+
+
+def arrivals(case: Case, tables: CostTables) -> tuple[NDArray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(requests, output lengths, names of prefix blocks, stage of each request)."""
+    load, block = case.load, tables.memory.block_size
+    if load.kind == "online":
+        return _online_requests(load, block)
+    if load.kind == "requests":
+        times, prompts, outputs = (np.array(column) for column in zip(*load.trace, strict=True))
+        return _requests(times.astype(float), prompts), outputs.astype(np.int64), _NO_NAMES, np.zeros(len(times), int)
+    count = _how_many(case, tables)
+    prompts, outputs = lengths(load, count)
+    times = np.zeros(count)
+    if load.kind == "server":
+        times = np.cumsum(np.random.default_rng(1).exponential(1.0 / load.rate_rps, count))
+    if load.beams == 1:
+        return _requests(times, prompts), outputs, _NO_NAMES, np.zeros(count, np.int64)
+    return _beams(load, times, prompts, outputs, block)
+
+
+_NO_NAMES = np.zeros(0, np.int64)
+
+
+def _how_many(case: Case, tables: CostTables) -> int:
+    """Enough requests for a steady state, or as many as the source used."""
+    load = case.load
+    if load.kind in ("fixed_batch", "single_stream"):
+        return max(1, load.users) if load.kind == "fixed_batch" else 4
+    if load.kind == "server":
+        return int(np.clip(load.rate_rps * 300.0, 1000, MOST_REQUESTS))
+    if load.kind == "closed_loop":
+        return load.requests or max(20, 6 * load.users)
+    at_once = min(tables.max_num_seqs, tables.memory.blocks * tables.memory.block_size / (load.prompt + load.output))
+    default = np.clip(6 * at_once * case.replicas, 1000, MOST_REQUESTS)
+    return min(load.requests, MOST_REQUESTS) or int(default)
+
+
+def lengths(load: Load, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Prompts and outputs: fixed, or lognormal of the given mean and variation in a shuffled order."""
+    if load.varied == 0.0 or load.kind in ("fixed_batch", "single_stream"):
+        return np.full(count, max(1, round(load.prompt))), np.full(count, max(1, round(load.output)))
+    rng, sigma = np.random.default_rng(0), math.sqrt(math.log1p(load.varied**2))
+    drawn = []
+    for mean, most in ((load.prompt, 0), (load.output, load.longest)):
+        values = np.exp(sigma * rng.standard_normal(count))
+        for _ in range(20 if most else 1):  # what the limit cuts off raises the rest until the mean is right
+            values *= mean / values.mean()
+            values = np.minimum(values, most) if most else values
+        drawn.append(np.maximum(1, np.rint(values)).astype(np.int64))
+    return drawn[0], drawn[1]
+
+
+def _requests(times: Floats, prompts: NDArray[np.int64]) -> NDArray:
+    requests = np.zeros(len(times), REQUEST)
+    requests["id"] = np.arange(len(times))
+    requests["arrival_s"], requests["input_tokens"], requests["session"] = times, prompts, NONE
+    return requests
+
+
+def _beams(load: Load, times: Floats, prompts: NDArray, outputs: NDArray, block: int) -> tuple[NDArray, ...]:
+    """Beam search: each request as `beams` sequences that share the whole prompt."""
+    blocks = np.repeat(prompts // block, load.beams)
+    requests = _requests(np.repeat(times, load.beams), np.repeat(prompts, load.beams))
+    requests["prefix_blocks"] = blocks
+    requests["prefix_start"] = np.repeat(np.cumsum(prompts // block) - prompts // block, load.beams)
+    names = np.arange(1, 1 + int((prompts // block).sum()), dtype=np.int64)
+    return requests, np.repeat(outputs, load.beams), names, np.zeros(len(requests), np.int64)
+
+
+def _online_requests(load: Load, block: int) -> tuple[NDArray, ...]:
+    """Evenly spaced requests, conversations taking turns; each repeats its own prompt."""
+    times, stage, start = [], [], 0.0
+    for index, (_, rate, seconds) in enumerate(load.stages):
+        count = round(rate * seconds)
+        times.append(start + np.arange(count) / rate)
+        stage.append(np.full(count, index))
+        start += seconds + STAGE_GAP_S
+    arrival = np.concatenate(times)
+    prompts = load.systems * load.conversations
+    blocks, shared = int(load.prompt) // block, load.system_tokens // block
+    names = np.arange(prompts * blocks, dtype=np.int64).reshape(prompts, blocks) + prompts * blocks
+    names[:, :shared] = (np.arange(prompts) % load.systems)[:, None] * shared + np.arange(shared)
+    requests = _requests(arrival, np.full(len(arrival), int(load.prompt)))
+    requests["prefix_start"] = (np.arange(len(arrival)) % prompts) * blocks
+    requests["prefix_blocks"] = blocks
+    return requests, np.full(len(arrival), int(load.output)), names.ravel(), np.concatenate(stage)
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, stage: NDArray[np.int64]) -> Outcome:
+    from infersim.cost.energy import usage
+
+    load, beams = case.load, case.load.beams
+    if beams > 1:  # a request ends with the last of its sequences
+        groups = outcomes.reshape(-1, beams)
+        last = groups[np.arange(len(groups)), groups["finish_s"].argmax(axis=1)].copy()
+        last["first_token_s"] = groups["first_token_s"].min(axis=1)
+        outcomes, stage = last, stage[::beams]
+    begun, extra = outcomes["arrival_s"].copy(), 0.0
+    users = load.users or len(outcomes)
+    if load.kind in ("closed_loop", "single_stream"):
+        front = tables.request_overhead_s + tables.token_overhead_s * load.prompt
+        begun[users:] = np.sort(outcomes["finish_s"])[: len(begun) - users]
+        begun[:users], extra = 0.0, front
+        extra_first = np.where(np.arange(len(begun)) < users, 0.0, front)  # the first ones paid it in the loop
+    else:
+        extra_first = np.zeros(len(begun))
+    ttft = outcomes["first_token_s"] - begun + extra_first
+    e2e = outcomes["finish_s"] - begun + extra_first
+    tokens = outcomes["output_tokens"]
+    gaps = np.maximum(tokens - 1, 1)
+    used = usage(tables, tally)
+    makespan = float(outcomes["finish_s"].max() - outcomes["arrival_s"].min())
+    return Outcome(
+        seconds={"ttft_s": ttft, "e2e_s": e2e, "tpot_s": (e2e - ttft) / gaps},
+        stage=stage,
+        outputs=tokens,
+        prompts=outcomes["input_tokens"],
+        makespan_s=makespan + extra * max(0, len(outcomes) - users) / users,
+        users=users,
+        itl_s=float((e2e - ttft).sum() / gaps.sum()),
+        causes={cause: float(getattr(used, cause)) for cause in CAUSES},
+    )
+
+
+def predicted(case: Case, outcome: Outcome, metric: str, name: str, stage: str = "all") -> float:
+    """One metric of a served case in its own unit; CannotSay for a metric that has no meaning there."""
+    chosen = np.ones(len(outcome.outputs), bool)
+    if stage != "all":
+        chosen = outcome.stage == [s for s, _, _ in case.load.stages].index(stage)
+    elif case.load.kind == "server":
+        chosen = np.arange(len(chosen)) >= STEADY * len(chosen)
+    elif case.load.kind == "closed_loop" and len(chosen) > 2 * outcome.users:
+        chosen = np.arange(len(chosen)) >= outcome.users
+    if metric in ("output_tok_s", "total_tok_s", "req_s"):
+        counted = {"output_tok_s": outcome.outputs, "total_tok_s": outcome.outputs + outcome.prompts}
+        amount = counted[metric].sum() if metric != "req_s" else len(outcome.outputs)
+        return float(amount / outcome.makespan_s)
+    spans = {key: values[chosen] for key, values in outcome.seconds.items()}
+    if metric == "tok_s_user":
+        return 1.0 / statistic(spans["tpot_s"], name)
+    if metric == "itl_ms" and name == "mean":
+        gaps = np.maximum(outcome.outputs[chosen] - 1, 1)
+        return 1e3 * float((spans["e2e_s"] - spans["ttft_s"]).sum() / gaps.sum())
+    key = {"itl_ms": "tpot_s"}.get(metric, metric.replace("_ms", "_s"))
+    if key not in spans:
+        raise CannotSay(f"metric {metric} is not known")
+    return 1e3 * statistic(spans[key], name)
+
+
+def statistic(values: Sequence[float] | Floats, name: str) -> float:
+    """mean, or a percentile such as p99."""
+    return float(np.mean(values)) if name == "mean" else float(np.percentile(values, float(name[1:])))
