@@ -187,6 +187,7 @@ def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
 
     batching, cache = pool.pool.batching, pool.pool.kv_cache
     swap_block_s = 0.0
+    link = pool.pool.kv_transfer
     if cache.preemption == "swap":
         assert pool.hardware.host_gb_s is not None  # checked when the scenario was resolved
         block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
@@ -197,6 +198,9 @@ def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
         max_queue_delay_s=batching.max_queue_delay_s or 0.0,
         queue_order=pool.pool.queue,
         watermark_blocks=round(cache.watermark * tables.memory.blocks),
+        role=pool.pool.role,
+        transfer_token_s=tables.memory.kv_bytes_per_token / (link.gb_s * 1e9) if link else 0.0,
+        transfer_latency_s=link.latency_ms * 1e-3 if link else 0.0,
         swap=cache.preemption == "swap",
         swap_block_s=swap_block_s,
         usd_per_hour=choose_price(pool.hardware, pool.pool.price)[0] * tables.chips,

@@ -55,7 +55,8 @@ ADVANCE = types.int64(
     REPLICAS,
     REPLICAS,  # as the router saw them last
     _array(records.SERVER),
-    types.int64[::1],  # routable replicas
+    types.int64[::1],  # replicas that requests are routed to
+    types.int64[::1],  # replicas that sequences are sent to after their prompt
     types.int64[::1],  # the router's memory
     types.float64[::1],  # when each replica's step ends
     types.int64[::1],  # winner tree over them

@@ -9,8 +9,8 @@ from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import claimed
 from infersim.dataplane.prefix import evict_down_to
-from infersim.dataplane.records import DECODE, DONE, NONE, PREFILL
-from infersim.dataplane.sequences import finish, join, release_blocks, share_prefix, stop_decoding
+from infersim.dataplane.records import DECODE, DONE, NONE, PREFILL, PREFILL_ONLY
+from infersim.dataplane.sequences import finish, join, leave, release_blocks, share_prefix, stop_decoding
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
 
 
@@ -155,6 +155,8 @@ def _end_chunks(
             _emit_first(now, flight, server, table, counts, edges)
             if flight.generated == flight.output_tokens:
                 finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+            elif table.role == PREFILL_ONLY:
+                leave(now, slot, server, replica, flights, clock)
             else:
                 join(slot, server, flights, heap, phases, table)
         slot = following

@@ -21,6 +21,7 @@ from infersim.dataplane.records import (
     BATCHINGS,
     CLOCK,
     CLOSED,
+    DECODE_ONLY,
     DRAINING,
     ENTRY,
     FLIGHT,
@@ -30,6 +31,7 @@ from infersim.dataplane.records import (
     READY,
     REPLICA,
     REQUEST,
+    ROLES,
     SERVER,
     STEP,
     TABLE,
@@ -102,6 +104,9 @@ class PoolCost:
     max_queue_delay_s: float = 0.0
     queue_order: str = "fcfs"
     watermark_blocks: int = 0
+    role: str = "both"
+    transfer_token_s: float = 0.0
+    transfer_latency_s: float = 0.0
     swap: bool = False
     swap_block_s: float = 0.0
     prefix_tokens: int = 0
@@ -176,6 +181,7 @@ class Fleet:
         self._clock.reads_kv, self._clock.reads_prefix = "kv" in reads, "prefix" in reads
         self._clock.scrape_s = scrape_s
         self._clock.held_head = self._clock.held_tail = NONE
+        self._clock.leaving_head = self._clock.leaving_tail = NONE
         self._requests, self._outputs = _records(0, REQUEST), np.zeros(0, np.int64)
         self._tables, self._values, self._counts = _flatten(pools)
         self._edges = itl_edges()
@@ -223,7 +229,8 @@ class Fleet:
                     until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
                     self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
                     self._servers,
-                    self._routable, self._memory, self._keys, self._tree, self._finishes, self._phases, self._caches,
+                    self._routable, self._receivers, self._memory, self._keys, self._tree, self._finishes, self._phases,
+                    self._caches,
                     self._lookups, self._names, self._step, self._tables, self._values, self._counts, self._edges,
                     self._outcomes,
                 )  # fmt: skip
@@ -367,7 +374,9 @@ class Fleet:
     # ------------------------------------------------------------ arrays
 
     def _find_routable(self) -> None:
-        self._routable = np.flatnonzero(self._replicas.status == READY).astype(np.int64)
+        ready = np.flatnonzero(self._replicas.status == READY)
+        decoding = self._tables.role[self._replicas.pool[ready]] == DECODE_ONLY
+        self._routable, self._receivers = ready[~decoding].astype(np.int64), ready[decoding].astype(np.int64)
 
     def _make_slots(self, slots: int) -> None:
         """Make room for `slots` requests in flight; what is in flight keeps its slot."""
@@ -490,12 +499,14 @@ def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], N
         for name in (
             "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
             "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
-            "max_queue_delay_s", "watermark_blocks", "swap", "swap_block_s", "prefix_tokens",
+            "max_queue_delay_s", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
+            "swap_block_s", "prefix_tokens",
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
         table.usd_per_hour = pool.usd_per_hour
         table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
         table.batching = BATCHINGS.index(pool.batching)
+        table.role = ROLES.index(pool.role)
         table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
         table.entry_blocks = pool.prefix_tokens // pool.block_size
     return tables, np.concatenate(values), np.zeros(counted)

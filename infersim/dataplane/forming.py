@@ -160,7 +160,7 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
     """Admit the head of the queue if its blocks are free; return whether it was."""
     flight = flights[head]
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
-    if flight.computed > 0:  # swapped out while it was decoding: it decodes in this very step
+    if flight.computed > 0:  # swapped out, or sent by a prefill replica: it decodes in this very step
         claim = 1 if flight.computed % table.block_size == 0 else 0
         blocks = blocks_for(flight.computed, table.block_size)
         if blocks + claim + margin > step.free:
@@ -168,7 +168,9 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         admit_head(now, server, replica, flights, table)
         step.free -= blocks + claim
         server.kv_free -= blocks
-        step.copied_blocks += blocks
+        if flight.swapped:
+            step.copied_blocks += blocks
+            flight.swapped = False
         step.budget -= 1
         step.sequences += 1
         server.decodes = True

@@ -14,8 +14,8 @@ from infersim.dataplane.forming import form_step
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_for
 from infersim.dataplane.queue import queue_key
-from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, PRIORITY, READY, REJECTED
-from infersim.dataplane.sequences import enqueue, write_outcome
+from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, PRIORITY, READY, REJECTED, SENDING
+from infersim.dataplane.sequences import enqueue, release_blocks, write_outcome
 from infersim.dataplane.signals import refresh, scrape
 from infersim.dataplane.timing import leap_end, steps_until
 
@@ -51,7 +51,9 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
     flight.prefill_s = 0.0
     flight.decode_s = 0.0
     flight.preempted_s = 0.0
+    flight.transfer_s = 0.0
     flight.replica = NONE
+    flight.swapped = False
     flight.state = HELD
     flight.since_s = asked[slot].arrival_s
     flight.computed = 0
@@ -85,6 +87,50 @@ def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
             server.steps = steps
             ends_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, server.batch, steps)
             reschedule(tree, keys, r, ends_s)
+
+
+@compiled
+def _send(
+    now, slot, route, clock, asked, flights, due_s, due_order, due_slot, replicas, seen, servers, receivers, memory,
+    tables,
+):  # fmt: skip
+    """Choose a decode replica for a sequence whose prompt is processed, and send it there; False as `_dispatch`."""
+    flight, source = flights[slot], servers[flights[slot].source]
+    r = route(asked[slot], seen if clock.scrape_s > 0.0 else replicas, receivers, memory)
+    if r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
+        clock.culprit = asked[slot].id
+        return False
+    sender = tables[replicas[flight.source].pool]
+    flight.replica = r
+    flight.state = SENDING
+    clock.routed += 1
+    flight.order = clock.routed
+    flight.key = queue_key(tables[replicas[r].pool].queue_order, asked[slot])
+    replicas[r].outstanding += 1
+    replicas[r].waiting += 1
+    tables[replicas[r].pool].routed += 1
+    start_s = max(now, source.link_free_s)
+    source.link_free_s = start_s + sender.transfer_latency_s + sender.transfer_token_s * flight.computed
+    push_delivery(due_s, due_order, due_slot, clock.pending, source.link_free_s, clock.routed, slot)
+    clock.pending += 1
+    return True
+
+
+@compiled
+def _arrive(now, slot, clock, servers, replicas, flights, caches, tables, keys, tree):
+    """Let a sequence that was sent leave the prefill replica for good; return whether that drained the replica."""
+    flight = flights[slot]
+    r = flight.source
+    server, replica = servers[r], replicas[r]
+    table = tables[replica.pool]
+    release_blocks(slot, server, flights, caches[r], table)
+    flight.target = flight.computed
+    replica.outstanding -= 1
+    table.ended += 1
+    if server.steps == 0 and server.queue_head != NONE:
+        reschedule(tree, keys, r, now)
+    clock.culprit = r
+    return replica.status == DRAINING and replica.outstanding == 0
 
 
 @inlined
@@ -142,9 +188,8 @@ def _dispatch(
 @compiled
 def advance(
     until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
-    servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values, counts,
-    edges,
-    outcomes,
+    servers, routable, receivers, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables,
+    values, counts, edges, outcomes,
 ):  # fmt: skip
     """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
     clock = clocks[0]
@@ -161,6 +206,17 @@ def advance(
             if not _dispatch(
                 clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
                 seen, servers, routable, memory, phases, caches, lookups, names, tables, keys, tree, outcomes,
+            ):  # fmt: skip
+                return BAD_ROUTE
+            continue
+        if clock.leaving_head != NONE and receivers.shape[0] > 0:
+            slot = clock.leaving_head
+            clock.leaving_head = flights[slot].next
+            if clock.leaving_head == NONE:
+                clock.leaving_tail = NONE
+            if not _send(
+                clock.now_s, slot, route, clock, asked, flights, due_s, due_order, due_slot, replicas, seen, servers,
+                receivers, memory[4:], tables,
             ):  # fmt: skip
                 return BAD_ROUTE
             continue
@@ -196,7 +252,12 @@ def advance(
         elif due <= now:
             slot = pop_delivery(due_s, due_order, due_slot, clock.pending)
             clock.pending -= 1
+            drained = flights[slot].state == SENDING and _arrive(
+                now, slot, clock, servers, replicas, flights, caches, tables, keys, tree
+            )
             _deliver(now, slot, servers, replicas, flights, tables, keys, tree)
+            if drained:
+                return DRAINED
         else:
             server, replica = servers[r], replicas[r]
             table = tables[replica.pool]
@@ -220,16 +281,15 @@ def advance_for(stamp: int, signature):
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
         until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-        seen, servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables, values,
-            counts, edges, outcomes,
+        seen, servers, routable, receivers, memory, keys, tree, finishes, phases, caches, lookups, names, steps,
+        tables, values, counts, edges, outcomes,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1
         return advance(
-            until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-            seen, servers, routable, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables,
-            values,
-            counts, edges, outcomes,
+            until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
+            replicas, seen, servers, routable, receivers, memory, keys, tree, finishes, phases, caches, lookups,
+            names, steps, tables, values, counts, edges, outcomes,
         )  # fmt: skip
 
     return stamped

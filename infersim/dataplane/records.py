@@ -65,12 +65,13 @@ OUTCOME = np.dtype(
         ("prefill_s", np.float64),  # admitted, prompt not yet processed (again, after a preemption)
         ("decode_s", np.float64),  # producing tokens
         ("preempted_s", np.float64),  # out of the batch again after a preemption
+        ("transfer_s", np.float64),  # after its prompt, on the way to a decode replica
         ("preemptions", np.int64),
         ("cached_tokens", np.int64),  # prompt tokens found in the prefix cache when it was first admitted
     ],
     align=True,
 )
-"""What befell a request; the six spans sum to finish_s - arrival_s."""
+"""What befell a request; the seven spans sum to finish_s - arrival_s."""
 
 ENDINGS = ("finished", "rejected")
 FINISHED, REJECTED = range(2)
@@ -80,6 +81,9 @@ CHUNKED_PREFILL, PREFILL_FIRST, STATIC, DYNAMIC = range(4)
 
 QUEUE_ORDERS = ("fcfs", "priority", "shortest_job", "earliest_deadline")
 FCFS, PRIORITY, SHORTEST_JOB, EARLIEST_DEADLINE = range(4)
+
+ROLES = ("both", "prefill", "decode")
+BOTH, PREFILL_ONLY, DECODE_ONLY = range(3)
 
 # ---------------------------------------------------------------- the engine's own state
 
@@ -106,6 +110,8 @@ FLIGHT = np.dtype(
         ("joined_at", np.int64),  # its replica's decode counter when it joined
         ("target", np.int64),  # tokens to process before it decodes: prompt, after a preemption also its output
         ("chunk", np.int64),  # of those, in the step that runs now
+        ("swapped", np.bool_),  # whether its computed tokens are in host memory
+        ("source", np.int64),  # the prefill replica that sends it
         ("next", np.int64),  # next in its list: held, queue or batch; in a sorted queue the right child
         ("previous", np.int64),  # previous in the batch; in a sorted queue the left child
         ("key", np.float64),  # place in a sorted queue: smaller first,
@@ -121,14 +127,15 @@ FLIGHT = np.dtype(
         ("prefill_s", np.float64),
         ("decode_s", np.float64),
         ("preempted_s", np.float64),
+        ("transfer_s", np.float64),
         ("preemptions", np.int64),
     ],
     align=True,
 )
 """A request in flight, in a slot that is used again when it has ended."""
 
-STATES = ("held", "handling", "queued", "prefill", "decode", "preempted", "done")
-HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE = range(7)
+STATES = ("held", "handling", "queued", "prefill", "decode", "preempted", "done", "leaving", "sending")
+HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE, LEAVING, SENDING = range(9)
 
 SERVER = np.dtype(
     [
@@ -150,6 +157,7 @@ SERVER = np.dtype(
         ("batch_head", np.int64),  # the batch in order of admission: first ...
         ("batch_tail", np.int64),  # ... and last
         ("prefilling", np.int64),  # first sequence of the batch whose prompt is not yet processed
+        ("link_free_s", np.float64),  # when its link to decode replicas is free
         ("queue_head", np.int64),
         ("queued", np.int64),  # requests in the queue
         ("queue_tail", np.int64),  # last of an unsorted queue
@@ -206,6 +214,9 @@ TABLE = np.dtype(
         ("max_queue_delay_s", np.float64),
         ("queue_order", np.int64),  # one of QUEUE_ORDERS
         ("watermark_blocks", np.int64),
+        ("role", np.int64),  # one of ROLES
+        ("transfer_token_s", np.float64),  # time on its link to decode replicas, for each token
+        ("transfer_latency_s", np.float64),  # and for each sequence
         ("swap", np.bool_),  # whether preempted sequences are swapped to the host instead of recomputed
         ("swap_block_s", np.float64),
         ("usd_per_hour", np.float64),  # signals for routers
@@ -237,7 +248,9 @@ CLOCK = np.dtype(
         ("held", np.int64),
         ("held_head", np.int64),
         ("held_tail", np.int64),
-        ("pending", np.int64),  # requests in front ends
+        ("leaving_head", np.int64),  # sequences whose prompt is processed and that need a decode replica
+        ("leaving_tail", np.int64),
+        ("pending", np.int64),  # requests in front ends and on links
         ("routed", np.int64),  # requests routed so far
         ("reads_kv", np.bool_),  # whether the router reads kv_blocks_used
         ("reads_prefix", np.bool_),  # whether the router reads cached_tokens

@@ -10,7 +10,17 @@ from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_for
 from infersim.dataplane.prefix import find_entry, insert_entry, release_entry, use_entry
 from infersim.dataplane.queue import pop, push_back, push_front
-from infersim.dataplane.records import DECODE, DONE, FINISHED, NONE, PREEMPTED, PREFILL, QUEUED
+from infersim.dataplane.records import (
+    DECODE,
+    DONE,
+    FINISHED,
+    HANDLING,
+    LEAVING,
+    NONE,
+    PREEMPTED,
+    PREFILL,
+    QUEUED,
+)
 
 # ---------------------------------------------------------------- the queue
 
@@ -19,7 +29,10 @@ from infersim.dataplane.records import DECODE, DONE, FINISHED, NONE, PREEMPTED, 
 def enqueue(now, slot, server, replica, flights, table):
     """Put the request in `slot` into its replica's queue."""
     flight = flights[slot]
-    flight.handling_s += now - flight.since_s
+    if flight.state == HANDLING:
+        flight.handling_s += now - flight.since_s
+    else:
+        flight.transfer_s += now - flight.since_s
     flight.since_s = now
     flight.state = QUEUED
     push_back(server, flights, slot, table.queue_order)
@@ -153,6 +166,7 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
         server.prefilling = NONE
     _leave_batch(server, flights, slot)
     release_blocks(slot, server, flights, cache, table)
+    flight.swapped = keep
     if keep:
         step.copied_blocks += blocks_for(flight.computed, table.block_size)
         flight.target = flight.computed
@@ -171,6 +185,23 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
 
 
 # ---------------------------------------------------------------- the end
+
+
+@compiled
+def leave(now, slot, server, replica, flights, clock):
+    """Let a sequence whose prompt is processed leave for a decode replica; its blocks stay until it has been sent."""
+    flight = flights[slot]
+    _leave_batch(server, flights, slot)
+    replica.running -= 1
+    flight.source = flight.replica
+    flight.state = LEAVING
+    flight.last_token_s = now
+    flight.next = NONE
+    if clock.leaving_tail == NONE:
+        clock.leaving_head = slot
+    else:
+        flights[clock.leaving_tail].next = slot
+    clock.leaving_tail = slot
 
 
 @inlined
@@ -205,6 +236,7 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock,
     row.prefill_s = flight.prefill_s
     row.decode_s = flight.decode_s
     row.preempted_s = flight.preempted_s
+    row.transfer_s = flight.transfer_s
     row.preemptions = flight.preemptions
     row.cached_tokens = max(flight.cached_tokens, 0)
     clock.outcomes += 1

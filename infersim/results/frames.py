@@ -13,7 +13,7 @@ from infersim.results.money import bill, lease_times, usd_per_replica_second
 from infersim.results.power import CAUSES, lease_joules
 from infersim.results.record import PoolRecord, RunRecord
 
-SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")
+SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s")
 """Where a request's time goes; the six sum to finish_s - arrival_s."""
 
 
@@ -24,7 +24,7 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     pool         that it was routed to; missing if it never was
     replica      serial number of the one that ended it, -1 if none
     ttft_s, tpot_s, e2e_s   as in `metrics.py`; NaN unless finished, TPOT also with a single output token
-    held_s ... preempted_s  spans that sum to finish_s - arrival_s, whatever the status
+    held_s ... transfer_s   spans that sum to finish_s - arrival_s, whatever the status
     cached_tokens  prompt tokens found in the prefix cache at the first admission
     slo_met      finished within every limit of the scenario's SLO
     """

@@ -141,3 +141,26 @@ def matching_prices(hardware: Hardware, choice: PriceChoice) -> list[Price]:
     """The profile's prices of the chosen tier and provider, preferred first."""
     provider = None if choice.provider is None else choice.provider.lower()
     return [p for p in hardware.prices if p.tier == choice.tier and provider in (None, p.provider.lower())]
+
+
+def check_roles(pools: list[Pool]) -> Iterator[Finding]:
+    """Prefill pools have somewhere to send to, decode pools somebody to receive from, and both speak of the same KV."""
+    roles = {pool.role for pool in pools}
+    for index, pool in enumerate(pools):
+        path = ("pools", index)
+        if pool.role == "prefill" and pool.kv_transfer is None:
+            yield (
+                (*path, "kv_transfer"),
+                "is missing; a prefill pool sends KV over a link: give kv_transfer: {gb_s: ...}",
+            )
+        if pool.role != "prefill" and pool.kv_transfer is not None:
+            yield (*path, "kv_transfer"), f"is for prefill pools, and this one has role {pool.role}; remove it"
+        if pool.role == "prefill" and "decode" not in roles:
+            yield (*path, "role"), "prefill needs a decode pool to send to; add one, or use role both"
+        if pool.role == "decode" and "prefill" not in roles:
+            yield (*path, "role"), "decode needs a prefill pool to receive from; add one, or use role both"
+    dtypes = {pool.precision.kv_cache for pool in pools if pool.role != "both"}
+    if len(dtypes) > 1:
+        found = ", ".join(sorted(str(dtype or "the 16-bit default") for dtype in dtypes))
+        what = f"prefill and decode pools must store KV alike, found {found}"
+        yield ("pools",), f"{what}; give each the same precision.kv_cache"

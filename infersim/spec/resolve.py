@@ -22,6 +22,7 @@ from infersim.spec.checks import (
     check_layout,
     check_price,
     check_replicas,
+    check_roles,
     matching_prices,
 )
 from infersim.spec.document import CoreSchema, Document, document_of
@@ -113,6 +114,8 @@ def resolve_pools(scenario: Scenario) -> tuple[Model, tuple[ResolvedPool, ...]]:
     policy = scenario.router.policy
     if policy not in ROUTERS and not scenario.plugins:
         search.note(("router", "policy"), f"unknown policy {policy}; {nearest(policy, ROUTERS)}")
+    for path, message in check_roles(scenario.pools):
+        search.note(path, message)
     model = search.find(catalogue.model, scenario.model, ("model",))
     pools = [_resolve_pool(scenario, index, model, search) for index in range(len(scenario.pools))]
     if search.problems or model is None:

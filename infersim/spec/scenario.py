@@ -77,6 +77,15 @@ class KvCache(Spec):
     """Whether prompts that begin alike share KV blocks, kept while there is room; the workload must name prefixes."""
 
 
+class KvTransfer(Spec):
+    """The link over which a prefill replica sends KV blocks to decode replicas, one sequence after the other."""
+
+    gb_s: Positive
+    """Rate out of one replica [GB/s]."""
+    latency_ms: NonNegative = 0.1
+    """Set-up of one transfer [ms]."""
+
+
 class Replicas(Spec):
     """How many replicas a pool has."""
 
@@ -137,6 +146,10 @@ class Pool(Spec):
     """How steps are formed."""
     kv_cache: KvCache = KvCache()
     """The KV cache."""
+    role: Literal["both", "prefill", "decode"] = "both"
+    """prefill: replicas that process prompts and send the KV blocks to replicas of decode pools."""
+    kv_transfer: KvTransfer | None = None
+    """How a prefill pool sends KV blocks."""
     queue: Literal["fcfs", "priority", "shortest_job", "earliest_deadline"] = "fcfs"
     """Who in a replica's queue is next: first come; highest class priority, which also preempts lower ones;
     fewest prompt tokens; earliest arrival + TTFT limit of the class's SLO, or of the scenario's."""
