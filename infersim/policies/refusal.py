@@ -1,12 +1,34 @@
-"""Why a router does not compile, in a sentence or two that say what would.
+"""Why a router is refused, in a sentence or two that say what would be right.
 
 Not here: compiling it (`routing.py`).
 """
 
 import dis
+import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+
+PARAMETERS = ("request", "replicas", "routable", "memory")
+DECLARED = {"kv_blocks_used": "kv", "cached_tokens": "prefix"}
+"""Fields that only a router that declares them sees up to date."""
+
+
+def fault_at_sight(name: str, function: Callable, reads: Collection[str]) -> str | None:
+    """What is wrong with a router's parameters, with what it writes, or reads without saying so; None if nothing."""
+    found = tuple(inspect.signature(function).parameters)
+    if len(found) != len(PARAMETERS):
+        takes = f"takes ({', '.join(found)}); a router takes ({', '.join(PARAMETERS)})"
+        return f"router {name!r} ({place(function)}) {takes}"
+    for instruction, line in _instructions(function):
+        where = f"router {name!r} ({place(function, line)})"
+        if instruction.opname == "STORE_ATTR":
+            return f"{where} writes .{instruction.argval}; a router writes nothing but memory[i]"
+        signal = DECLARED.get(instruction.argval) if instruction.opname == "LOAD_ATTR" else None
+        if signal and signal not in reads:
+            how = f"@routing(reads={{{signal!r}}})"
+            return f"{where} reads .{instruction.argval}, which is kept for routers that say so: {how}"
+    return None
 
 
 def why_refused(name: str, function: Callable, error: Exception) -> str:
@@ -47,12 +69,14 @@ def _first_line(error: Exception) -> str:
 
 def _line_of(function: Callable, name: str) -> int | None:
     """The first line on which a function reads an attribute or key of this name."""
-    line = None
+    return next((line for instruction, line in _instructions(function) if instruction.argval == name), None)
+
+
+def _instructions(function: Callable) -> Iterator[tuple[dis.Instruction, int | None]]:
+    """A function's instructions and their lines."""
     for instruction in dis.get_instructions(function):
-        line = instruction.starts_line or line
-        if instruction.argval == name:
-            return line
-    return None
+        line = instruction.positions.lineno if instruction.positions else None
+        yield instruction, line
 
 
 def place(function: Callable, line: int | None = None) -> str:

@@ -11,7 +11,6 @@ are its own, 0 at the start. It returns one of `routable`.
 Not here: how it is called (`infersim/dataplane/loop.py`). Read `plugins.py` for routers in files of their own.
 """
 
-import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +18,8 @@ from functools import cached_property
 import numba
 
 from infersim.policies.errors import PolicyError
-from infersim.policies.refusal import place, why_refused
+from infersim.policies.refusal import DECLARED, fault_at_sight, why_refused
 from infersim.spec import policies as names
-
-PARAMETERS = ("request", "replicas", "routable", "memory")
-READABLE = frozenset({"kv", "prefix"})
 
 
 @dataclass(frozen=True)
@@ -44,12 +40,8 @@ class Router:
         """
         from infersim.dataplane import abi
 
-        found = tuple(inspect.signature(self.function).parameters)
-        if len(found) != len(PARAMETERS):
-            raise PolicyError(
-                f"router {self.name!r} ({place(self.function)}) takes ({', '.join(found)}); "
-                f"a router takes ({', '.join(PARAMETERS)})"
-            )
+        if fault := fault_at_sight(self.name, self.function, self.reads):
+            raise PolicyError(fault)
         try:
             return abi.compiled_policy(self.function, abi.ROUTE)
         except Exception as error:  # numba refuses in many classes, KeyError for an unknown field among them
@@ -67,8 +59,8 @@ def routing(function: Callable | None = None, *, reads: Collection[str] = ()) ->
     """
     if function is None:
         return lambda given: routing(given, reads=reads)
-    if unknown := set(reads) - READABLE:
-        found, known = ", ".join(sorted(unknown)), ", ".join(sorted(READABLE))
+    if unknown := set(reads) - set(DECLARED.values()):
+        found, known = ", ".join(sorted(unknown)), ", ".join(sorted(DECLARED.values()))
         raise PolicyError(f"router {function.__name__!r} declares that it reads {found}; known: {known}")
     summary = (function.__doc__ or "").strip().split("\n")[0]
     ROUTERS[function.__name__] = Router(function.__name__, summary, function, frozenset(reads))

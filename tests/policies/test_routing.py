@@ -51,7 +51,9 @@ def test_what_does_not_compile(tmp_path: Path, body: str, line: int, what: str) 
 
 @compiled_only
 def test_fields_that_only_outcomes_have_are_out_of_reach(tmp_path: Path) -> None:
-    for field in sorted({*records.OUTCOME.names, *records.FLIGHT.names} - set(records.REQUEST.names)):
+    for field in sorted(
+        {*records.OUTCOME.names, *records.FLIGHT.names} - {*records.REQUEST.names, *records.REPLICA.names}
+    ):
         with pytest.raises(PolicyError, match=f"reads .{field}, which it cannot know"):
             run(tmp_path, f"return routable[int(request.{field})]")
 
@@ -61,6 +63,20 @@ def test_another_signature(tmp_path: Path, parameters: str) -> None:
     expected = f"router 'mine' (mine0.py:4) takes ({parameters}); a router takes (request, replicas, routable, memory)"
     with pytest.raises(PolicyError, match=re.escape(expected)):
         run(tmp_path, "return routable[0]", parameters)
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "what"),
+    [
+        ("replicas[0].outstanding = 0\nreturn 0", 6, "writes .outstanding; a router writes nothing but memory[i]"),
+        ("r = request\nr.input_tokens = 1\nreturn 0", 7, "writes .input_tokens; a router writes nothing but memory[i]"),
+        ("x = 0\nreturn replicas[x].cached_tokens", 7, "reads .cached_tokens, which is kept for routers that say"),
+        ("return replicas[0].kv_blocks_used", 6, "reads .kv_blocks_used, which is kept for routers that say"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_at_sight(tmp_path: Path, body: str, line: int, what: str) -> None:
+    with pytest.raises(PolicyError, match=re.escape(f"router 'mine' (mine0.py:{line}) {what}")):
+        run(tmp_path, body)
 
 
 @pytest.mark.parametrize(
