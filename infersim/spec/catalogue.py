@@ -2,7 +2,8 @@
 
 A name is looked up exactly; only case and `_` for `-` do not matter. h100 is not silently taken for h100-sxm: the error
 names the near ones. Commands that only show something pass `prefix=True`, which takes the beginning of a name if one
-profile alone begins so. What holds a slash or ends in .yaml, .yml or .json is a path, relative to `directory`.
+profile alone begins so, or the one that goes on with -sxm, the usual form of a GPU. What holds a slash or ends in
+.yaml, .yml or .json is a path, relative to `directory`.
 Not here: what the profiles hold (`hardware.py`, `model.py`, `engine.py`). Read `resolve.py` next.
 """
 
@@ -119,6 +120,7 @@ def _look_up(
     matches = [known for known in names if _plain_name(known) == wanted]
     if prefix and wanted and not matches:
         matches = [known for known in names if _plain_name(known).startswith(wanted)]
+        matches = [known for known in matches if known == f"{wanted}-sxm"] or matches  # the usual form of a GPU
     if len(matches) != 1:
         raise UnknownName(f"unknown {kind} {name}; {nearest(str(name), matches or names)}")
     return _shipped_profile(folder / f"{matches[0]}.yaml", cls)

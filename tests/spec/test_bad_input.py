@@ -24,7 +24,7 @@ CASES = {
     "missing horizon": ("horizon_s: 3600\n", "", "name: quiet", "horizon_s", "is missing", "for how long requests arrive"),
     "missing nested key": (", mean: 1155", "", "p99: 4142", "workload.input_tokens.mean", "is missing", "Mean [tokens]"),
     "unknown chip": ("chip.yaml", "h1000-sxm", "h1000", "pools[0].hardware", "unknown hardware h1000-sxm", "h100-sxm"),
-    "abbreviated chip": ("chip.yaml", "h100", "hardware: h100", "pools[0].hardware", "unknown hardware h100", "h100-sxm?"),
+    "abbreviated chip": ("chip.yaml", "h100", "hardware: h100", "pools[0].hardware", "unknown hardware h100", "h100-sxm"),
     "no such profile": ("chip.yaml", "./chop.yaml", "chop", "pools[0].hardware", "there is no file", "h100-sxm"),
     "unknown model": ("llama-3.1-70b", "lama-3.1-70b", "lama-3", "model", "unknown model lama-3.1-70b", "llama-3.1-70b"),
     "unfetched model": ("llama-3.1-70b", "meta-llama/Llama-3.1-70B", "meta", "model", "no file", "llama-3.1-70b"),

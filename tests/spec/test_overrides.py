@@ -50,7 +50,7 @@ def test_the_file_is_checked_only_after_them(write: Write) -> None:
         ("pools.7.name=a", "--set pools.7.name=a: pools has 1 entries, counted from 0"),
         ("seed.x=1", "--set seed.x=1: seed is 1, which has no key x"),
         ("seed=[1", "--set seed=[1: is not YAML"),
-        ("pools.0.hardware=h100", "--set pools.0.hardware=h100: pools[0].hardware: unknown hardware h100; did you mean h100-sxm?"),
+        ("pools.0.hardware=h100", "--set pools.0.hardware=h100: pools[0].hardware: unknown hardware h100; did you mean h100-sxm"),
         ("pools.0.parallelism.tensor=3", "--set pools.0.parallelism.tensor=3: pools[0].parallelism.tensor: 3 chips cannot share"),
         ("router={policy: bets}", "--set router={policy: bets}: router.policy: unknown policy bets"),
         ("wrokload.arrivals.rate_rps=1", "--set wrokload.arrivals.rate_rps=1: wrokload: unknown key; did you mean workload?"),
