@@ -23,6 +23,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run directory; runs/NAME-HASH when absent.")] = None,
     trace: Annotated[Path | None, typer.Option(help="The trace file that the scenario replays.")] = None,
     plots: Annotated[bool, typer.Option(help="Draw the plots of the run.")] = True,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html, a page about the run, as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout, nothing else.")] = False,
 ) -> None:
     """Simulate a scenario, save the run directory and print what came out."""
@@ -40,7 +41,7 @@ def run(
     check_writable(directory)
     with compilation_announced(), progress_bar(name) as progress:
         result = simulate(resolved, progress=progress)
-    result.save(directory, plots=plots)
+    result.save(directory, plots=plots, report=report)
     if as_json:
         print(to_json(result.summary), end="")
         say(f"run directory: {directory}")
@@ -48,6 +49,8 @@ def run(
     out_console = console()
     print_summary(result.summary, out_console)
     out_console.print(f"run directory: {directory}", soft_wrap=True)
+    if report:
+        out_console.print(f"report: {directory / 'report.html'}", soft_wrap=True)
     for plot in sorted((directory / "plots").glob("*")) if plots else ():
         out_console.print(f"plot: {plot}", soft_wrap=True)
 

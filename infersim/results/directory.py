@@ -1,6 +1,7 @@
 """The run directory: written whole or not at all, read back only if it is what was written.
 
     summary.json  requests.parquet  replicas.parquet  timeline.parquet  events.parquet  scenario.yaml  plots/*.png
+    on request report.html and exports (`export.py`)
     manifest.json   size and SHA-256 of each of them
 
 Nothing in it depends on the clock, the machine or the place: the same run gives the same bytes. The manifest is a file
@@ -92,11 +93,13 @@ def write_run(
     frames: "Mapping[str, pd.DataFrame]",
     scenario_yaml: str,
     plots: Mapping[str, bytes],
+    extras: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a run directory in one stroke, in place of an earlier run if there is one; its path.
 
-    `frames` holds one frame for each of FRAMES, `plots` PNG files by name. Everything is written to a hidden
-    directory beside the target, which is then renamed: an interruption or an error leaves what was there before.
+    `frames` holds one frame for each of FRAMES, `plots` PNG files by name, `extras` the report and exports likewise.
+    Everything is written to a hidden directory beside the target, which is then renamed: an interruption or an error
+    leaves what was there before.
     Raises OutputError.
     """
     target = check_writable(directory)
@@ -105,7 +108,7 @@ def write_run(
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as nearby:
             new, old = Path(nearby) / "new", Path(nearby) / "old"
             new.mkdir()
-            _write_files(new, summary, frames, scenario_yaml, plots)
+            _write_files(new, summary, frames, scenario_yaml, plots, extras or {})
             _swap(new, target, old)
     except OSError as error:
         raise OutputError(f"cannot write {directory}: {error.strerror}; name another directory") from error
@@ -118,6 +121,7 @@ def _write_files(
     frames: "Mapping[str, pd.DataFrame]",
     scenario_yaml: str,
     plots: Mapping[str, bytes],
+    extras: Mapping[str, bytes],
 ) -> None:
     """All files of a run, the manifest last."""
     for name in FRAMES:
@@ -128,6 +132,8 @@ def _write_files(
         (directory / "plots").mkdir()
     for name, png in plots.items():
         (directory / "plots" / name).write_bytes(png)
+    for name, data in extras.items():
+        (directory / name).write_bytes(data)
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     manifest = {
         "format": FORMAT,

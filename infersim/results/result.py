@@ -70,9 +70,12 @@ class Result:
 
         return resolved_yaml(self.record.scenario)
 
-    def save(self, directory: str | Path, scenario_yaml: str | None = None, plots: bool = True) -> Path:
+    def save(
+        self, directory: str | Path, scenario_yaml: str | None = None, plots: bool = True, report: bool = False
+    ) -> Path:
         """Write the run directory whole or not at all and return its path; `scenario_yaml` replaces the resolved one.
 
+        `report` adds report.html (see `report.py`).
         Raises `directory.OutputError` when the directory cannot be written or holds something else.
         """
         from infersim.results.directory import write_run
@@ -89,7 +92,12 @@ class Result:
 
             pictures = draw(self.summary, self.requests, self.timeline)
         text = self.scenario_yaml if scenario_yaml is None else scenario_yaml
-        return write_run(directory, self.summary, frames, text, pictures)
+        extras = {}
+        if report:
+            from infersim.results.report import report as page
+
+            extras["report.html"] = page(self).encode()
+        return write_run(directory, self.summary, frames, text, pictures, extras)
 
     def __str__(self) -> str:
         """A few plain lines."""
