@@ -13,7 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from infersim.cost.build import build_tables
 from infersim.dataplane.fleet import Chunk, Fleet, Why
 from infersim.policies.routing import ROUTERS
-from infersim.simulate import _pool_cost
+from infersim.simulate import pool_cost
 from infersim.spec import catalogue
 from infersim.spec.load import load_scenario
 from infersim.spec.scenario import Parallelism
@@ -40,7 +40,7 @@ def test_continuous_batching(benchmark: BenchmarkFixture, requests_to_serve: int
         catalogue.model("llama-3.1-70b"), catalogue.hardware("h100-sxm"), catalogue.engine("vllm"),
         Parallelism(tensor=4), "fp8", "fp8", 256, 8192, 16, None,
     )  # fmt: skip
-    cost = _pool_cost(tables)
+    cost = pool_cost(tables)
     if engine == "plain":
         cost = replace(cost, request_overhead_s=0.0, token_overhead_s=0.0, async_scheduling=False)
     sent = chunks(requests_to_serve)

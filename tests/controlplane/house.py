@@ -21,7 +21,7 @@ from infersim.dataplane.fleet import Fleet
 from infersim.dataplane.records import REQUEST
 from infersim.policies.autoscaling import AUTOSCALERS
 from infersim.policies.routing import ROUTERS
-from infersim.simulate import _pool_cost
+from infersim.simulate import pool_cost
 from infersim.spec import catalogue
 from infersim.spec.scenario import Autoscaler, Parallelism, Replicas
 
@@ -70,7 +70,7 @@ def datacenter(*requests: tuple[float, int], pools: int = 1, max_num_seqs: int =
     sent["arrival_s"] = [arrival_s for arrival_s, _ in requests]
     outputs = np.array([tokens for _, tokens in requests], np.int64)
     costs = [tables(max_num_seqs)] * pools
-    fleet = Fleet([_pool_cost(cost) for cost in costs], [(sent, outputs)], ROUTERS["least_outstanding"].compiled)
+    fleet = Fleet([pool_cost(cost) for cost in costs], [(sent, outputs)], ROUTERS["least_outstanding"].compiled)
     return Datacenter(fleet, [(f"pool{number}", cost) for number, cost in enumerate(costs)])
 
 
