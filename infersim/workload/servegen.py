@@ -154,9 +154,10 @@ def read_clients(path: Path, model: str | None = None) -> Clients:
 
 def _rate_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, float, float, str, float, int, Path]]:
     if path.suffix == ".parquet":
+        seen: set[str] = set()
         names = ("client", "t_s", "rate_rps", "cv", "pattern", "shape")
         for batch in batches(path, ("model", *names)):
-            models = _chosen(path, batch.texts("model"), model)
+            models = _chosen(path, batch.texts("model"), model, seen)
             columns = (batch.whole_numbers("client", 0, 10**6), batch.numbers("t_s"), batch.numbers("rate_rps"),
                        batch.numbers("cv"), batch.texts("pattern"), batch.numbers("shape"))  # fmt: skip
             for row in np.flatnonzero(models).tolist():
@@ -184,11 +185,11 @@ def _rate_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, floa
                 raise TraceError(file, problem, line) from None
 
 
-def _chosen(path: Path, found: list[str | None], model: str | None) -> np.ndarray:
-    """Which rows are of the model; without one, all must be of the same."""
-    names = sorted({name for name in found if name is not None})
-    if model is None and len(names) > 1:
-        raise TraceError(path, f"holds several models; say which: {', '.join(names)}", column="model")
+def _chosen(path: Path, found: list[str | None], model: str | None, seen: set[str]) -> np.ndarray:
+    """Which rows are of the model; without one, all of the file (`seen` so far) must be of the same."""
+    seen.update(name for name in found if name is not None)
+    if model is None and len(seen) > 1:
+        raise TraceError(path, f"holds several models; say which: {', '.join(sorted(seen))} ...", column="model")
     return np.array([name is not None and model in (None, name) for name in found])
 
 
@@ -219,8 +220,9 @@ def read_lengths(path: Path, model: str | None = None) -> Tables:
 
 def _length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, str, list, list]]:
     if path.suffix == ".parquet":
+        seen: set[str] = set()
         for batch in batches(path, ("model", "client", "t_s", "field", "value", "prob")):
-            rows = np.flatnonzero(_chosen(path, batch.texts("model"), model))
+            rows = np.flatnonzero(_chosen(path, batch.texts("model"), model, seen))
             client, start, fields = batch.whole_numbers("client", 0, 10**6), batch.numbers("t_s"), batch.texts("field")
             values, weights = batch.numbers("value"), batch.numbers("prob")
             for row in rows.tolist():

@@ -6,6 +6,7 @@ blocks, components in the published order. One published pair is out of order, s
 """
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,18 @@ COMPONENTS = {
 
 
 def read(path: Path, block_tokens: int = BLOCK) -> Iterator[Requests]:
-    """Requests, the first at 0 s."""
+    """Requests; second 0 is noon of the first day, also where the first request comes later."""
     lengths = component_lengths(path.parent)
     sessions: dict[str, int] = {}
-    times: list[float] = []
     segments: list[list[tuple[int, int]]] = []
 
     def rows() -> Iterator[Row]:
         for entry in entries(path):
-            times.append(_seconds(entry))
             session = sessions.setdefault(str(entry.get("session_id")), len(sessions))
             parts = _components(entry)
             segments.append([(content, lengths[kind][number]) for kind, number, content in parts] if lengths else [])
             inputs, outputs = entry.whole("input_length"), entry.whole("output_length")
-            yield Row(entry.line, times[-1] - times[0], inputs, outputs, session)
+            yield Row(entry.line, _seconds(entry), inputs, outputs, session)
 
     for block in blocks_of(rows()):
         yield _named(block, segments[: len(block)], block_tokens)
@@ -89,16 +88,21 @@ def _components(entry: Entry) -> list[tuple[str, int, int]]:
         entry.fail("hash_ids", f"found {str(lists)[:60]}; it is an object of {', '.join(COMPONENTS)}")
     inner = Entry(entry.path, entry.line, lists)
     return [
-        (kind, number, int(content_id(place, number)[0]))
+        (kind, number, _content(place, number))
         for place, kind in enumerate(COMPONENTS)
         if kind in lists
         for number in inner.ids(kind)
     ]
 
 
+@cache
+def _content(place: int, number: int) -> int:
+    return int(content_id(place, number)[0])
+
+
 def midnight(path: Path) -> float:
     """Second 0 is noon."""
-    return 12 * 3600 + _seconds(next(entries(path)))
+    return 12 * 3600.0
 
 
 def _fits(head: Head) -> bool:

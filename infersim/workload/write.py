@@ -1,0 +1,43 @@
+"""What would arrive in a scenario, as a trace file.
+
+Not here: the formats (`formats/`), the requests (`generate.py`).
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from infersim.spec.scenario import Scenario
+from infersim.workload.formats.format import Format
+from infersim.workload.generate import request_blocks
+from infersim.workload.requests import Requests, rechunked
+from infersim.workload.traces import TraceError
+
+ROWS = 1 << 16
+
+
+def write_trace(scenario: Scenario, path: Path, kind: Format, directory: Path | None = None) -> int:
+    """Write the scenario's requests in a format and return how many; nothing is left behind if it fails.
+
+    Raises ValueError if the format cannot be written or has blocks of another size than the workload, TraceError if
+    the file cannot be written.
+    """
+    if kind.write is None:
+        raise ValueError(f"{kind.name} can be read, not written: it holds what a workload does not have")
+    count = 0
+
+    def counted(blocks: Iterable[Requests]) -> Iterator[Requests]:
+        nonlocal count
+        for block in blocks:
+            count += len(block)
+            yield block
+
+    blocks = counted(rechunked(request_blocks(scenario.workload, scenario.horizon_s, scenario.seed, directory), ROWS))
+    part = path.with_name(path.name + ".part")
+    try:
+        kind.write(part, blocks)
+        part.replace(path)
+    except OSError as error:
+        raise TraceError(path, f"cannot be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return count
