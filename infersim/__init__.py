@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from infersim.simulate import simulate  # light; the function, not the module of the same name
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Scenario", "autoscaling", "curve", "load_scenario", "read_run", "routing", "simulate", "sweep"]
+__all__ = [
+    "Result", "Scenario", "autoscaling", "check", "curve", "load_scenario", "read_run", "routing", "simulate", "sweep",
+]  # fmt: skip
 
 _WHERE = {
     "Result": "infersim.results.result",
     "Scenario": "infersim.spec.scenario",
     "autoscaling": "infersim.policies.autoscaling",
+    "check": "infersim.studies.regression",
     "curve": "infersim.studies.curve",
     "load_scenario": "infersim.spec.load",
     "read_run": "infersim.results.directory",
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
     from infersim.studies.curve import curve
+    from infersim.studies.regression import check
     from infersim.studies.sweep import sweep
 
 

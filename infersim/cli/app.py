@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from infersim import __version__
-from infersim.cli import curve, engine, explain, hardware, model, run, scenarios, schema, sweep
+from infersim.cli import check, curve, engine, explain, hardware, model, report, run, scenarios, schema, sweep, trace
 from infersim.cli.failure import Commands
 
 app = typer.Typer(
@@ -34,10 +34,13 @@ def infersim(
 
 app.command(name="run")(run.run)
 app.command(name="explain")(explain.explain)
+app.command(name="report")(report.report)
 app.command(name="sweep")(sweep.sweep)
 app.command(name="curve")(curve.curve)
+app.command(name="check")(check.check)
 app.command(name="scenarios")(scenarios.scenarios)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(model.app, name="model")
 app.add_typer(engine.app, name="engine")
 app.command(name="schema")(schema.schema)
+app.add_typer(trace.app, name="trace")

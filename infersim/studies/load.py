@@ -24,6 +24,8 @@ KEEPS_UP = 0.98
 PRECISION = 1.03
 """The search ends when the lowest load that is too much is within this factor of the highest that is not."""
 MOST_PROBES = 16
+NEVER_S = 1e9
+"""Longer than any run [s]."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,18 @@ def capacity_rps(resolved: ResolvedScenario, asked: Demand) -> float:
 
 
 def run_at(given: Fleet, load_rps: float) -> Row:
-    """One point of the curve: the flat summary, its load, the price of an hour, and the bound of a token's price."""
-    result = simulate(_loaded(given, load_rps))
+    """One point of the curve: the flat summary and its load; see `run_loaded`."""
+    return {"load_rps": load_rps} | run_loaded(_loaded(given, load_rps))
+
+
+def run_loaded(resolved: ResolvedScenario) -> Row:
+    """The flat summary of a run, with the price of an hour and the bound of what a token costs."""
+    result = simulate(unsampled(resolved))
     row = flat(result.summary)
     served = result.requests[result.requests["status"] == "finished"]
     lengths = (served[name].to_numpy(np.float64) for name in ("input_tokens", "output_tokens"))
-    least = least_usd(given.resolved, Demand(*lengths, given.demand.span_s))
+    least = least_usd(resolved, Demand(*lengths, span_s=row["run.end_s"]))
     return {
-        "load_rps": load_rps,
         "usd_per_hour": row["cost.total_usd"] / row["run.end_s"] * 3600,
         "least_usd_per_million_output_tokens": 1e6 * least / max(row["requests.output_tokens"], 1),
         **row,
@@ -91,15 +97,17 @@ def least_usd(resolved: ResolvedScenario, served: Demand) -> float:
 
 
 def _loaded(given: Fleet, load_rps: float) -> ResolvedScenario:
-    """The scenario at a load; sampled as coarsely as can be, for nobody looks at the timeline."""
-    loaded = at_load(given.resolved, load_rps / given.demand.rate_rps)
-    coarse = {"sample_interval_s": given.demand.span_s}
-    return replace(loaded, scenario=loaded.scenario.model_copy(update=coarse))
+    return at_load(given.resolved, load_rps / given.demand.rate_rps)
+
+
+def unsampled(resolved: ResolvedScenario) -> ResolvedScenario:
+    """The same run without a timeline, at which nobody would look: half of the time of a small run."""
+    return replace(resolved, scenario=resolved.scenario.model_copy(update={"sample_interval_s": NEVER_S}))
 
 
 def probe(given: Fleet, load_rps: float) -> Probe:
     """Whether the fleet keeps up with a load."""
-    requests = simulate(_loaded(given, load_rps)).requests
+    requests = simulate(unsampled(_loaded(given, load_rps))).requests
     kept = requests[requests["status"] == "finished"]
     end_s = float(requests["arrival_s"].max()) if len(requests) else 0.0
     half = end_s / 2

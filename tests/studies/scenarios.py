@@ -18,6 +18,19 @@ SMALL: dict[str, Any] = {
 """Twenty seconds of short chat on one chip."""
 
 
+FULL: dict[str, Any] = SMALL | {
+    "name": "full",
+    "horizon_s": 15,
+    "workload": {
+        "arrivals": {"process": "poisson", "rate_rps": 4},
+        "input_tokens": {"distribution": "lognormal", "mean": 1000, "p99": 3000},
+        "output_tokens": {"distribution": "lognormal", "mean": 60, "p99": 150},
+    },
+    "pools": [{"name": "chat", "hardware": "l40s"}],
+}
+"""A smaller chip with longer prompts, which a dozen requests a second fill."""
+
+
 def single_slot(horizon_s: float, rate_rps: float = 1.0) -> dict[str, Any]:
     """One sequence at a time and constant lengths: an M/D/1 queue, whose service time is that of a lone request."""
     return SMALL | {
