@@ -137,7 +137,7 @@ def test_a_baseline_reads_back(baseline: Baseline, tmp_path: Path) -> None:
 
 
 def test_the_fixture_of_the_pytest_plugin(pytester: pytest.Pytester) -> None:
-    (pytester.path / "full.json").write_text(json.dumps(FULL | {"horizon_s": 3}))
+    (pytester.path / "full.json").write_text(json.dumps(FULL | {"horizon_s": 6}))
     pytester.makepyfile(
         test_cost="""
         import pathlib
@@ -164,5 +164,5 @@ def test_the_fixture_of_the_pytest_plugin(pytester: pytest.Pytester) -> None:
 
 def test_new_baselines_are_the_same_bytes(tmp_path: Path) -> None:
     for name in "ab":
-        write(new_baseline(resolved_with(FULL | {"horizon_s": 3}), "small"), tmp_path / name)
+        write(new_baseline(resolved_with(FULL | {"horizon_s": 6}), "small"), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
