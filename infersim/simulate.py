@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infersim.results.record import RunRecord
     from infersim.results.result import Result
     from infersim.spec.errors import KeyPath
+    from infersim.spec.model import Model
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
     from infersim.spec.scenario import Scenario
 
@@ -148,14 +149,23 @@ def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     """Cost tables of one pool; DoesNotFit names the pool, and the file and line that it stands on."""
     from infersim.cost.build import build_tables
     from infersim.cost.memory import DoesNotFit
+    from infersim.cost.speculation import speculative
 
     pool = resolved.pools[index]
-    try:
+
+    def build(model: "Model", width: int, blocks: int | None) -> "CostTables":
         return build_tables(
-            resolved.model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights,
-            pool.precision.kv_cache, pool.max_num_seqs, pool.max_num_batched_tokens, pool.block_size,
-            pool.pool.kv_cache.blocks,
+            model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights, pool.precision.kv_cache,
+            pool.max_num_seqs * width, pool.max_num_batched_tokens, pool.block_size, blocks,
         )  # fmt: skip
+
+    try:
+        tables = build(resolved.model, 1, pool.pool.kv_cache.blocks)
+        if pool.pool.speculative is None:
+            return tables
+        tokens = pool.pool.speculative.tokens
+        draft = None if pool.draft is None else build(pool.draft, 1, 1)
+        return speculative(tables, build(resolved.model, 1 + tokens, 1), draft, tokens)
     except DoesNotFit as error:
         raise DoesNotFit(str(resolved.error(("pools", index), str(error)))) from error
 
@@ -198,6 +208,7 @@ def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
         max_queue_delay_s=batching.max_queue_delay_s or 0.0,
         queue_order=pool.pool.queue,
         watermark_blocks=round(cache.watermark * tables.memory.blocks),
+        acceptance=pool.pool.speculative.chances if pool.pool.speculative else (),
         role=pool.pool.role,
         transfer_token_s=tables.memory.kv_bytes_per_token / (link.gb_s * 1e9) if link else 0.0,
         transfer_latency_s=link.latency_ms * 1e-3 if link else 0.0,

@@ -173,6 +173,7 @@ class Twin:
             seconds += pool.prefill_chunk_s + max(compute, memory)
             tally["prefill_compute_s" if compute >= memory else "prefill_memory_s"] += max(compute, memory)
             tally["prefill_chunks"] += 1
+            tally["prompt_tokens"] += c
             tally["prefill_pairs"] += pairs
             tally["prefill_context"] += attended
         tally["steps_by_tokens"][tokens] += 1
@@ -230,7 +231,7 @@ def empty_tally(pool: Pool) -> dict:
     by_sequences = ("steps_by_sequences", "steps_by_batch", "context_by_batch")
     scalars = ("prefill_chunks", "prefill_pairs", "prefill_context", "prefill_compute_s", "prefill_memory_s")
     tally: dict = {name: np.zeros(pool.max_num_seqs + 1) for name in by_sequences}
-    tally |= dict.fromkeys((*scalars, "busy_s", "itl_sum_s"), 0.0) | {"output_tokens": 0}
+    tally |= dict.fromkeys((*scalars, "busy_s", "itl_sum_s", "prompt_tokens"), 0.0) | {"output_tokens": 0}
     return tally | {"steps_by_tokens": np.zeros(pool.max_num_batched_tokens + 1), "itl_counts": np.zeros(ITL_BINS)}
 
 

@@ -5,9 +5,10 @@ Not here: what the next step holds (`forming.py`).
 
 import math
 
-from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK
+from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK, push_finish
+from infersim.dataplane.chance import uniform
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import claimed
+from infersim.dataplane.kvcache import blocks_for, claimed
 from infersim.dataplane.prefix import evict_down_to
 from infersim.dataplane.records import DECODE, DONE, NONE, PREFILL, PREFILL_ONLY
 from infersim.dataplane.sequences import finish, join, leave, release_blocks, share_prefix, stop_decoding
@@ -16,8 +17,8 @@ from infersim.dataplane.timing import count_itl, itl_bin, leap_end
 
 @inlined
 def end_step(
-    now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, counts, edges, clock, free_slots,
-    outcomes,
+    now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, values, counts, edges, clock,
+    free_slots, outcomes,
 ):  # fmt: skip
     """Carry out the step or leap of a replica that ends now."""
     steps = server.steps
@@ -41,6 +42,8 @@ def end_step(
         server.context += steps * batch
         server.output_tokens += steps * batch
         table.output_tokens += steps * batch
+        if table.draft_tokens > 0:
+            _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, values)
         _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots, outcomes)
     if server.mixed:
         server.stalled = server.batch > 0 and batch == 0
@@ -66,7 +69,7 @@ def _count_steps(now, server, flights, table, counts, edges, batch, steps):
             table.itl_sum_s += (now - server.start_s) * batch
     if not server.mixed:
         width = server.rows if server.rows > 0 else batch
-        counts[table.by_tokens + width] += steps
+        counts[table.by_tokens + width * (1 + table.draft_tokens)] += steps
         counts[table.by_sequences + width] += steps
 
 
@@ -84,6 +87,45 @@ def _count_late_tokens(now, server, flights, table, counts, edges):
             counts[table.itl + itl_bin(now - last_s, edges)] += 1.0
             table.itl_sum_s += now - last_s
         slot = flight.next
+
+
+@compiled
+def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, values):
+    """Give each decoding sequence the draft tokens that were accepted in the step, beside the one that is always right.
+
+    Draft tokens are accepted from the first on, each with its chance, until one is not.
+    """
+    sequences = 0
+    slot = server.batch_head
+    while slot != NONE:
+        flight = flights[slot]
+        if flight.state == DECODE:
+            steps = server.decoded - flight.joined_at
+            phases[(flight.joined_at - flight.computed) % table.block_size] -= 1
+            flight.computed += steps
+            flight.generated += steps
+            most = min(table.draft_tokens, flight.output_tokens - flight.generated)
+            accepted = 0
+            while accepted < most and (
+                uniform(asked[slot].id, flight.generated, accepted) < values[table.acceptance + accepted]
+            ):
+                accepted += 1
+            claim = blocks_for(flight.computed + accepted, table.block_size) - blocks_for(
+                flight.computed, table.block_size
+            )
+            server.kv_free -= claim
+            flight.computed += accepted
+            flight.generated += accepted
+            flight.joined_at = server.decoded
+            phases[(server.decoded - flight.computed) % table.block_size] += 1
+            server.context += accepted
+            server.output_tokens += accepted
+            table.output_tokens += accepted
+            push_finish(heap, sequences, server.decoded + flight.output_tokens - flight.generated, slot)
+            sequences += 1
+        slot = flight.next
+    if table.prefix_tokens > 0:
+        evict_down_to(server, cache, lookup, server.kv_free // table.entry_blocks)
 
 
 @inlined
@@ -133,7 +175,7 @@ def _end_chunks(
     outcomes, batch,
 ):  # fmt: skip
     """End the prompt chunks of the step: sequences whose prompt is processed emit a token and decode from now on."""
-    tokens, sequences = batch, batch
+    tokens, sequences = batch * (1 + table.draft_tokens), batch
     slot = server.prefilling
     server.prefilling = NONE
     while slot != NONE:
@@ -143,6 +185,7 @@ def _end_chunks(
             slot = following
             continue
         tokens += flight.chunk
+        table.prompt_tokens += flight.chunk
         sequences += 1
         flight.computed += flight.chunk
         if table.prefix_tokens > 0:

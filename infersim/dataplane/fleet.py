@@ -104,6 +104,8 @@ class PoolCost:
     max_queue_delay_s: float = 0.0
     queue_order: str = "fcfs"
     watermark_blocks: int = 0
+    acceptance: tuple[float, ...] = ()
+    """Speculative decoding: the chance of each draft token to be accepted if those before it were; none without."""
     role: str = "both"
     transfer_token_s: float = 0.0
     transfer_latency_s: float = 0.0
@@ -119,6 +121,11 @@ class PoolCost:
         if self.max_num_seqs > self.max_num_batched_tokens:
             raise ValueError(
                 f"max_num_seqs {self.max_num_seqs} exceeds max_num_batched_tokens {self.max_num_batched_tokens}"
+            )
+        if self.max_num_seqs * (1 + len(self.acceptance)) > self.max_num_batched_tokens:
+            raise ValueError(
+                f"{self.max_num_seqs} sequences with {len(self.acceptance)} draft tokens each exceed "
+                f"max_num_batched_tokens {self.max_num_batched_tokens}"
             )
         if self.prefix_tokens % self.block_size:
             raise ValueError(
@@ -474,6 +481,7 @@ def _tally(table: np.record, counts: NDArray[np.float64]) -> Tally:
         busy_s=float(table.busy_s),
         itl_sum_s=float(table.itl_sum_s),
         output_tokens=int(table.output_tokens),
+        prompt_tokens=float(table.prompt_tokens),
     )
 
 
@@ -506,6 +514,9 @@ def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], N
         table.usd_per_hour = pool.usd_per_hour
         table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
         table.batching = BATCHINGS.index(pool.batching)
+        table.draft_tokens, table.acceptance = len(pool.acceptance), filled
+        values.append(np.asarray(pool.acceptance, np.float64))
+        filled += len(pool.acceptance)
         table.role = ROLES.index(pool.role)
         table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
         table.entry_blocks = pool.prefix_tokens // pool.block_size

@@ -24,6 +24,7 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
     step.sequences = 0
     step.attention_s = 0.0
     step.copied_blocks = 0
+    step.reserve = 0
     step.preemptions = 0
     step.retry = False
     server.decodes = False
@@ -63,11 +64,13 @@ def _still_gathering(now, server, flights, table):
 @inlined
 def _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table):
     """Let all decoding sequences have a token, preempting until their blocks can be claimed."""
-    while phases[server.decoded % table.block_size] > server.kv_free:
+    lookahead = blocks_for(table.draft_tokens, table.block_size)
+    while phases[server.decoded % table.block_size] + lookahead * server.batch > server.kv_free:
         slot = _victim(server, asked, flights, table)
         preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table)
-    step.free = server.kv_free - phases[server.decoded % table.block_size]
-    step.budget -= server.batch
+    step.reserve = lookahead * server.batch
+    step.free = server.kv_free - phases[server.decoded % table.block_size] - step.reserve
+    step.budget -= server.batch * (1 + table.draft_tokens)
     step.sequences = server.batch
     server.decodes = server.batch > 0
     _make_room(step, server, cache, lookup, table)
@@ -96,8 +99,9 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table
         if table.async_scheduling and flight.since_s > server.last_start_s:
             step.retry = True
             break
-        room = server.kv_free - phases[server.decoded % table.block_size] - table.watermark_blocks
-        chunk = min(flight.target, table.max_num_batched_tokens - server.batch)
+        lookahead = blocks_for(table.draft_tokens, table.block_size) * server.batch
+        room = server.kv_free - phases[server.decoded % table.block_size] - lookahead - table.watermark_blocks
+        chunk = min(flight.target, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
         if chunk <= 0 or (replica.running < table.max_num_seqs and blocks_for(chunk, table.block_size) <= room):
             break
         slot = _victim(server, asked, flights, table)
@@ -162,16 +166,18 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
     if flight.computed > 0:  # swapped out, or sent by a prefill replica: it decodes in this very step
         claim = 1 if flight.computed % table.block_size == 0 else 0
+        lookahead = blocks_for(table.draft_tokens, table.block_size)
         blocks = blocks_for(flight.computed, table.block_size)
-        if blocks + claim + margin > step.free:
+        if blocks + claim + lookahead + margin > step.free or step.budget < 1 + table.draft_tokens:
             return False
         admit_head(now, server, replica, flights, table)
-        step.free -= blocks + claim
+        step.free -= blocks + claim + lookahead
+        step.reserve += lookahead
         server.kv_free -= blocks
         if flight.swapped:
             step.copied_blocks += blocks
             flight.swapped = False
-        step.budget -= 1
+        step.budget -= 1 + table.draft_tokens
         step.sequences += 1
         server.decodes = True
         server.stalled = True
@@ -246,7 +252,7 @@ def _start(now, step, server, heap, phases, cache, lookup, table, values):
     tokens, sequences = table.max_num_batched_tokens - step.budget, step.sequences
     server.mixed = sequences > batch
     if server.rows > 0:
-        tokens = sequences = server.rows
+        tokens, sequences = server.rows * (1 + table.draft_tokens), server.rows
     server.start_s = now
     server.base_s = (
         (values[table.linear + tokens] + values[table.sequences + sequences] + values[table.decode_base + batch])
@@ -256,8 +262,12 @@ def _start(now, step, server, heap, phases, cache, lookup, table, values):
     server.slope_s = values[table.decode_per_context + batch]
     server.steps = 1
     if server.mixed:
-        server.kv_free = step.free
-    elif not (step.retry or server.stalled or step.copied_blocks > 0) and server.prefilling == NONE:
+        server.kv_free = step.free + step.reserve
+    elif (
+        table.draft_tokens == 0
+        and not (step.retry or server.stalled or step.copied_blocks > 0)
+        and server.prefilling == NONE
+    ):
         most = min((heap[0] >> SLOT_BITS) - server.decoded, LEAP_LIMIT)
         server.steps = affordable_steps(phases, server.decoded, batch, table.block_size, server.kv_free, most)
     return leap_end(now, server.base_s, server.slope_s, server.context if batch > 0 else 0, batch, server.steps)

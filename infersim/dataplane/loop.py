@@ -165,7 +165,8 @@ def _dispatch(
     flight.since_s = now
     clock.routed += 1
     total = request.input_tokens + flight.output_tokens
-    if total > table.max_context or blocks_for(total - 1, table.block_size) > table.blocks:
+    blocks = blocks_for(total - 1, table.block_size) + blocks_for(table.draft_tokens, table.block_size)
+    if total > table.max_context or blocks > table.blocks:
         write_outcome(
             now, slot, REJECTED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes
         )
@@ -263,8 +264,8 @@ def advance(
             table = tables[replica.pool]
             heap, phase = finishes[r], phases[r]
             end_step(
-                now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, counts, edges,
-                clock, free_slots, outcomes,
+                now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values, counts,
+                edges, clock, free_slots, outcomes,
             )  # fmt: skip
             ends_s = form_step(
                 now, steps[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values

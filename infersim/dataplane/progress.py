@@ -53,7 +53,7 @@ def _add_steps(server, table, counts, edges, steps):
     """Add the first steps of a leap that has not ended."""
     batch = server.batch
     width = server.rows if server.rows > 0 else batch
-    counts[table.by_tokens + width] += steps
+    counts[table.by_tokens + width * (1 + table.draft_tokens)] += steps
     counts[table.by_sequences + width] += steps
     counts[table.by_batch + batch] += steps
     counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)

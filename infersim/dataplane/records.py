@@ -177,6 +177,7 @@ SERVER = np.dtype(
 STEP = np.dtype(
     [
         ("free", np.int64),  # KV blocks that are left
+        ("reserve", np.int64),  # KV blocks kept for draft tokens that may be accepted
         ("budget", np.int64),  # tokens that are left
         ("sequences", np.int64),  # that have a token in it
         ("attention_s", np.float64),  # of its prompt chunks
@@ -214,6 +215,8 @@ TABLE = np.dtype(
         ("max_queue_delay_s", np.float64),
         ("queue_order", np.int64),  # one of QUEUE_ORDERS
         ("watermark_blocks", np.int64),
+        ("draft_tokens", np.int64),  # drafted for each sequence and step, 0 without speculation
+        ("acceptance", np.int64),  # where the chances of each to be accepted start in the flat array
         ("role", np.int64),  # one of ROLES
         ("transfer_token_s", np.float64),  # time on its link to decode replicas, for each token
         ("transfer_latency_s", np.float64),  # and for each sequence
@@ -233,6 +236,7 @@ TABLE = np.dtype(
         ("routed", np.int64),
         ("ended", np.int64),
         ("output_tokens", np.int64),
+        ("prompt_tokens", np.int64),
     ],
     align=True,
 )

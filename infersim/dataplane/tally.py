@@ -46,12 +46,8 @@ class Tally:
     """Sum of all inter-token latencies [s]."""
     output_tokens: int
     """Output tokens generated."""
-
-    @property
-    def prompt_tokens(self) -> float:
-        """Prompt tokens processed, recomputation after preemption included."""
-        tokens = np.arange(len(self.steps_by_tokens)) @ self.steps_by_tokens
-        return float(tokens - np.arange(len(self.steps_by_batch)) @ self.steps_by_batch)
+    prompt_tokens: float = 0.0
+    """Prompt tokens processed, recomputation after preemption included."""
 
 
 def itl_edges() -> NDArray[np.float64]:

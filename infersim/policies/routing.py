@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numba
 
+from infersim.dataplane.chance import mixed
 from infersim.policies.errors import PolicyError
 from infersim.policies.refusal import DECLARED, fault_at_sight, why_refused
 from infersim.spec import policies as names
@@ -69,19 +70,11 @@ def routing(function: Callable | None = None, *, reads: Collection[str] = ()) ->
 
 
 @numba.njit
-def _mixed(x):
-    """A hash of 31 bits of an x below 2^31 (multipliers by C. Wellons, hash prospector)."""
-    x = ((x >> 16) ^ x) * 0x21F0AAAD & 0x7FFFFFFF
-    x = ((x >> 15) ^ x) * 0x735A2D97 & 0x7FFFFFFF
-    return (x >> 15) ^ x
-
-
-@numba.njit
 def _draw(key, salt, replicas, routable):
     """A ready replica drawn by rendezvous hashing of a key and the replicas' lives (Thaler and Ravishankar 1998)."""
     best, most = routable[0], -1
     for r in routable:
-        weight = _mixed(_mixed((key + 7919 * salt) & 0x7FFFFFFF) ^ _mixed((replicas[r].serial + 1) & 0x7FFFFFFF))
+        weight = mixed(mixed((key + 7919 * salt) & 0x7FFFFFFF) ^ mixed((replicas[r].serial + 1) & 0x7FFFFFFF))
         if weight > most:
             best, most = r, weight
     return best

@@ -112,6 +112,21 @@ def check_kv_cache(pool: Pool, hardware: Hardware) -> Iterator[Finding]:
             yield path, f"the profile of {hardware.name} has no host_gb_s, the rate to host memory; use recompute"
 
 
+def check_speculation(pool: Pool, hardware: Hardware, engine: Engine) -> Iterator[Finding]:
+    """A step has room for the draft tokens of every sequence, on chips that can be speculated on."""
+    if pool.speculative is None:
+        return
+    seqs = pool.batching.max_num_seqs or engine.max_num_seqs
+    tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
+    width = 1 + pool.speculative.tokens
+    if pool.batching.policy != "none" and seqs * width > tokens:
+        what = f"{seqs} sequences with {width} tokens each exceed max_num_batched_tokens {tokens}"
+        yield ("speculative", "tokens"), f"{what}; use at most {tokens // seqs - 1}, or fewer max_num_seqs"
+    if hardware.execution != "roofline":
+        what = f"speculation is modelled on roofline chips, and {hardware.name} is a {hardware.execution}"
+        yield ("speculative",), f"{what}; remove it"
+
+
 def check_replicas(pool: Pool, plugins: list[str]) -> Iterator[Finding]:
     """The pool can serve at all, and its autoscaler is known."""
     if pool.autoscaler is None:

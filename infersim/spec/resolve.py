@@ -5,7 +5,7 @@ whether the model fits into memory (`infersim/cost/memory.py`). Read `dataplane/
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from infersim.spec.checks import (
     check_price,
     check_replicas,
     check_roles,
+    check_speculation,
     matching_prices,
 )
 from infersim.spec.document import CoreSchema, Document, document_of
@@ -59,6 +60,8 @@ class ResolvedPool:
     """Tokens in a KV block."""
     chips: int
     """Chips of one replica."""
+    draft: Model | None = None
+    """What drafts tokens, if a model does."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,13 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text that any reader, of YAML 1.1 or 1.2, would take for something else."""
 
 
+def _quoted_breaks(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Text in double quotes where it holds line breaks that YAML would fold (NEL, LS, PS), as it is elsewhere."""
+    style = '"' if any(mark in text for mark in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_breaks)
 for _first, _resolvers in CoreSchema.yaml_implicit_resolvers.items():
     for _tag, _pattern in _resolvers:
         _Dumper.add_implicit_resolver(_tag, _pattern, [_first])
@@ -184,7 +194,13 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
         findings += check_kv_cache(pool, hardware)
     if engine:
         findings += check_batching(pool, engine)
+    draft = None
+    if pool.speculative and pool.speculative.model:
+        draft = search.find(catalogue.model, pool.speculative.model, (*path, "speculative", "model"))
+        if draft is None:
+            return None
     if hardware and engine:
+        findings += check_speculation(pool, hardware, engine)
         findings += check_engine(hardware, engine)
     if hardware and model:
         stored = stored_dtypes(pool, hardware, model)
@@ -195,7 +211,9 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
         search.note((*path, *inner), message)
     if findings or not (hardware and engine and model):
         return None
-    return _fill(pool, hardware, engine, stored)
+    if pool.speculative and pool.speculative.method == "mtp":
+        draft = model.model_copy(update={"layers": 1})
+    return replace(_fill(pool, hardware, engine, stored), draft=draft)
 
 
 def stored_dtypes(pool: Pool, hardware: Hardware, model: Model) -> Stored:

@@ -29,7 +29,7 @@ CASES = {
     "unknown model": ("llama-3.1-70b", "lama-3.1-70b", "lama-3", "model", "unknown model lama-3.1-70b", "llama-3.1-70b"),
     "unfetched model": ("llama-3.1-70b", "meta-llama/Llama-3.1-70B", "meta", "model", "no file", "llama-3.1-70b"),
     "unknown engine": ("engine.yaml", "vlm", "engine: vlm", "pools[0].engine", "unknown engine vlm", "did you mean vllm"),
-    "unknown router": ("least_outstanding", "least_outstandng", "router", "router.policy", "least_outstandng", "least_outstanding?"),
+    "unknown router": ("least_outstanding", "least_outstandng", "router", "router.policy", "least_outstandng", "did you mean least_outstanding"),
     "unknown autoscaler": (
         "target_concurrency", "target_concurency", "autoscaler", "pools[0].autoscaler.policy", "target_concurency",
         "target_concurrency?"),

@@ -1,0 +1,24 @@
+"""Chance without a generator: a uniform number that depends only on what it is asked for.
+
+So the luck of one request never depends on what happens to another. Routers use it too.
+"""
+
+from infersim.dataplane.jit import compiled
+
+_MASK = 0x7FFFFFFF
+
+
+@compiled
+def mixed(x):
+    """A hash of 31 bits of an x below 2^31 (multipliers by C. Wellons, hash prospector)."""
+    x = ((x >> 16) ^ x) * 0x21F0AAAD & _MASK
+    x = ((x >> 15) ^ x) * 0x735A2D97 & _MASK
+    return (x >> 15) ^ x
+
+
+@compiled
+def uniform(first, second, third):
+    """A number in [0, 1) for three integers."""
+    x = mixed(first & _MASK)
+    x = mixed((x ^ second) & _MASK)
+    return mixed((x + 0x3C6EF372 + third) & _MASK) / 2147483648.0
