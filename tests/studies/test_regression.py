@@ -136,6 +136,7 @@ def test_a_baseline_reads_back(baseline: Baseline, tmp_path: Path) -> None:
     assert (again.scenario, again.seeds, again.version) == (baseline.scenario, baseline.seeds, baseline.version)
 
 
+@pytest.mark.usefixtures("baseline")  # numba must be loaded already: pytester forgets what is imported within, once
 def test_the_fixture_of_the_pytest_plugin(pytester: pytest.Pytester) -> None:
     (pytester.path / "full.json").write_text(json.dumps(FULL | {"horizon_s": 6}))
     pytester.makepyfile(
