@@ -62,13 +62,14 @@ def simulate(
 def check_runnable(resolved: "ResolvedScenario") -> None:
     """Raise what `simulate` would raise before its first request: of policies, memory, and the trace."""
     from infersim.policies.plugins import load_policies
-    from infersim.workload.generate import workload_span_s
+    from infersim.workload.generate import prefix_tokens, workload_span_s
 
     policies = load_policies(resolved.plugin_files)
     _chosen(resolved, ("router", "policy"), policies.routers, resolved.scenario.router.policy)
     _scalers(resolved, policies)
     for index in range(len(resolved.pools)):
         cost_tables(resolved, index)
+    _check_prefixes(resolved, prefix_tokens(resolved.scenario.workload, _trace_directory(resolved)))
     if resolved.scenario.workload.ends:
         workload_span_s(resolved.scenario.workload, resolved.scenario.horizon_s, _trace_directory(resolved))
 
@@ -177,11 +178,13 @@ def _trace_directory(resolved: "ResolvedScenario") -> Path:
 def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Router") -> "Fleet":
     """The compiled fleet, with its router and the stream of requests, and no replica yet."""
     from infersim.dataplane.fleet import Fleet
-    from infersim.workload.generate import request_chunks
+    from infersim.workload.generate import prefix_tokens, request_chunks
 
     scenario = resolved.scenario
     chunks = request_chunks(scenario.workload, scenario.horizon_s, scenario.seed, _trace_directory(resolved))
-    pools = [_with_policies(costs, pool) for costs, pool in zip(tables, resolved.pools, strict=True)]
+    named = prefix_tokens(scenario.workload, _trace_directory(resolved))
+    _check_prefixes(resolved, named)
+    pools = [_with_policies(costs, pool, named) for costs, pool in zip(tables, resolved.pools, strict=True)]
     return Fleet(
         pools,
         chunks,
@@ -191,7 +194,19 @@ def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Ro
     )
 
 
-def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
+def _check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:
+    """Raise SpecError for a pool that would cache prefixes which nobody names, or which its KV blocks do not divide."""
+    for index, pool in enumerate(resolved.pools):
+        path = ("pools", index, "kv_cache", "prefix_caching")
+        if pool.pool.kv_cache.prefix_caching and prefix_tokens == 0:
+            what = "the workload names no prefixes, so there is nothing to share"
+            raise resolved.error(path, f"{what}; replay a trace that has them (Mooncake, Bailian ...), or remove it")
+        if pool.pool.kv_cache.prefix_caching and prefix_tokens % pool.block_size:
+            what = f"prefix blocks of {prefix_tokens} tokens are not whole KV blocks of {pool.block_size}"
+            raise resolved.error(path, f"{what}; set kv_cache.block_size to a divisor of {prefix_tokens}")
+
+
+def _with_policies(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) -> "PoolCost":
     """What the loop must know of a pool: times, and how its engine batches, queues and preempts."""
     from infersim.cost.price import choose_price
 
@@ -214,6 +229,7 @@ def _with_policies(tables: "CostTables", pool: "ResolvedPool") -> "PoolCost":
         transfer_latency_s=link.latency_ms * 1e-3 if link else 0.0,
         swap=cache.preemption == "swap",
         swap_block_s=swap_block_s,
+        prefix_tokens=prefix_tokens if cache.prefix_caching else 0,
         usd_per_hour=choose_price(pool.hardware, pool.pool.price)[0] * tables.chips,
     )
 

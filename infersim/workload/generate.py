@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.records import REQUEST
+from infersim.spec.arrivals import Trace
 from infersim.spec.workload import Workload
 from infersim.workload.classes import mixed
+from infersim.workload.formats import block_tokens_of, format_of
 from infersim.workload.requests import Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
 from infersim.workload.traffic import traffic
 
-__all__ = ["TraceError", "find_trace", "request_blocks", "request_chunks", "workload_span_s"]
+__all__ = ["TraceError", "find_trace", "prefix_tokens", "request_blocks", "request_chunks", "workload_span_s"]
 
 CHUNK = 1 << 16
 """Requests in a chunk unless the caller says otherwise."""
@@ -58,6 +60,20 @@ def workload_span_s(workload: Workload, horizon_s: float | None, directory: Path
         if horizon_s is not None and last >= horizon_s:
             return horizon_s
     return last
+
+
+def prefix_tokens(workload: Workload, directory: Path | None = None) -> int:
+    """Tokens in each named prefix block of the requests; 0 if they name none.
+
+    Raises TraceError as `request_chunks` does, ValueError if the workload mixes traces with blocks of unlike sizes.
+    """
+    sources = [workload.arrivals, *(tenant.arrivals for tenant in workload.classes or [])]
+    paths = [find_trace(source.file, directory) for source in sources if isinstance(source, Trace)]
+    sizes = {block_tokens_of(path, format_of(path)) for path in paths} - {0}
+    if len(sizes) > 1:
+        found = ", ".join(map(str, sorted(sizes)))
+        raise ValueError(f"the traces have prefix blocks of unlike sizes ({found} tokens); replay them apart")
+    return sizes.pop() if sizes else 0
 
 
 def _source(workload: Workload, horizon_s: float | None, seed: int, directory: Path | None) -> Iterator[Requests]:
