@@ -13,7 +13,7 @@ import numpy as np
 
 from infersim.dataplane.records import FINISHED, OUTCOME, REJECTED
 from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
-from tests.naive_replica import SPANS, Replica, Sequence
+from tests.naive_replica import Replica, Sequence
 from tests.twin.case import Case, Pool, Run
 
 ARRIVAL, DELIVERY, STEP, CONTROL = range(4)  # the order of events at equal times

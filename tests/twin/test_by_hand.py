@@ -1,53 +1,14 @@
 """The naive twin against schedules worked out by hand: two or three requests, every time in a comment.
 
-All times are exact in binary, so the comparisons are exact. The compiled loop is held to the twin in `test_twin.py`.
+All times are exact in binary, so the comparisons are exact. Batching, queue orders and memory have files of their own
+(`test_by_hand_*.py`). The compiled loop is held to the twin in `test_twin.py`.
 """
 
 import numpy as np
 import pytest
 
-from infersim.dataplane.records import FINISHED, REJECTED, REQUEST
-from tests import naive
-from tests.twin.case import Case, Pool
-
-
-def pool(step_s: float = 1.0, **changes: object) -> Pool:
-    """Every step takes step_s, whatever is in it; room for everything, no front end."""
-    limits = {"max_num_seqs": 4, "max_num_batched_tokens": 8} | {
-        k: v for k, v in changes.items() if k.startswith("max_")
-    }
-    by_sequences = limits["max_num_seqs"] + 1
-    fields: dict = {
-        "linear_s": np.full(limits["max_num_batched_tokens"] + 1, step_s),
-        "sequences_s": np.zeros(by_sequences),
-        "decode_base_s": np.zeros(by_sequences),
-        "decode_per_context_s": np.zeros(by_sequences),
-        "prefill_chunk_s": 0.0,
-        "prefill_per_pair_s": 0.0,
-        "prefill_per_context_s": 0.0,
-        "request_overhead_s": 0.0,
-        "token_overhead_s": 0.0,
-        "block_size": 4,
-        "blocks": 100,
-        "max_context": 1000,
-        "async_scheduling": False,
-    }
-    return Pool(**(fields | limits | changes))
-
-
-def run(
-    rows: list[tuple[float, int, int]], *pools: Pool, router: str = "round_robin", initial=(0,), actions=()
-) -> naive.Run:
-    """Rows are (arrival, input tokens, output tokens)."""
-    requests = np.zeros(len(rows), REQUEST)
-    requests["id"], requests["arrival_s"] = np.arange(len(rows)), [row[0] for row in rows]
-    requests["input_tokens"] = [row[1] for row in rows]
-    outputs = np.array([row[2] for row in rows])
-    return naive.simulate(Case(list(pools), requests, outputs, router, list(initial), list(actions)))
-
-
-def spans(row: np.void) -> tuple[float, ...]:
-    return tuple(float(row[f"{name}_s"]) for name in naive.SPANS)
+from infersim.dataplane.records import FINISHED, REJECTED
+from tests.twin.by_hand import pool, run, spans
 
 
 def test_one_request_pays_every_term_of_the_formula():

@@ -1,0 +1,64 @@
+"""What the schedules worked out by hand are made of: pools whose steps take round times, requests in a row each.
+
+Not here: the schedules (`test_by_hand*.py`).
+"""
+
+import numpy as np
+
+from infersim.dataplane.records import REQUEST
+from tests import naive
+from tests.naive_replica import SPANS
+from tests.twin.case import Case, Pool, Run
+
+
+def pool(step_s: float = 1.0, **changes: object) -> Pool:
+    """Every step takes step_s, whatever is in it; room for everything, no front end."""
+    limits = {"max_num_seqs": 4, "max_num_batched_tokens": 8} | {
+        k: v for k, v in changes.items() if k in ("max_num_seqs", "max_num_batched_tokens")
+    }
+    by_sequences = limits["max_num_seqs"] + 1
+    fields: dict = {
+        "linear_s": np.full(limits["max_num_batched_tokens"] + 1, step_s),
+        "sequences_s": np.zeros(by_sequences),
+        "decode_base_s": np.zeros(by_sequences),
+        "decode_per_context_s": np.zeros(by_sequences),
+        "prefill_chunk_s": 0.0,
+        "prefill_per_pair_s": 0.0,
+        "prefill_per_context_s": 0.0,
+        "request_overhead_s": 0.0,
+        "token_overhead_s": 0.0,
+        "block_size": 4,
+        "blocks": 100,
+        "max_context": 1000,
+        "async_scheduling": False,
+    }
+    return Pool(**(fields | limits | changes))
+
+
+def run(
+    rows: list[tuple[float, int, int]],
+    *pools: Pool,
+    router: str = "round_robin",
+    initial=(0,),
+    actions=(),
+    names: list[list[int]] | None = None,
+    **fields: list[float],
+) -> Run:
+    """Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request."""
+    requests = np.zeros(len(rows), REQUEST)
+    requests["id"], requests["arrival_s"] = np.arange(len(rows)), [row[0] for row in rows]
+    requests["input_tokens"] = [row[1] for row in rows]
+    for name, values in fields.items():
+        requests[name] = values
+    flat: list[int] = []
+    for request, own in zip(requests, names or [[]] * len(rows), strict=True):
+        request["prefix_start"], request["prefix_blocks"] = len(flat), len(own)
+        flat += own
+    outputs = np.array([row[2] for row in rows])
+    case = Case(list(pools), requests, outputs, router, list(initial), list(actions), np.array(flat, np.int64))
+    return naive.simulate(case)
+
+
+def spans(row: np.void) -> tuple[float, ...]:
+    """The spans of an outcome [s], in the order in which they are passed."""
+    return tuple(float(row[f"{name}_s"]) for name in SPANS)
