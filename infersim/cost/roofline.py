@@ -32,11 +32,17 @@ and two shares for each chip, to the GEMM tables of aiconfigurator-core 0.12.0 (
 2.5 to 3.4 in bf16 and 1.6 to 2.7 in fp8 on H100 and H200, 1.7 to 1.8 on A100; median error 5 to 6 % in bf16, 5 to 12 %
 in fp8."""
 EXPERT_SHARE = 0.75
-"""Share of a dense product's arithmetic rate that experts reach: tokens are padded for each expert and experts
-unevenly loaded. 0.6 in vLLM and 0.85 to 1 in TensorRT-LLM at 8,192 tokens of Mixtral on H100, in the tables of
-aiconfigurator-core 0.12.0."""
+"""Share of a dense product's arithmetic rate that experts reach, where the engine does not say: tokens are padded for
+each expert and experts unevenly loaded."""
+GRAPH_TOKENS = 512
+"""Steps of up to this many tokens replay a captured graph and are padded to its size."""
+SMALL_KV_SHARE = 0.87
+"""Share of the bandwidth that decode attention keeps when keys and values have fewer than 16 bits: unpacking them
+leaves 0.8 to 0.9 of the gain, fp8 on H100 and H200 in aiconfigurator-core 0.12.0."""
 DECODE_LAUNCHES = 3
 """Kernels' worth of floor in decode attention, which splits keys and values and then combines: 10 to 12 us on H100."""
+FILTERS = {"plain": 0.0, "filtered": 1.0, "penalised": 2.0}
+"""How many times a step pays for filters of the sampler."""
 ACTIVATION_BYTES = 2.0
 """Activations, messages of collectives and KV writes are 16 bit."""
 
@@ -44,16 +50,19 @@ ACTIVATION_BYTES = 2.0
 def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     """One operator on each chip of a tensor-parallel group, by token counts; FLOPs as the chips do them."""
     stored_as = d.weights if operator.quantised else d.chip.sixteen_bit
-    share = expected_experts(*operator.experts, tokens) / operator.experts[0] if operator.experts else 1.0
+    share = visited(operator, tokens, d)
     read = operator.weights * share * (d.stored_bytes if operator.quantised else d.kept_bytes)
     moved = read + operator.activations * ACTIVATION_BYTES * tokens
     flops = operator.flops * tokens
-    compute = flops / (d.chip.matmul_flops(stored_as) * (EXPERT_SHARE if operator.experts else 1.0))
+    compute = flops / (d.chip.matmul_flops(stored_as) * (expert_share(d) if operator.experts else 1.0))
     memory = moved / d.chip.weight_bytes_s
     longer = np.maximum(compute, memory)
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
     seconds = longer * (1.0 + ratio**OVERLAP) ** (1.0 / OVERLAP)
     kernels = operator.launches + conversions(operator, d)
+    floor = np.full_like(tokens, kernels * d.chip.floor_s)
+    if d.engine.launch_us is not None:  # the device waits for a host that launches kernel after kernel
+        floor = np.maximum(floor, kernels * d.engine.launch_us.value * 1e-6 - seconds)
     return Work(
         flops=d.tensor * flops,
         memory_bytes=d.tensor * moved,
@@ -61,8 +70,27 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
         compute_s=np.where(compute >= memory, seconds, 0.0),
         memory_s=np.where(compute >= memory, 0.0, seconds),
         network_s=np.zeros_like(tokens),
-        launch_s=np.full_like(tokens, kernels * d.chip.floor_s),
+        launch_s=floor,
     )
+
+
+def visited(operator: Operator, tokens: Array, d: Deployment) -> Array | float:
+    """Share of an operator's weights that a step reads: of experts, those that its tokens and its padding visit."""
+    if operator.experts is None:
+        return 1.0
+    multiple = d.engine.graph_multiple
+    graph = np.where(tokens <= GRAPH_TOKENS, np.ceil(tokens / multiple) * multiple, tokens)
+    return expected_experts(*operator.experts, np.where(tokens < multiple, tokens, graph)) / operator.experts[0]
+
+
+def expert_share(d: Deployment) -> float:
+    """Share of a dense product's arithmetic rate that experts reach."""
+    return EXPERT_SHARE if d.engine.expert_share is None else d.engine.expert_share.value
+
+
+def kv_bytes_s(d: Deployment) -> float:
+    """Achieved bandwidth of one chip when it reads keys and values as they are stored [B/s]."""
+    return d.chip.kv_bytes_s * (SMALL_KV_SHARE if d.kv_bytes < 2.0 else 1.0)
 
 
 def conversions(operator: Operator, d: Deployment) -> int:
@@ -135,7 +163,7 @@ def attention_arithmetic(d: Deployment, flops: Array) -> Work:
 def sequence_work(d: Deployment) -> Work:
     """By sequences of the step: engine overhead, LM head, sampling."""
     sequences = np.arange(d.max_num_seqs + 1, dtype=np.float64)
-    operators = head_operators(d.model, d.shard)
+    operators = head_operators(d.model, d.shard, d.engine.filter_overhead_us is not None)
 
     def cost(count: Array) -> Work:
         work = total((operator_work(operator, count, d) for operator in operators), count.shape)
@@ -154,6 +182,8 @@ def sequence_work(d: Deployment) -> Work:
 def host_work(d: Deployment, sequences: Array) -> Work:
     """The engine's own time in a step."""
     microseconds = d.engine.step_overhead_us.value + d.engine.sequence_overhead_us.value * sequences
+    if d.engine.filter_overhead_us is not None:
+        microseconds += d.engine.filter_overhead_us.value * FILTERS[d.model.sampling]
     return only_where(launches(microseconds * 1e-6), sequences > 0)
 
 
@@ -163,7 +193,7 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
     shapes, model, groups = attended(d.model, d.shard), d.model, d.attention_data
     floor = np.full_like(batch, (DECODE_LAUNCHES * model.with_attention + model.with_state) * d.chip.floor_s)
     moved, flops = shapes.read * d.kv_bytes, shapes.pair_flops
-    memory, compute = moved / d.chip.kv_bytes_s / groups, flops / d.tensor / d.chip.attention_flops
+    memory, compute = moved / kv_bytes_s(d) / groups, flops / d.tensor / d.chip.attention_flops
     computed = padded(batch, d.engine.sequence_buckets)
     share = np.ones_like(batch)
     np.divide(computed, batch, out=share, where=batch > 0)
@@ -179,7 +209,7 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
     fixed = replace(
         launches(floor),
         memory_bytes=apart * d.shard.attention_tensor * computed,
-        memory_s=apart / d.chip.kv_bytes_s * np.ceil(computed / groups) / np.clip(batch, 1.0, d.stages),
+        memory_s=apart / kv_bytes_s(d) * np.ceil(computed / groups) / np.clip(batch, 1.0, d.stages),
     )
     return only_where(fixed, batch > 0), per_context
 
@@ -197,6 +227,6 @@ def prefill_work(d: Deployment) -> tuple[Work, Work, Work]:
     context = replace(
         zeros(()),
         memory_bytes=np.array(moved * d.shard.attention_tensor),
-        memory_s=np.array(moved / d.chip.kv_bytes_s / d.stages / d.attention_data),
+        memory_s=np.array(moved / kv_bytes_s(d) / d.stages / d.attention_data),
     )
     return chunk, pair, context

@@ -27,6 +27,15 @@ class Engine(Spec):
     """Host time added to every step [us]."""
     sequence_overhead_us: Quantity
     """Host time added for each sequence in a step [us]."""
+    filter_overhead_us: Quantity | None = None
+    """Host time that a step takes more when the sampler filters (top-p, top-k), and again when it penalises repetition
+    [us]; none where requests ask for greedy decoding or the filters are fused."""
+    launch_us: Quantity | None = None
+    """Host time to launch one kernel where no CUDA graph is replayed [us]; none with graphs or compiled programs."""
+    expert_share: Ratio | None = None
+    """Share of a dense product's arithmetic rate that products of experts reach; 0.75 when absent."""
+    graph_multiple: Count = 1
+    """Captured batch sizes: small batches are padded to a multiple of this, and padding visits experts too."""
     request_overhead_ms: Quantity
     """Front-end time before a request reaches the scheduler [ms]: HTTP, tokenisation, hand-over."""
     token_overhead_us: Quantity
@@ -46,6 +55,6 @@ class Engine(Spec):
     sequence_buckets: list[Count] = Field(default_factory=list)
     """Compiled batch sizes that decode is padded to; empty when shapes are free."""
     pads_heads: bool = False
-    """Whether heads that tensor parallelism does not divide are padded with idle ones (Neuron); else they are refused."""
+    """Whether heads that tensor parallelism does not divide are padded with idle ones (Neuron); else refused."""
     initialise_s: Quantity
     """Time from weights in memory to ready: graph capture or compilation [s]."""

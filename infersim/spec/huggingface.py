@@ -110,6 +110,7 @@ def load_huggingface(path: str | Path) -> Model:
         "tied_embeddings": config.flag("tie_word_embeddings", family.tied),
         "max_context": config.number("max_position_embeddings"),
         "native_dtype": config.dtype(),
+        "sampling": _sampling(path.with_name("generation_config.json")),
     }
     return check(Document(model, str(path), path.parent), Model)
 
@@ -205,6 +206,19 @@ class _Config:
         if not isinstance(value, str) or value not in _DTYPES:
             raise self.wrong((key,), f"found {value!r}; known: {', '.join(_DTYPES)}")
         return _DTYPES[value]
+
+
+def _sampling(path: Path) -> str:
+    """What a generation_config.json beside the config asks of the sampler; plain when there is none."""
+    if not path.is_file():
+        return "plain"
+    wanted = read_document(path).data
+    if not isinstance(wanted, dict):
+        raise SpecError(Problem("is no generation config: a mapping is wanted", str(path)))
+    if wanted.get("repetition_penalty") not in (None, 1, 1.0):
+        return "penalised"
+    filtered = wanted.get("top_p") not in (None, 1, 1.0) or wanted.get("top_k") not in (None, 0, -1)
+    return "filtered" if filtered else "plain"
 
 
 def _divide(config: _Config, hidden: int, heads: int) -> int:

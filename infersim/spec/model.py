@@ -137,7 +137,9 @@ class Model(Spec):
     native_dtype: Dtype = "bf16"
     """Dtype of the published weights."""
     quantised: Literal["all", "experts"] = "all"
-    """What a weight dtype below 16 bits concerns: all but embeddings and routers, or experts alone (gpt-oss)."""
+    """What a weight dtype below 16 bits concerns: all but embeddings and routers, or experts only."""
+    sampling: Literal["plain", "filtered", "penalised"] = "plain"
+    """What the published generation_config asks of the sampler: nothing, top-p or top-k, or a repetition penalty too."""
     published_parameters_b: Positive | None = None
     """Published total [1e9], to check the count derived from the architecture."""
 

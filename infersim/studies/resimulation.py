@@ -2,7 +2,7 @@
 
 Offline: all requests at time 0. A fixed batch: the same with static batching. A closed loop of N users: all requests at
 time 0 with N in flight at most; a request's clock starts when the one N places before it, in order of finishing, has
-ended. A server: Poisson arrivals. An online run: requests evenly spaced at each stage's rate, its conversations taking
+ended. A server: Poisson arrivals. An online run: requests nearly evenly spaced at each stage's rate, its conversations taking
 turns, with their prompts as prefixes. Single requests: as they came.
 Not here: reading tables (`measurements.py`), errors (`validation.py`).
 """
@@ -33,6 +33,9 @@ LONGEST_STEP = 16_384
 STEADY = 0.1
 """Share of a server's requests that are left out at the beginning, while it fills."""
 MOST_REQUESTS = 20_000
+JITTER = 0.5
+"""Coefficient of variation of the gaps between an online run's requests, which workers send a little early or late: 1
+would be Poisson, 0 a metronome. E2E p90 and p99 of 13 runs lie between the two; means hardly depend on it."""
 
 
 @dataclass(frozen=True)
@@ -203,13 +206,15 @@ def _beams(load: Load, times: Floats, prompts: NDArray, outputs: NDArray, block:
 
 
 def _online_requests(load: Load, block: int) -> tuple[NDArray, ...]:
-    """Evenly spaced requests, conversations taking turns; each repeats its own prompt."""
+    """Requests at nearly even distances, conversations taking turns; each repeats its own prompt."""
+    rng = np.random.default_rng(0)
     times, stage, start = [], [], 0.0
     for index, (_, rate, seconds) in enumerate(load.stages):
         count = round(rate * seconds)
-        times.append(start + np.arange(count) / rate)
+        gaps = rng.gamma(JITTER**-2, JITTER**2 / rate, count)
+        times.append(start + np.cumsum(gaps))
         stage.append(np.full(count, index))
-        start += seconds + STAGE_GAP_S
+        start = max(start + seconds, float(times[-1][-1])) + STAGE_GAP_S
     arrival = np.concatenate(times)
     prompts = load.systems * load.conversations
     blocks, shared = int(load.prompt) // block, load.system_tokens // block

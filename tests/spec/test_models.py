@@ -123,7 +123,7 @@ def put(config: dict[str, Any], folder: Path) -> Path:
 )
 def test_configs_give_what_is_shipped(name: str, config: dict[str, Any], tmp_path: Path) -> None:
     read = load_huggingface(put(config, tmp_path / name))
-    own_words = {"title", "source", "published_parameters_b"}
+    own_words = {"title", "source", "published_parameters_b", "sampling"}  # the last is in generation_config.json
     assert read.model_dump(exclude=own_words) == catalogue.model(name).model_dump(exclude=own_words)
 
 
@@ -132,6 +132,22 @@ def test_configs_of_models_that_are_not_shipped(config: dict[str, Any], billions
     model = catalogue.model(str(put(config, tmp_path / "other")))
     assert count_parameters(model) / 1e9 == pytest.approx(billions, rel=0.015)
     assert model.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sampling"),
+    [
+        ({"do_sample": True}, "plain"),
+        ({"temperature": 0.6, "top_p": 0.9}, "filtered"),
+        ({"top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05}, "penalised"),
+    ],
+)
+def test_the_sampler_is_that_of_the_generation_config(wanted: dict[str, Any], sampling: str, tmp_path: Path) -> None:
+    path = put(LLAMA, tmp_path / "mine")
+    (Path(path).parent if Path(path).is_file() else Path(path)).joinpath("generation_config.json").write_text(
+        json.dumps(wanted)
+    )
+    assert load_huggingface(path).sampling == sampling
 
 
 def test_a_folder_stands_for_its_config(tmp_path: Path) -> None:
