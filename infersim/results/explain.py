@@ -12,6 +12,7 @@ from pathlib import Path
 
 from infersim.results.chapter import Chapter, Explanation
 from infersim.results.run import Run, opened
+from infersim.results.slo import why_slo
 from infersim.results.story import story
 from infersim.results.why_cost import idle_windows, what_bound, why_bill
 from infersim.results.why_latency import why_tpot, why_ttft
@@ -31,4 +32,4 @@ def explain(run: Run | str | Path, request: int | None = None) -> Explanation:
 
 def why(run: Run) -> tuple[Chapter, ...]:
     """The chapters of a run's explanation."""
-    return (why_ttft(run), why_tpot(run), why_bill(run), idle_windows(run), what_bound(run))
+    return (why_slo(run), why_ttft(run), why_tpot(run), why_bill(run), idle_windows(run), what_bound(run))

@@ -45,6 +45,6 @@ def _since(row: NDArray[np.int64], times: Array, rows: int, edges: Array) -> Arr
     cell = np.searchsorted(edges, times, side="left")  # the first edge at or after each time
     cells = rows * (len(edges) + 1)
     place = row * (len(edges) + 1) + np.minimum(cell, len(edges))
-    count = np.bincount(place, minlength=cells).reshape(rows, -1)[:, :-1].cumsum(axis=1)
-    total = np.bincount(place, weights=times, minlength=cells).reshape(rows, -1)[:, :-1].cumsum(axis=1)
+    count = np.bincount(place, minlength=cells).reshape(rows, len(edges) + 1)[:, :-1].cumsum(axis=1)
+    total = np.bincount(place, weights=times, minlength=cells).reshape(rows, len(edges) + 1)[:, :-1].cumsum(axis=1)
     return count * edges - total

@@ -4,6 +4,7 @@
     TPOT  (finish - first token) / (output tokens - 1); a request with one token has none                   [s]
     ITL   time between consecutive tokens of one request, over all pairs of tokens of all requests           [s]
     E2E   finish - arrival                                                                                  [s]
+    normalised latency  E2E / output tokens, as in the paper on vLLM (Kwon et al., SOSP 2023)               [s/token]
 
 All are of finished requests. Percentiles interpolate linearly between order statistics (numpy's default). Those of
 ITL come from a histogram whose bin edges grow by 1 %; each order statistic is taken as the geometric middle of its
@@ -62,13 +63,15 @@ def _order_statistics(counts: Array, ranks: Array) -> Array:
 
 
 def latency(requests: "pd.DataFrame", tallies: list[Tally]) -> dict[str, dict[str, float]]:
-    """Distributions of `ttft_s`, `tpot_s`, `itl_s` and `e2e_s` [s]."""
+    """Distributions of `ttft_s`, `tpot_s`, `itl_s`, `e2e_s` and `normalised_s` [s]."""
     exact = {name: distribution(requests[name].to_numpy()) for name in ("ttft_s", "tpot_s", "e2e_s")}
+    normalised = requests["e2e_s"].to_numpy() / np.maximum(requests["output_tokens"].to_numpy(), 1)
     return {
         "ttft_s": exact["ttft_s"],
         "tpot_s": exact["tpot_s"],
         "itl_s": itl_distribution(tallies),
         "e2e_s": exact["e2e_s"],
+        "normalised_s": distribution(normalised),
     }
 
 

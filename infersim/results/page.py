@@ -20,7 +20,7 @@ MOST_EVENTS = 1000
 WIDE = 7
 """Chapters whose tables have more columns take the whole width."""
 
-LATENCY_ROWS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL", "e2e_s": "E2E"}
+LATENCY_ROWS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL", "e2e_s": "E2E", "normalised_s": "E2E per token"}
 NUMBERS = ("mean", "p50", "p90", "p95", "p99", "p99.9")
 
 
@@ -105,6 +105,7 @@ COMPARED: tuple[tuple[str, str, Any], ...] = (
     ("  cold start", "cost.cold_start_usd", usd),
     ("per million output tokens", "cost.usd_per_million_output_tokens", usd),
     ("energy", "energy.total_j", energy),
+    ("USD a month", "cost.usd_per_month", usd),
     ("J per output token", "energy.j_per_output_token", digits),
 )
 """Rows of the comparison: label, key of the summary, spelling."""
@@ -150,7 +151,16 @@ def pools(run: Run) -> str:
         f"Energy: {energy(power['dynamic_j'])} for arithmetic and memory traffic, {energy(power['idle_j'])} for being "
         f"on, {energy(power['building_j'])} for the building; {watts(power['mean_w'])} on average."
     )
-    return f'<div class="card">{table_html(heads, rows)}<p class="soft">{escape(words)}</p></div>'
+    carbon = run.summary["carbon"]
+    if carbon:
+        words += (
+            f" Carbon of the electricity: {digits(carbon['operational_kg'])} kg at {digits(carbon['g_per_kwh'])} g/kWh."
+        )
+    paid = ", ".join(f"{usd(p['usd'])} to {p['provider']} ({p['tier']})" for p in run.summary["cost"]["by_purchase"])
+    month = f"{usd(run.summary['cost']['usd_per_month'])} a month and {usd(run.summary['cost']['usd_per_year'])} a year"
+    lines = (words, f"Paid: {paid}. Going on like this: {month}.")
+    notes = "".join(f'<p class="soft">{escape(line)}</p>' for line in lines)
+    return f'<div class="card">{table_html(heads, rows)}{notes}</div>'
 
 
 def explanation(run: Run) -> str:

@@ -79,6 +79,26 @@ def energy_report(run: RunRecord, pools: Iterable[int], requests: "pd.DataFrame"
     }
 
 
+def carbon_report(run: RunRecord, total_j: float, requests: "pd.DataFrame") -> dict[str, float] | None:
+    """Operational carbon of the electricity; None when the scenario's facility names no region and no figure.
+
+    g_per_kwh                    of the grid [gCO2eq/kWh]
+    operational_kg               energy x g_per_kwh
+    g_per_million_output_tokens  likewise, and g_per_request
+    """
+    grid = run.scenario.facility.grid_g_per_kwh
+    if grid is None:
+        return None
+    grams = total_j / 3.6e6 * grid
+    finished = requests[requests["status"] == "finished"]
+    return {
+        "g_per_kwh": grid,
+        "operational_kg": grams / 1e3,
+        "g_per_million_output_tokens": per(grams * 1e6, float(finished["output_tokens"].sum())),
+        "g_per_request": per(grams, len(finished)),
+    }
+
+
 def utilisation_report(run: RunRecord, index: int) -> dict[str, Any]:
     """How one pool's replicas spent their time.
 

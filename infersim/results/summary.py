@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from infersim import __version__
+from infersim.results.economics import by_purchase, projection, wasted
 from infersim.results.frames import SPANS
-from infersim.results.metrics import latency, makespan_s, slo_report, throughput
+from infersim.results.metrics import latency, limits, makespan_s, slo_report, throughput
 from infersim.results.money import bill, per, unit_costs
-from infersim.results.power import energy_report, utilisation_report
+from infersim.results.power import carbon_report, energy_report, utilisation_report
 from infersim.results.record import RunRecord
+from infersim.results.slo import slo_over_time
 
 Summary = dict[str, Any]
 
@@ -24,6 +26,10 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
     tallies = [pool.tally for pool in run.pools]
     latencies = latency(requests, tallies)
     dollars = bill(run).sums(np.ones(len(run.leases), dtype=bool))
+    energy = energy_report(run, range(len(run.pools)), requests)
+    slo = slo_report(requests, run.scenario.slo, latencies)
+    if slo["targets"]:
+        slo["over_time"] = slo_over_time(requests, float(run.end_s))
     return {
         "infersim": __version__,
         "scenario": _scenario(run),
@@ -32,9 +38,14 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         "throughput": throughput(requests),
         "latency": latencies,
         "mean_spans_s": _mean_spans(requests),
-        "slo": slo_report(requests, run.scenario.slo, latencies),
-        "cost": dollars | unit_costs(dollars["total_usd"], requests),
-        "energy": energy_report(run, range(len(run.pools)), requests),
+        "slo": slo,
+        "cost": dollars
+        | unit_costs(dollars["total_usd"], requests)
+        | wasted(run, dollars["busy_usd"])
+        | projection(dollars["total_usd"], float(run.end_s))
+        | {"by_purchase": by_purchase(run)},
+        "energy": energy,
+        "carbon": carbon_report(run, energy["total_j"], requests),
         "pools": {pool.name: _pool(run, index, requests, timeline) for index, pool in enumerate(run.pools)},
         "warnings": list(run.warnings),
         "provenance": [{"pool": pool.name, **vars(source)} for pool in run.pools for source in pool.sources],
@@ -90,6 +101,8 @@ def _pool(run: RunRecord, index: int, requests: pd.DataFrame, timeline: pd.DataF
         "requests_finished": len(finished),
         "input_tokens": int(finished["input_tokens"].sum()),
         "output_tokens": int(finished["output_tokens"].sum()),
+        "latency": latency(own, [pool.tally]),
+        "slo_attainment": per(float(own["slo_met"].sum()), len(own)) if limits(run.scenario.slo) else float("nan"),
         "cost": dollars | unit_costs(dollars["total_usd"], own),
         "energy": energy_report(run, [index], own),
         "utilisation": utilisation_report(run, index),

@@ -47,6 +47,12 @@ def why_bill(run: Run) -> Chapter:
             f"{leased} replicas were leased in all and {served} of them ever ended a request; each was paid for while "
             "it loaded its weights. Longer cool-downs would start fewer of them."
         )
+    if cost["wasted_usd"] > 0.01 * total:
+        sentences.append(
+            f"{usd(cost['wasted_usd'])} of the busy dollars processed {cost['recomputed_tokens']:,.0f} prompt tokens "
+            "again that preempted requests had lost; more KV cache or smaller batches would save them."
+        )
+    sentences.append(f"Going on like this would cost {usd(cost['usd_per_month'])} a month.")
     if idle > 0.3:
         sentences.append("Fewer replicas, or an autoscaler that gives them back sooner, would make it smaller.")
     names = list(run.summary["pools"])

@@ -15,6 +15,7 @@ from tests.results.run_records import NAN, edited, large_run, pool_record, rows,
 def test_bill_of_three_leases() -> None:
     """33 billed replica-seconds at 2 chips x 1.80 USD / 3600 = 0.001 USD: 8 busy, 6 before ready, 19 idle."""
     cost = Result(small_run(Slo(ttft_p99_s=1.0, tpot_p99_s=0.5))).summary["cost"]
+    assert cost.pop("by_purchase") == [{"provider": "unknown", "tier": "on_demand", "usd": pytest.approx(0.033)}]
     assert cost == pytest.approx(
         {
             "total_usd": 0.033,
@@ -25,6 +26,11 @@ def test_bill_of_three_leases() -> None:
             "usd_per_million_total_tokens": 0.033 / 111 * 1e6,
             "usd_per_thousand_requests": 0.033 / 4 * 1e3,
             "usd_per_slo_met_request": 0.033 / 3,
+            "recomputed_tokens": 0.0,
+            "wasted_usd": 0.0,
+            "usd_per_hour": 5.94,  # 0.033 USD in 20 s
+            "usd_per_month": 5.94 * 730,
+            "usd_per_year": 5.94 * 8760,
         }
     )
 

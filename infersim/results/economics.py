@@ -1,0 +1,104 @@
+"""Money beyond the run: what a month of it costs, who is paid, what was wasted, and when another way is cheaper.
+
+Not here: the run's own bill (`money.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infersim.results.money import bill, per
+from infersim.results.record import RunRecord
+
+HOURS_PER_MONTH, HOURS_PER_YEAR = 730.0, 8760.0
+"""A twelfth of a year, and a year of 365 days [h]."""
+
+
+def projection(usd: float, end_s: float) -> dict[str, float]:
+    """The bill if the run went on like this for ever: mean `usd_per_hour`, `usd_per_month`, `usd_per_year`."""
+    hourly = per(usd * 3600.0, end_s)
+    return {
+        "usd_per_hour": hourly,
+        "usd_per_month": hourly * HOURS_PER_MONTH,
+        "usd_per_year": hourly * HOURS_PER_YEAR,
+    }
+
+
+def by_purchase(run: RunRecord) -> list[dict[str, Any]]:
+    """Dollars by provider and tier, dearest first; the provider is `scenario` where that gives the price itself."""
+    totals: dict[tuple[str, str], float] = {}
+    dollars = bill(run).total
+    for index, pool in enumerate(run.scenario.pools):
+        own = pool.price.usd_per_chip_hour is not None
+        key = ("scenario" if own else pool.price.provider or "unknown", pool.price.tier)
+        totals[key] = totals.get(key, 0.0) + float(dollars[run.leases["pool"] == index].sum())
+    ranked = sorted(totals.items(), key=lambda entry: -entry[1])
+    return [{"provider": provider, "tier": tier, "usd": usd} for (provider, tier), usd in ranked]
+
+
+def wasted(run: RunRecord, busy_usd: float) -> dict[str, float]:
+    """Work that served nobody: prompt tokens processed more than once, because their request was preempted.
+
+    recomputed_tokens   prompt tokens processed - those of requests, less what the prefix cache held
+    wasted_usd          busy dollars x recomputed tokens / all tokens processed; an estimate, by tokens
+    """
+    processed = sum(pool.tally.prompt_tokens for pool in run.pools)
+    served = run.outcomes[run.outcomes["output_tokens"] > 0]
+    needed = float((served["input_tokens"] - served["cached_tokens"]).sum())
+    tokens = max(processed - needed, 0.0) if served["preemptions"].any() else 0.0
+    every = processed + sum(pool.tally.output_tokens for pool in run.pools)
+    return {"recomputed_tokens": tokens, "wasted_usd": busy_usd * tokens / every if every else 0.0}
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Where two ways of paying cost the same."""
+
+    at: float
+    """The break-even itself; what it is a number of, the function says."""
+    cheaper: str
+    """Which way is cheaper as things are."""
+    saves_usd_per_month: float
+    """What the cheaper way saves [USD a month]."""
+
+
+def break_even_owned(
+    purchase_usd: float, years: float, running_usd_per_hour: float, rented_usd_per_hour: float, hours_per_month: float
+) -> BreakEven:
+    """Owned against rented: hours a month from which on a chip of one's own is cheaper; inf if it never is.
+
+    A chip costs `purchase_usd`, written off evenly over `years`, and `running_usd_per_hour` (power, space, people) when
+    it is used [USD/h]; a rented one `rented_usd_per_hour`, paid by the hour of use. `hours_per_month` is the use.
+    """
+    _positive(years=years, rented_usd_per_hour=rented_usd_per_hour)
+    owned = purchase_usd / (12.0 * years)
+    margin = rented_usd_per_hour - running_usd_per_hour
+    difference = hours_per_month * margin - owned
+    at = owned / margin if margin > 0 else float("inf")
+    return BreakEven(at, "owned" if difference > 0 else "rented", abs(difference))
+
+
+def break_even_api(
+    fleet_usd_per_month: float,
+    input_tokens_per_month: float,
+    output_tokens_per_month: float,
+    api_usd_per_million_input: float,
+    api_usd_per_million_output: float,
+) -> BreakEven:
+    """Self-hosted against an API: the share of the month's tokens from which on the fleet is cheaper; inf if never.
+
+    The fleet costs the same however much it serves; the API is paid by the token. A share above 1 means that the fleet
+    would have to serve more than it does.
+    """
+    api = (
+        input_tokens_per_month * api_usd_per_million_input + output_tokens_per_month * api_usd_per_million_output
+    ) / 1e6
+    at = fleet_usd_per_month / api if api > 0 else float("inf")
+    return BreakEven(at, "self-hosted" if fleet_usd_per_month < api else "api", abs(api - fleet_usd_per_month))
+
+
+def _positive(**given: float) -> None:
+    for name, value in given.items():
+        if not (value > 0 and np.isfinite(value)):
+            raise ValueError(f"{name} must be a number above 0, found {value}")
