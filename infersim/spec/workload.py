@@ -11,6 +11,7 @@ from infersim.spec.arrivals import Arrivals, ServeGen
 from infersim.spec.base import Fraction, Spec, wrong_at
 from infersim.spec.lengths import Lengths
 from infersim.spec.slo import Slo
+from infersim.spec.structure import Structure
 
 LENGTHS = ("input_tokens", "output_tokens")
 
@@ -30,6 +31,8 @@ class Tenant(Spec):
     """Output lengths; the workload's when absent."""
     length_correlation: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Rank correlation of the two; the workload's when absent."""
+    structure: Structure | None = None
+    """What its prompts are made of; the workload's when absent."""
     priority: Annotated[int, Field(ge=-(10**9), le=10**9)] = 0
     """Higher is served first where the queue order is by priority."""
     slo: Slo | None = None
@@ -54,8 +57,11 @@ class Workload(Spec):
     """Output lengths; a trace brings its own."""
     length_correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """Rank correlation (Spearman) of prompt and output length, by a Gaussian copula."""
+    structure: Structure | None = None
+    """What prompts are made of, and which begin alike; a trace brings its own."""
     max_context_tokens: Annotated[int, Field(ge=2, le=2**53)] | None = None
-    """Longest prompt and output together: prompts are cut to one less, then outputs to what is left, a trace's too."""
+    """Longest prompt and output together: prompts are cut to one less, then outputs to what is left, a trace's too;
+    a session ends before the turn that exceeds it."""
     classes: list[Tenant] | None = Field(default=None, min_length=1, max_length=1000)
     """A mix of tenants; without, all requests are of one class."""
 
@@ -80,9 +86,11 @@ class Workload(Spec):
 
     def of_class(self, tenant: Tenant) -> "Workload":
         """The class as a workload of its own: its arrivals and lengths, the workload's where it has none."""
-        own = {key: getattr(tenant, key) for key in ("arrivals", *LENGTHS, "length_correlation")}
+        own = {key: getattr(tenant, key) for key in ("arrivals", *LENGTHS, "length_correlation", "structure")}
         traced = tenant.arrivals is not None and tenant.arrivals.process == "trace"
-        given = {key: value for key, value in own.items() if value is not None or (traced and key in LENGTHS)}
+        given = {
+            key: value for key, value in own.items() if value is not None or (traced and key in (*LENGTHS, "structure"))
+        }
         return self.model_copy(update={"classes": None, **given})
 
 
@@ -95,6 +103,8 @@ def _check_lengths(given: Tenant | Workload, arrivals: Arrivals | None, workload
             raise wrong_at((*path, key), f"a trace brings its own lengths; remove {key}")
         if not optional and getattr(given, key) is None and getattr(workload, key) is None:
             raise wrong_at((*path, key), "is missing; say how long requests are")
+    if given.structure is not None and (traced or isinstance(arrivals, ServeGen)):
+        raise wrong_at((*path, "structure"), "recorded requests bring their own structure; remove structure")
     if traced and given.length_correlation:
         raise wrong_at((*path, "length_correlation"), "a trace brings its own lengths; remove length_correlation")
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from infersim.spec.workload import Workload
 from infersim.workload.arrivals import arrival_blocks
-from infersim.workload.requests import Requests, joined, requests
-from infersim.workload.streams import Feed, stream
-from infersim.workload.traffic import paired_lengths, traffic
+from infersim.workload.renewal import Times
+from infersim.workload.requests import Requests, joined
+from infersim.workload.streams import stream
+from infersim.workload.traffic import traffic
 
 SESSIONS_OF_A_CLASS = 1 << 48
 """Session numbers of different classes do not meet."""
@@ -24,45 +25,31 @@ def mixed(workload: Workload, horizon_s: float | None, seed: int, directory: Pat
     The random streams of a class carry its name: adding a class does not change the others (a share changes which
     arrivals are whose).
     """
-    classes = workload.classes or []
-    sources: list[Iterator[Requests]] = []
-    if workload.arrivals is not None:
-        sources.append(_shared(workload, horizon_s or 0.0, seed, directory))
-    for index, tenant in enumerate(classes):
-        if tenant.arrivals is not None:
-            own = traffic(workload.of_class(tenant), horizon_s, seed, directory, f"{tenant.name}.")
-            sources.append(_labelled(own, index, tenant.priority))
+    sources = []
+    for index, tenant in enumerate(workload.classes or []):
+        times = None if tenant.share is None else _share(workload, index, horizon_s or 0.0, seed, directory)
+        own = traffic(workload.of_class(tenant), horizon_s, seed, directory, f"{tenant.name}.", times)
+        sources.append(_labelled(own, index, tenant.priority))
     return merged_requests(sources)
 
 
 def _labelled(blocks: Iterator[Requests], tenant: int, priority: int) -> Iterator[Requests]:
+    """The requests of a class with its number and priority."""
     for block in blocks:
         session = np.where(block.session < 0, block.session, block.session + tenant * SESSIONS_OF_A_CLASS)
         count = len(block)
         yield block.with_columns(tenant=np.full(count, tenant), priority=np.full(count, priority), session=session)
 
 
-def _shared(workload: Workload, horizon_s: float, seed: int, directory: Path | None) -> Iterator[Requests]:
-    """One process whose arrivals fall to classes by their shares, each with its lengths."""
+def _share(workload: Workload, tenant: int, horizon_s: float, seed: int, directory: Path | None) -> Iterator[Times]:
+    """The arrivals of the common process that fall to a class; each draws the process again and takes its own."""
     assert workload.classes is not None
     assert workload.arrivals is not None
-    sharing = [(index, tenant) for index, tenant in enumerate(workload.classes) if tenant.share is not None]
-    shares = np.cumsum([tenant.share for _, tenant in sharing])
+    ends = np.cumsum([one.share or 0.0 for one in workload.classes])
     labels = stream(seed, "classes")
-    feeds = [
-        [Feed(blocks) for blocks in paired_lengths(workload.of_class(tenant), seed, directory, f"{tenant.name}.")]
-        for _, tenant in sharing
-    ]
     for times in arrival_blocks(workload.arrivals, horizon_s, seed, directory):
-        which = np.searchsorted(shares, labels.random(times.size) * shares[-1], side="right").clip(max=len(sharing) - 1)
-        inputs, outputs = np.empty(times.size, np.int64), np.empty(times.size, np.int64)
-        for place, feed in enumerate(feeds):
-            mine = which == place
-            count = int(mine.sum())
-            inputs[mine], outputs[mine] = feed[0].take(count), feed[1].take(count)
-        tenant = np.array([index for index, _ in sharing])[which]
-        priority = np.array([tenant.priority for _, tenant in sharing], np.int64)[which]
-        yield requests(times, inputs, outputs, tenant=tenant).with_columns(priority=priority)
+        which = np.searchsorted(ends, labels.random(times.size) * ends[-1], side="right")
+        yield times[which == tenant]
 
 
 def merged_requests(sources: Sequence[Iterator[Requests]]) -> Iterator[Requests]:

@@ -15,6 +15,7 @@ from infersim.spec.arrivals import Trace
 from infersim.spec.workload import Workload
 from infersim.workload.classes import mixed
 from infersim.workload.formats import block_tokens_of, format_of
+from infersim.workload.prompts import check_blocks, reblocked
 from infersim.workload.requests import Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
 from infersim.workload.traffic import traffic
@@ -28,15 +29,46 @@ Chunk = tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]
 
 
 def request_chunks(
-    workload: Workload, horizon_s: float | None, seed: int, directory: Path | None = None, chunk: int = CHUNK
+    workload: Workload,
+    horizon_s: float | None,
+    seed: int,
+    directory: Path | None = None,
+    chunk: int = CHUNK,
+    block_tokens: int | None = None,
 ) -> Iterator[Chunk]:
     """Requests that arrive in [0, horizon_s): REQUEST records (n,), output tokens (n,), ids of blocks; n <= chunk.
 
     Ids count from 0. The chunk size cuts the sequence and changes no byte of it. A trace ends with its last request if
     that comes first; its beginning is read and checked before this returns. `directory` is where relative files are
-    sought first. Raises TraceError for a bad trace, ValueError for a synthetic workload without a horizon.
+    sought first. Ids of prefix blocks are converted to blocks of `block_tokens`, if given. Raises TraceError for a bad
+    trace, ValueError for a synthetic workload without a horizon and for blocks that cannot be converted.
     """
-    return _records(rechunked(request_blocks(workload, horizon_s, seed, directory), chunk))
+    blocks = request_blocks(workload, horizon_s, seed, directory)
+    have = prefix_block_tokens(workload, directory)
+    if block_tokens is not None and have not in (0, block_tokens):
+        check_blocks(have, block_tokens)
+        blocks = (reblocked(block, have, block_tokens) for block in blocks)
+    return _records(rechunked(blocks, chunk))
+
+
+def prefix_block_tokens(workload: Workload, directory: Path | None = None) -> int:
+    """Tokens in the blocks whose ids the workload's requests carry; 0 if they carry none.
+
+    Raises ValueError where classes differ, TraceError for a trace that cannot be read.
+    """
+    parts = [workload] if workload.classes is None else [workload.of_class(tenant) for tenant in workload.classes]
+    sizes = set()
+    for part in parts:
+        if part.structure is not None:
+            sizes.add(part.structure.block_tokens)
+        elif isinstance(part.arrivals, Trace):
+            path = find_trace(part.arrivals.file, directory)
+            sizes.add(block_tokens_of(path, format_of(path)))
+    sizes.discard(0)
+    if len(sizes) > 1:
+        listed = ", ".join(map(str, sorted(sizes)))
+        raise ValueError(f"classes name blocks of {listed} tokens; one workload has one size (block_tokens)")
+    return sizes.pop() if sizes else 0
 
 
 def request_blocks(

@@ -8,6 +8,8 @@ segments come from (`sessions.py`, `formats/ragpulse.py`), caches, and reuse in 
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.workload.requests import Requests
+
 Indices = NDArray[np.int64]
 
 _SPAN = 1 << 40
@@ -54,3 +56,28 @@ def block_ids(content: Indices, tokens: Indices, segments: Indices, block_tokens
     place = np.searchsorted(prompt * _SPAN + starts, owner * _SPAN + ends - 1, side="right") - 1
     ids = mixed_bits((sums[place] - base[owner]) ^ mixed_bits(ends)) >> np.uint64(1)
     return blocks, ids.astype(np.int64)
+
+
+def check_blocks(have: int, want: int) -> None:
+    """Raise ValueError unless blocks of one size can be told as blocks of the other."""
+    if have % want and want % have:
+        what = f"prefix blocks of {have} tokens cannot be told as blocks of {want}"
+        raise ValueError(f"{what}; one size must be a multiple of the other")
+
+
+def reblocked(block: Requests, have: int, want: int) -> Requests:
+    """The same requests with whole blocks of another size.
+
+    A small block's id is made of the large one's and its place in it; a large block's id is that of its last small one.
+    A partial last block is split as far as its tokens fill whole small blocks.
+    """
+    check_blocks(have, want)
+    counts = np.minimum(block.prefix_blocks * have, block.input_tokens) // want
+    owner = np.repeat(np.arange(len(block)), counts)
+    place = np.arange(owner.size) - (np.cumsum(counts) - counts)[owner]
+    if have >= want:
+        ratio = have // want
+        ids = content_id(block.prefixes[block.prefix_start[owner] + place // ratio], place % ratio)
+    else:
+        ids = block.prefixes[block.prefix_start[owner] + (place + 1) * (want // have) - 1]
+    return block.with_columns(prefix_blocks=counts, prefixes=ids)

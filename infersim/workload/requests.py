@@ -14,6 +14,8 @@ Indices = NDArray[np.int64]
 
 NONE = -1
 """No session."""
+MOST_IDS = 1 << 22
+"""About the most prefix blocks held at a time."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,22 @@ def joined(parts: Iterable[Requests]) -> Requests:
 
 
 def rechunked(blocks: Iterable[Requests], size: int) -> Iterator[Requests]:
-    """The same requests, `size` at a time, the last ones fewer."""
+    """The same requests, `size` at a time; fewer at the end and where their prefixes have MOST_IDS blocks."""
     waiting: list[Requests] = []
-    count = 0
+    count = ids = 0
     for block in blocks:
+        if ids + block.prefixes.size > MOST_IDS and count:
+            yield joined(waiting)
+            waiting, count, ids = [], 0, 0
         waiting.append(block)
         count += len(block)
+        ids += block.prefixes.size
         if count < size:
             continue
         whole = joined(waiting)
         cut = count - count % size
         yield from (whole.part(first, first + size) for first in range(0, cut, size))
         waiting, count = [whole.part(cut, count)], count - cut
+        ids = waiting[0].prefixes.size
     if count:
         yield joined(waiting)

@@ -7,33 +7,54 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infersim.spec.arrivals import ServeGen, Trace
+from infersim.spec.structure import Sessions
 from infersim.spec.workload import Workload
 from infersim.workload.arrivals import arrival_blocks
 from infersim.workload.lengths import Tokens, length_blocks, partner_blocks
+from infersim.workload.renewal import Times
 from infersim.workload.replay import replay_blocks
 from infersim.workload.requests import Requests, requests
+from infersim.workload.sessions import session_requests
 from infersim.workload.streams import Feed
+from infersim.workload.structure import structured
 
 
 def traffic(
-    workload: Workload, horizon_s: float | None, seed: int, directory: Path | None, name: str = ""
+    workload: Workload,
+    horizon_s: float | None,
+    seed: int,
+    directory: Path | None,
+    name: str = "",
+    times: Iterator[Times] | None = None,
 ) -> Iterator[Requests]:
-    """Requests in order of arrival, in blocks of any size; `name` begins the names of the random streams."""
+    """Requests in order of arrival, in blocks of any size; `name` begins the names of the random streams.
+
+    `times` are arrivals to use instead of the workload's own process: a class's share of a common one.
+    """
     process = workload.arrivals
     assert process is not None
     if isinstance(process, Trace):
         return replay_blocks(process, horizon_s, seed, directory, f"{name}arrivals")
+    until = horizon_s or 0.0
     if isinstance(process, ServeGen):
         from infersim.workload.servegen import client_requests
 
-        return client_requests(process, workload, horizon_s or 0.0, seed, directory, name)
-    return _drawn(workload, horizon_s or 0.0, seed, directory, name)
+        return client_requests(process, workload, until, seed, directory, name)
+    if times is None:
+        times = arrival_blocks(process, until, seed, directory, f"{name}arrivals")
+    lengths = paired_lengths(workload, seed, directory, name)
+    if isinstance(workload.structure, Sessions):
+        most = workload.max_context_tokens
+        return session_requests(workload.structure, times, lengths, until, most, seed, directory, name)
+    blocks = _drawn(times, *lengths)
+    return blocks if workload.structure is None else structured(workload.structure, blocks, seed, directory, name)
 
 
-def _drawn(workload: Workload, horizon_s: float, seed: int, directory: Path | None, name: str) -> Iterator[Requests]:
-    inputs, outputs = (Feed(blocks) for blocks in paired_lengths(workload, seed, directory, name))
-    for times in arrival_blocks(workload.arrivals, horizon_s, seed, directory, f"{name}arrivals"):
-        yield requests(times, inputs.take(times.size), outputs.take(times.size))
+def _drawn(times: Iterator[Times], inputs: Iterator[Tokens], outputs: Iterator[Tokens]) -> Iterator[Requests]:
+    """Arrivals with lengths drawn for each."""
+    prompts, answers = Feed(inputs), Feed(outputs)
+    for block in times:
+        yield requests(block, prompts.take(block.size), answers.take(block.size))
 
 
 def paired_lengths(
