@@ -25,7 +25,7 @@ def test_the_watermark_is_not_for_a_replica_with_nobody_in_it():
 def test_a_swapped_sequence_goes_on_where_it_was():
     result = run([(0.0, 2, 4), (0.0, 2, 2)], pool(block_size=2, blocks=3, swap=True, swap_block_s=0.5))
     # At 1 both need a second block and one is free: the second goes, a block is copied. 1-2.5.
-    # It needs two blocks to come back and one is free until the first ends at 4.5. A block is copied; it decodes until 6.
+    # It needs two blocks to come back and one is free until the first ends at 4.5. It decodes until 6, a block copied.
     assert result.token_times == [[1, 2.5, 3.5, 4.5], [1, 6]]
     assert [spans(row) for row in result.outcomes] == [(0, 0, 0, 1, 3.5, 0), (0, 0, 0, 1, 1.5, 3.5)]
     assert result.tallies[0].busy_s == 6

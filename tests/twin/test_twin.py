@@ -7,15 +7,18 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from infersim.dataplane.records import FINISHED, OUTCOME, REJECTED, REQUEST
+from infersim.dataplane.records import BATCHINGS, FINISHED, OUTCOME, QUEUE_ORDERS, REJECTED, REQUEST
 from tests import naive
+from tests.naive_replica import PrefixCache, Replica, Sequence
 from tests.twin import compiled
 from tests.twin.case import Case, Run
 from tests.twin.cases import STEP_S, busy_case, random_case, without
@@ -24,6 +27,7 @@ SCENARIOS = 1100
 TOLERANCE = 1e-9
 """Relative to the length of the run."""
 COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "cached_tokens")
+SWITCHES = ("watermark", "swap", "prefix cache", "async", "front end")
 EXACT_TALLIES = ("steps_by_tokens", "steps_by_sequences", "steps_by_batch", "prefill_chunks", "output_tokens")
 
 
@@ -113,22 +117,73 @@ def test_loop_agrees_with_the_twin_when_its_arrays_grow(router: str):
     assert not differences(case, naive.simulate(case), compiled.simulate(case, chunk=1000))
 
 
-def test_the_cases_visit_the_corners():
-    runs = [(random_case(seed), naive.simulate(random_case(seed))) for seed in range(100)]
-    outcomes = [run.outcomes for _, run in runs]
-    assert sum((rows["preemptions"] > 0).any() for rows in outcomes) > 20
-    assert sum((rows["preemptions"] > 3).any() for rows in outcomes) > 3
-    assert sum((rows["status"] == REJECTED).any() for rows in outcomes) > 20
-    assert sum((rows["held_s"] > 0).any() for rows in outcomes) > 15
-    assert sum((rows["output_tokens"] == 1).any() for rows in outcomes) > 50
-    assert sum((np.diff(rows["arrival_s"]) == 0).any() for rows in outcomes) > 30
-    assert sum(any(verb == "drain" for _, verb, _ in case.actions) for case, _ in runs) > 20
-    chunked = [
-        sum(tally.prefill_chunks for tally in run.tallies)
-        > (run.outcomes["status"] == FINISHED).sum() + run.outcomes["preemptions"].sum()
-        for _, run in runs
-    ]
-    assert sum(chunked) > 30
+def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
+    """How many of 200 cases show each; what leaves no trace in the outcomes is noted as the twin does it."""
+    seen: set[str] = set()
+
+    def note(owner: type, method: str, name: str, happens: Callable[..., object]) -> None:
+        original = getattr(owner, method)
+
+        def noted(self, *arguments, **keywords):
+            if happens(self, *arguments):
+                seen.add(name)
+            return original(self, *arguments, **keywords)
+
+        monkeypatch.setattr(owner, method, noted)
+
+    def computed_twice(replica: Replica, sequence: Sequence) -> bool:
+        complete = sequence.computed // (replica.pool.prefix_tokens or math.inf)
+        return any(replica.cache.has(name) for name in sequence.names[len(sequence.entries) : int(complete)])
+
+    note(PrefixCache, "evict_down_to", "eviction", lambda cache, most: len(cache.idle) > most)
+    note(PrefixCache, "use", "sharing", lambda cache, name: name in cache.users)
+    note(Replica, "name_blocks", "the same prefix computed twice", computed_twice)
+    note(Replica, "preempt", "swap", lambda replica, sequence, _: replica.pool.swap and sequence.decoding())
+    note(Replica, "preempt", "recomputation", lambda replica, sequence, _: not replica.pool.swap)
+    counts: Counter[str] = Counter()
+    for seed in range(200):
+        seen.clear()
+        case = random_case(seed)
+        run = naive.simulate(case)
+        rows = run.outcomes
+        chunks = sum(tally.prefill_chunks for tally in run.tallies)
+        corners = {
+            "preemption": (rows["preemptions"] > 0).any(),
+            "preempted thrice": (rows["preemptions"] > 2).any(),
+            "rejection": (rows["status"] == REJECTED).any(),
+            "held": (rows["held_s"] > 0).any(),
+            "one token": (rows["output_tokens"] == 1).any(),
+            "burst": (np.diff(rows["arrival_s"]) == 0).any(),
+            "drain": any(verb == "drain" for _, verb, _ in case.actions),
+            "chunks": chunks > (rows["status"] == FINISHED).sum() + rows["preemptions"].sum(),
+            "cache hit": (rows["cached_tokens"] > 0).any(),
+        }
+        counts.update(seen | {name for name, there in corners.items() if there})
+    rare = {"swap": 5, "preempted thrice": 5, "the same prefix computed twice": 10, "eviction": 10, "sharing": 10}
+    expected = dict.fromkeys(corners, 20) | {"recomputation": 20} | rare
+    assert {name: counts[name] for name, least in expected.items() if counts[name] < least} == {}
+
+
+def test_the_cases_combine_everything_with_everything():
+    """Every pair of techniques meets in at least five pools of the scenarios."""
+    pairs: Counter[tuple] = Counter()
+    for seed in range(SCENARIOS):
+        for pool in random_case(seed).pools:
+            choices = (
+                pool.batching,
+                pool.queue_order,
+                ("watermark", pool.watermark_blocks > 0),
+                ("swap", pool.swap),
+                ("prefix cache", pool.prefix_tokens > 0),
+                ("async", pool.async_scheduling),
+                ("front end", pool.request_overhead_s > 0),
+            )
+            pairs.update(combinations(choices, 2))
+    impossible = {(batching, ("swap", True)) for batching in BATCHINGS[1:]}
+    kinds = [BATCHINGS, QUEUE_ORDERS, *([(name, False), (name, True)] for name in SWITCHES)]
+    for one, other in combinations(kinds, 2):
+        for pair in product(one, other):
+            assert pairs[pair] >= 5 or pair in impossible, pair
 
 
 @pytest.mark.parametrize("seed", range(SCENARIOS, SCENARIOS + 40))
