@@ -1,15 +1,13 @@
 """`--set key=value`."""
 
-# ruff: noqa: E501 - a table reads better with a case a line
-
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from infersim.spec.arrivals import Poisson
 from infersim.spec.errors import SpecError
 from infersim.spec.load import load_scenario
-from infersim.spec.arrivals import Poisson
 from tests.spec.conftest import SCENARIO
 
 Write = Callable[[str], Path]
