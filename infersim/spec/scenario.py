@@ -28,7 +28,7 @@ class Parallelism(Spec):
     expert: Count = 1
     """Groups of a stage's chips that hold different experts; each expert is divided over tensor / expert chips."""
     attention_data: Count = 1
-    """Groups of a stage's chips that serve different requests in attention; tensor / attention_data chips share each."""
+    """Groups of a stage's chips that serve different requests in attention, of tensor / attention_data chips each."""
     chips: Count | None = None
     """Chips of one replica, for SRAM pipelines, where the placement follows from their number."""
 
@@ -76,6 +76,37 @@ class KvCache(Spec):
     """What becomes of a sequence whose blocks are needed: computed again, or copied to host memory and back."""
     prefix_caching: bool = False
     """Whether prompts that begin alike share KV blocks, kept while there is room; the workload must name prefixes."""
+
+
+class Speculation(Spec):
+    """Speculative decoding: tokens are drafted cheaply and verified together."""
+
+    method: Literal["draft_model", "ngram", "mtp"]
+    """draft_model: a smaller model on the same chips; ngram: looked up in the prompt, at no cost on the chip; mtp: a
+    head of one more layer of the model itself, run once for each token."""
+    model: str | None = None
+    """The draft model; only for draft_model."""
+    tokens: Annotated[int, Field(ge=1, le=32)]
+    """Tokens drafted for each sequence and step."""
+    acceptance: Annotated[float, Field(ge=0, le=1)] | list[Annotated[float, Field(ge=0, le=1)]]
+    """Chance that a draft token is accepted if those before it were: one number, or one for each position."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Speculation":
+        if (self.method == "draft_model") != (self.model is not None):
+            found = (
+                "is missing; name the draft model" if self.model is None else f"is not used by {self.method}; remove it"
+            )
+            raise wrong_at(("model",), found)
+        if isinstance(self.acceptance, list) and len(self.acceptance) != self.tokens:
+            what = f"has {len(self.acceptance)} chances for {self.tokens} tokens"
+            raise wrong_at(("acceptance",), f"{what}; give one number, or one for each token")
+        return self
+
+    @property
+    def chances(self) -> tuple[float, ...]:
+        """One chance for each position."""
+        return tuple(self.acceptance) if isinstance(self.acceptance, list) else (self.acceptance,) * self.tokens
 
 
 class KvTransfer(Spec):
@@ -147,6 +178,8 @@ class Pool(Spec):
     """How steps are formed."""
     kv_cache: KvCache = KvCache()
     """The KV cache."""
+    speculative: Speculation | None = None
+    """Speculative decoding; none when absent."""
     role: Literal["both", "prefill", "decode"] = "both"
     """prefill: replicas that process prompts and send the KV blocks to replicas of decode pools."""
     kv_transfer: KvTransfer | None = None
