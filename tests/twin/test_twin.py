@@ -99,8 +99,7 @@ def test_loop_agrees_with_the_twin_at_real_sizes(seed: int):
     assert twin.tallies[0].steps_by_batch[16:].sum() > 50
 
 
-@pytest.mark.parametrize("router", ["round_robin", "least_outstanding"])
-def test_loop_agrees_with_the_twin_when_its_arrays_grow(router: str):
+def test_loop_agrees_with_the_twin_when_its_arrays_grow():
     """More in flight, held, in front ends and ended than there is room for at first."""
     rng = np.random.default_rng(5)
     count = 40_000
@@ -113,7 +112,7 @@ def test_loop_agrees_with_the_twin_when_its_arrays_grow(router: str):
     }
     pool = replace(pool, linear_s=STEP_S * rng.uniform(0.5, 1, 101), request_overhead_s=0.123, **tables)
     opens = [(float(time), "open", 0) for time in np.sort(rng.uniform(1, 2, 70))]
-    case = Case([pool], requests, rng.integers(1, 3, count), router, [], opens)
+    case = Case([pool], requests, rng.integers(1, 3, count), "least_outstanding", [], opens)
     assert not differences(case, naive.simulate(case), compiled.simulate(case, chunk=1000))
 
 
