@@ -63,7 +63,7 @@ def usage(tables: CostTables, tally: Tally) -> Usage:
         (tables.prefill_chunk, tally.prefill_chunks),
     ]
     names = ("flops", "memory_bytes", "network_bytes", "compute_s", "memory_s", "network_s", "launch_s")
-    sums = {name: sum(float(np.sum(getattr(work, name) * counts)) for work, counts in parts) for name in names}
+    sums = {name: sum(float(np.dot(getattr(work, name), counts)) for work, counts in parts) for name in names}
     sums["flops"] += float(tables.prefill_pair.flops) * tally.prefill_pairs
     sums["memory_bytes"] += float(tables.prefill_context.memory_bytes) * tally.prefill_context
     sums["compute_s"] += tally.prefill_compute_s
