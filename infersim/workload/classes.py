@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from infersim.spec.arrivals import Trace
 from infersim.spec.workload import Workload
 from infersim.workload.arrivals import arrival_blocks
+from infersim.workload.formats import block_tokens_of, format_of
+from infersim.workload.prompts import content_id, reblocked
 from infersim.workload.renewal import Times
 from infersim.workload.requests import Requests, joined
 from infersim.workload.streams import stream
+from infersim.workload.structure import family
+from infersim.workload.traces import TraceError, find_trace
 from infersim.workload.traffic import traffic
 
 SESSIONS_OF_A_CLASS = 1 << 48
@@ -25,12 +30,49 @@ def mixed(workload: Workload, horizon_s: float | None, seed: int, directory: Pat
     The random streams of a class carry its name: adding a class does not change the others (a share changes which
     arrivals are whose).
     """
+    common = prefix_tokens(workload, directory)
     sources = []
     for index, tenant in enumerate(workload.classes or []):
+        alone = workload.of_class(tenant)
         times = None if tenant.share is None else _share(workload, index, horizon_s or 0.0, seed, directory)
-        own = traffic(workload.of_class(tenant), horizon_s, seed, directory, f"{tenant.name}.", times)
-        sources.append(_labelled(own, index, tenant.priority))
+        own = traffic(alone, horizon_s, seed, directory, f"{tenant.name}.", times)
+        sources.append(_labelled(_renamed(own, alone, common, directory), index, tenant.priority))
     return merged_requests(sources)
+
+
+def prefix_tokens(workload: Workload, directory: Path | None = None) -> int:
+    """Tokens in each named prefix block of the requests; 0 if they name none. Of several sizes it is the smallest.
+
+    Raises TraceError for a trace that cannot be read, or whose blocks cannot be told in that size.
+    """
+    parts = [workload] if workload.classes is None else [workload.of_class(tenant) for tenant in workload.classes]
+    sizes = [_own_tokens(part, directory) for part in parts]
+    least = min((size for size in sizes if size), default=0)
+    for part, size in zip(parts, sizes, strict=True):
+        if size and size % least:
+            what = f"names blocks of {size} tokens, which are not whole blocks of {least} as another class has them"
+            file = part.arrivals.file if isinstance(part.arrivals, Trace) else "workload.classes"
+            raise TraceError(Path(file), f"{what}; give the structures block_tokens that divide it")
+    return least
+
+
+def _own_tokens(workload: Workload, directory: Path | None) -> int:
+    """Block size of one class."""
+    if workload.structure is not None:
+        return workload.structure.block_tokens
+    if not isinstance(workload.arrivals, Trace):
+        return 0
+    path = find_trace(workload.arrivals.file, directory)
+    return block_tokens_of(path, format_of(path))
+
+
+def _renamed(blocks: Iterator[Requests], workload: Workload, common: int, directory: Path | None) -> Iterator[Requests]:
+    """Blocks in the common size; those of a recording under names that no other recording has."""
+    size = _own_tokens(workload, directory)
+    for block in blocks:
+        if isinstance(workload.arrivals, Trace):
+            block = block.with_columns(prefixes=content_id(family(workload.arrivals.file), block.prefixes))
+        yield block if size in (0, common) else reblocked(block, size, common)
 
 
 def _labelled(blocks: Iterator[Requests], tenant: int, priority: int) -> Iterator[Requests]:

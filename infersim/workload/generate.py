@@ -11,12 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.records import REQUEST
-from infersim.spec.arrivals import Trace
 from infersim.spec.workload import Workload
-from infersim.workload.classes import mixed
-from infersim.workload.formats import block_tokens_of, format_of
-from infersim.workload.prompts import check_blocks, reblocked
-from infersim.workload.requests import Requests, rechunked
+from infersim.workload.classes import mixed, prefix_tokens
+from infersim.workload.requests import NONE, Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
 from infersim.workload.traffic import traffic
 
@@ -29,46 +26,15 @@ Chunk = tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]
 
 
 def request_chunks(
-    workload: Workload,
-    horizon_s: float | None,
-    seed: int,
-    directory: Path | None = None,
-    chunk: int = CHUNK,
-    block_tokens: int | None = None,
+    workload: Workload, horizon_s: float | None, seed: int, directory: Path | None = None, chunk: int = CHUNK
 ) -> Iterator[Chunk]:
     """Requests that arrive in [0, horizon_s): REQUEST records (n,), output tokens (n,), ids of blocks; n <= chunk.
 
     Ids count from 0. The chunk size cuts the sequence and changes no byte of it. A trace ends with its last request if
     that comes first; its beginning is read and checked before this returns. `directory` is where relative files are
-    sought first. Ids of prefix blocks are converted to blocks of `block_tokens`, if given. Raises TraceError for a bad
-    trace, ValueError for a synthetic workload without a horizon and for blocks that cannot be converted.
+    sought first. Raises TraceError for a bad trace, ValueError for a synthetic workload without a horizon.
     """
-    blocks = request_blocks(workload, horizon_s, seed, directory)
-    have = prefix_block_tokens(workload, directory)
-    if block_tokens is not None and have not in (0, block_tokens):
-        check_blocks(have, block_tokens)
-        blocks = (reblocked(block, have, block_tokens) for block in blocks)
-    return _records(rechunked(blocks, chunk))
-
-
-def prefix_block_tokens(workload: Workload, directory: Path | None = None) -> int:
-    """Tokens in the blocks whose ids the workload's requests carry; 0 if they carry none.
-
-    Raises ValueError where classes differ, TraceError for a trace that cannot be read.
-    """
-    parts = [workload] if workload.classes is None else [workload.of_class(tenant) for tenant in workload.classes]
-    sizes = set()
-    for part in parts:
-        if part.structure is not None:
-            sizes.add(part.structure.block_tokens)
-        elif isinstance(part.arrivals, Trace):
-            path = find_trace(part.arrivals.file, directory)
-            sizes.add(block_tokens_of(path, format_of(path)))
-    sizes.discard(0)
-    if len(sizes) > 1:
-        listed = ", ".join(map(str, sorted(sizes)))
-        raise ValueError(f"classes name blocks of {listed} tokens; one workload has one size (block_tokens)")
-    return sizes.pop() if sizes else 0
+    return _records(rechunked(request_blocks(workload, horizon_s, seed, directory), chunk))
 
 
 def request_blocks(
@@ -92,20 +58,6 @@ def workload_span_s(workload: Workload, horizon_s: float | None, directory: Path
         if horizon_s is not None and last >= horizon_s:
             return horizon_s
     return last
-
-
-def prefix_tokens(workload: Workload, directory: Path | None = None) -> int:
-    """Tokens in each named prefix block of the requests; 0 if they name none.
-
-    Raises TraceError as `request_chunks` does, ValueError if the workload mixes traces with blocks of unlike sizes.
-    """
-    sources = [workload.arrivals, *(tenant.arrivals for tenant in workload.classes or [])]
-    paths = [find_trace(source.file, directory) for source in sources if isinstance(source, Trace)]
-    sizes = {block_tokens_of(path, format_of(path)) for path in paths} - {0}
-    if len(sizes) > 1:
-        found = ", ".join(map(str, sorted(sizes)))
-        raise ValueError(f"the traces have prefix blocks of unlike sizes ({found} tokens); replay them apart")
-    return sizes.pop() if sizes else 0
 
 
 def _source(workload: Workload, horizon_s: float | None, seed: int, directory: Path | None) -> Iterator[Requests]:
@@ -137,14 +89,18 @@ def _first_blocks(block: Requests, counts: NDArray[np.int64]) -> Requests:
 
 def _records(chunks: Iterator[Requests]) -> Iterator[Chunk]:
     """Columns as the data plane's records."""
+    blank = np.zeros((), REQUEST)
+    blank["session"], blank["deadline_s"] = NONE, np.inf
     first = 0
     for chunk in chunks:
-        records = np.zeros(len(chunk), REQUEST)
+        records = np.full(len(chunk), blank)
         records["id"] = np.arange(first, first + len(chunk))
         records["arrival_s"] = chunk.arrival_s
-        records["deadline_s"] = np.inf
-        for name in ("input_tokens", "tenant", "priority", "session", "prefix_start", "prefix_blocks"):
-            records[name] = getattr(chunk, name)
+        records["input_tokens"] = chunk.input_tokens
+        for name in ("tenant", "priority", "session", "prefix_start", "prefix_blocks"):
+            column = getattr(chunk, name)
+            if (column != blank[name]).any():
+                records[name] = column
         first += len(chunk)
         yield records, chunk.output_tokens, chunk.prefixes
 

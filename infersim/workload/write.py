@@ -8,7 +8,8 @@ from pathlib import Path
 
 from infersim.spec.scenario import Scenario
 from infersim.workload.formats.format import Format
-from infersim.workload.generate import request_blocks
+from infersim.workload.generate import prefix_tokens, request_blocks
+from infersim.workload.prompts import check_blocks, reblocked
 from infersim.workload.requests import Requests, rechunked
 from infersim.workload.traces import TraceError
 
@@ -31,10 +32,16 @@ def write_trace(scenario: Scenario, path: Path, kind: Format, directory: Path | 
             count += len(block)
             yield block
 
-    blocks = counted(rechunked(request_blocks(scenario.workload, scenario.horizon_s, scenario.seed, directory), ROWS))
+    workload = scenario.workload
+    have = prefix_tokens(workload, directory)
+    blocks = counted(rechunked(request_blocks(workload, scenario.horizon_s, scenario.seed, directory), ROWS))
+    want = kind.block_tokens if isinstance(kind.block_tokens, int) else have
+    if have and want and have != want:
+        check_blocks(have, want)
+        blocks = (reblocked(block, have, want) for block in blocks)
     part = path.with_name(path.name + ".part")
     try:
-        kind.write(part, blocks)
+        kind.write(part, blocks, *([have] if have and not isinstance(kind.block_tokens, int) else []))
         part.replace(path)
     except OSError as error:
         raise TraceError(path, f"cannot be written: {error.strerror}") from error

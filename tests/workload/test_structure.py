@@ -1,5 +1,6 @@
 """Structure: which prompts share which blocks, by comparing whole prompts token by token, and the clock of sessions."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -10,10 +11,11 @@ from pydantic import ValidationError
 from scipy import stats
 
 from infersim.spec.workload import Workload
-from infersim.workload.generate import prefix_block_tokens, request_blocks, request_chunks
+from infersim.workload.generate import prefix_tokens, request_blocks, request_chunks
 from infersim.workload.prompts import block_ids, reblocked
 from infersim.workload.requests import Requests, joined, requests
 from infersim.workload.reuse import ideal_reuse
+from infersim.workload.traces import TraceError
 
 BASE = {
     "arrivals": {"process": "poisson", "rate_rps": 20.0},
@@ -212,18 +214,35 @@ def test_classes_have_structures_of_their_own_and_share_no_content():
         )
     ]
     found = joined(request_blocks(workload(None, classes=tenants), 60.0, 1))
-    one, other = (
-        {block for ids_, who in zip(ids, found.tenant, strict=True) if who == k for block in ids_} for k in (0, 1)
-    )
+    one, other = (set(found.at(found.tenant == tenant).prefixes.tolist()) for tenant in (0, 1))
     assert one
     assert other
     assert not one & other
     assert set(found.session[found.tenant == 0]) == {-1}
     assert np.all(np.diff(found.arrival_s) >= 0)
-    assert prefix_block_tokens(workload(None, classes=tenants)) == 16
-    tenants[0]["structure"] = {**SHARED, "block_tokens": 32}
-    with pytest.raises(ValueError, match="blocks of 16, 32 tokens"):
-        prefix_block_tokens(workload(None, classes=tenants))
+    assert prefix_tokens(workload(None, classes=tenants)) == 16
+    tenants[0]["structure"] = {**SHARED, "block_tokens": 48}
+    again = joined(request_blocks(workload(None, classes=tenants), 60.0, 1))
+    assert np.array_equal(again.arrival_s, found.arrival_s)
+    first = again.at(again.tenant == 0)
+    assert np.all(first.prefix_blocks == first.input_tokens // 48 * 3)
+    tenants[0]["structure"] = {**SHARED, "block_tokens": 40}
+    with pytest.raises(TraceError, match="blocks of 40 tokens, which are not whole blocks of 16"):
+        prefix_tokens(workload(None, classes=tenants))
+
+
+def test_two_recordings_share_no_content_unless_they_are_one(tmp_path):
+    for name in ("x.jsonl", "y.jsonl"):
+        line = {"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [0, 1]}
+        (tmp_path / name).write_text(json.dumps(line) + "\n")
+    files = {"a": "x.jsonl", "b": "y.jsonl", "c": "x.jsonl"}
+    tenants = [{"name": name, "arrivals": {"process": "trace", "file": file}} for name, file in files.items()]
+    given_workload = Workload.model_validate({"classes": tenants})
+    found = joined(request_blocks(given_workload, None, 1, tmp_path))
+    assert prefix_tokens(given_workload, tmp_path) == 512
+    one, other, same = prompts(found)
+    assert not set(one) & set(other)
+    assert one == same
 
 
 def test_blocks_of_another_size():
@@ -239,9 +258,6 @@ def test_blocks_of_another_size():
     assert large.prefixes.tolist() == [1, 3, 5]
     with pytest.raises(ValueError, match="blocks of 48 tokens cannot be told as blocks of 32"):
         reblocked(block, 48, 32)
-    records, _, ids = next(iter(request_chunks(workload(SHARED), 10.0, 1, block_tokens=32)))
-    assert np.all(records["prefix_blocks"] == records["input_tokens"] // 16 * 16 // 32)
-    assert ids.size == records["prefix_blocks"].sum()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Not here: the list of formats (`__init__.py`) and the formats (a file each).
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +39,9 @@ class Format:
     """Rows in the file's order, the first at 0 s, with the file's own lines; TraceError for what is not the format."""
     fits: Callable[[Head], bool]
     """Whether a file's head is of this format."""
-    write: Callable[[Path, Iterable[Requests]], None] | None = None
-    """None where the format needs what a workload does not have."""
+    write: Callable[..., None] | None = None
+    """Takes a path, blocks of requests and, where the file tells its block size, that size; None where the format needs
+    what a workload does not have."""
     block_tokens: int | Callable[[Head], int] = 0
     """Tokens in a prefix block, or how the file tells; 0 where the format has none."""
     blocks: Literal["", "ceil", "floor"] = ""
