@@ -24,6 +24,9 @@ def run(
     trace: Annotated[Path | None, typer.Option(help="The trace file that the scenario replays.")] = None,
     plots: Annotated[bool, typer.Option(help="Draw the plots of the run.")] = True,
     report: Annotated[bool, typer.Option("--report", help="Write report.html, a page about the run, as well.")] = False,
+    export: Annotated[
+        str, typer.Option(help="Other formats as well: csv, json, perfetto, prometheus, vllm-bench, aiperf (commas).")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout, nothing else.")] = False,
 ) -> None:
     """Simulate a scenario, save the run directory and print what came out."""
@@ -39,9 +42,13 @@ def run(
     from infersim.simulate import simulate
 
     check_writable(directory)
+    if formats := [name for name in export.split(",") if name]:
+        from infersim.results.export import check_formats
+
+        check_formats(formats)
     with compilation_announced(), progress_bar(name) as progress:
         result = simulate(resolved, progress=progress)
-    result.save(directory, plots=plots, report=report)
+    result.save(directory, plots=plots, report=report, exports=formats)
     if as_json:
         print(to_json(result.summary), end="")
         say(f"run directory: {directory}")

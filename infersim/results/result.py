@@ -8,6 +8,7 @@
 Not here: any formula. Read `frames.py` and `summary.py` next.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -71,11 +72,16 @@ class Result:
         return resolved_yaml(self.record.scenario)
 
     def save(
-        self, directory: str | Path, scenario_yaml: str | None = None, plots: bool = True, report: bool = False
+        self,
+        directory: str | Path,
+        scenario_yaml: str | None = None,
+        plots: bool = True,
+        report: bool = False,
+        exports: Iterable[str] = (),
     ) -> Path:
         """Write the run directory whole or not at all and return its path; `scenario_yaml` replaces the resolved one.
 
-        `report` adds report.html (see `report.py`).
+        `report` adds report.html (see `report.py`), `exports` files in other formats (names in `export.FORMATS`).
         Raises `directory.OutputError` when the directory cannot be written or holds something else.
         """
         from infersim.results.directory import write_run
@@ -97,6 +103,10 @@ class Result:
             from infersim.results.report import report as page
 
             extras["report.html"] = page(self).encode()
+        if exports:
+            from infersim.results.export import exported
+
+            extras |= exported(self, exports)
         return write_run(directory, self.summary, frames, text, pictures, extras)
 
     def __str__(self) -> str:
