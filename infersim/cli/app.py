@@ -5,7 +5,23 @@ from typing import Annotated
 import typer
 
 from infersim import __version__
-from infersim.cli import check, curve, engine, explain, hardware, model, report, run, scenarios, schema, sweep, trace
+from infersim.cli import (
+    check,
+    curve,
+    engine,
+    explain,
+    export,
+    hardware,
+    model,
+    plan,
+    report,
+    run,
+    scenarios,
+    schema,
+    sweep,
+    trace,
+    validate,
+)
 from infersim.cli.failure import Commands
 
 app = typer.Typer(
@@ -35,9 +51,12 @@ def infersim(
 app.command(name="run")(run.run)
 app.command(name="explain")(explain.explain)
 app.command(name="report")(report.report)
+app.command(name="export")(export.export)
 app.command(name="sweep")(sweep.sweep)
 app.command(name="curve")(curve.curve)
 app.command(name="check")(check.check)
+app.command(name="validate")(validate.validate)
+app.command(name="plan")(plan.plan)
 app.command(name="scenarios")(scenarios.scenarios)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(model.app, name="model")

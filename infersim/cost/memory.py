@@ -14,8 +14,10 @@ from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
 RUNTIME_BYTES = 0.6e9
 """Driver context, communication buffers and workspaces of one roofline chip [B]. Estimated from the block counts that
 vLLM 0.15 printed on H100 for seven models (0.9 to 2.0 GB are neither weights nor KV, activations included)."""
-LOGIT_BYTES = 24.0
-"""Bytes for each sequence and vocabulary entry while sampling: fp32 logits, probabilities, sort keys and indices."""
+LOGIT_BYTES = 8.0
+"""Bytes for each sequence and vocabulary entry while sampling: fp32 logits and probabilities."""
+SORT_BYTES = 16.0
+"""The same for keys and indices where the engine's sampler sorts them."""
 
 
 class DoesNotFit(ValueError):
@@ -36,11 +38,12 @@ def reserve_bytes(d: Deployment, shard: Shard) -> float:
     if d.chip.hardware.execution == "pipeline":
         return 0.0
     model, experts = d.model, d.model.experts
+    logits = LOGIT_BYTES + (SORT_BYTES if d.engine.filter_overhead_us is not None else 0.0)
     width = 6 * model.hidden_size + (shard.heads + 2 * shard.kv_heads) * model.attention.head_dim
     width += 3 * (shard.intermediate + shard.shared_intermediate)
     if experts:
         width += experts.per_token * (model.hidden_size + 3 * shard.expert_intermediate)
-    return RUNTIME_BYTES + 2.0 * d.max_num_batched_tokens * width + LOGIT_BYTES * d.max_num_seqs * model.vocab_size
+    return RUNTIME_BYTES + 2.0 * d.max_num_batched_tokens * width + logits * d.max_num_seqs * model.vocab_size
 
 
 def plan_memory(d: Deployment) -> MemoryPlan:

@@ -139,7 +139,7 @@ class Model(Spec):
     quantised: Literal["all", "experts"] = "all"
     """What a weight dtype below 16 bits concerns: all but embeddings and routers, or experts only."""
     sampling: Literal["plain", "filtered", "penalised"] = "plain"
-    """What the published generation_config asks of the sampler: nothing, top-p or top-k, or a repetition penalty too."""
+    """What the published generation_config asks of the sampler: nothing, top-p or top-k, or also a penalty."""
     published_parameters_b: Positive | None = None
     """Published total [1e9], to check the count derived from the architecture."""
 

@@ -14,7 +14,7 @@ from infersim.studies.measurements import CannotSay, Case, Fields, Load, Row, kn
 from infersim.studies.names import dtype_of
 
 PROMPTS = {"OpenOrca+GSM8K+MBXP": 206.0, "mix of OpenOrca": 206.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
-           "long-context": 9400.0, "ShareGPT": 220.0}  # fmt: skip
+           "long-context": 9400.0, "ShareGPT": 220.0, "short": 16.0}  # fmt: skip
 """Mean prompts of public data sets, where a row names the set and not the length [tokens]."""
 VARIED = {"OpenOrca": 0.75, "CNN-DailyMail": 0.45, "math/code": 0.9, "long-context": 0.6, "ShareGPT": 1.0}
 """Coefficient of variation of their lengths, roughly."""
@@ -36,6 +36,13 @@ def calibration_case(row: Fields) -> Case:
     if row["per"] == "chip":
         value *= _chips(row)
     load = _load(row, assumed)
+    if (
+        hardware.execution == "pipeline"
+        and BYTES_PER_ELEMENT[weights] > 1
+        and not _fits(model, hardware, weights, layout)
+    ):
+        weights = "int8"
+        assumed.append("weights of 8 bits, since 16 do not fit the chips")
     words = [row[k] for k in ("hardware", "chips", "parallelism", "model", "weight_dtype", "kv_dtype", "engine")]
     load_words = [row[k] for k in ("scenario", "batch_or_concurrency", "request_rate", "isl_tokens", "osl_tokens")]
     return Case(
@@ -94,6 +101,11 @@ def _layout(row: Fields, model: Model, hardware: Hardware, weights: str, assumed
     }  # fmt: skip
 
 
+def _fits(model: Model, hardware: Hardware, weights: str, layout: dict[str, Any]) -> bool:
+    room = layout["chips"] * hardware.memory.capacity_gb.value * 1e9 * 0.85
+    return parameters(model) * BYTES_PER_ELEMENT[weights] < room
+
+
 def _fewest_chips(model: Model, hardware: Hardware, weights: str, chips: int) -> int:
     size = parameters(model) * BYTES_PER_ELEMENT[weights]
     tensor = 1
@@ -107,11 +119,15 @@ def _load(row: Fields, assumed: list[str]) -> Load:
     note, kind = row["note"], row["scenario"]
     prompt, output = _length(row["isl_tokens"]), _length(row["osl_tokens"])
     if prompt is None:
-        known = [tokens for words, tokens in PROMPTS.items() if words in note]
+        said = f"{note} {row['isl_tokens']}"
+        known = [tokens for words, tokens in PROMPTS.items() if words in said]
         if not known:
             raise CannotSay(f"the prompt is {row['isl_tokens'] or 'not said'}")
         prompt = known[0]
         assumed.append(f"prompts of {prompt:g} tokens, as the data set's")
+    if output is None and "ShareGPT" in f"{note} {row['osl_tokens']} {row['isl_tokens']}":
+        output = 200.0
+        assumed.append("outputs of 200 tokens, as ShareGPT's")
     if output is None:
         if "CNN-DailyMail" not in note:
             raise CannotSay(f"the output is {row['osl_tokens'] or 'not said'}")

@@ -128,7 +128,13 @@ class CannotSay(Exception):
 
 
 def read_measurements(path: Path) -> Reading:
-    """The cases of a table in either schema, or of a folder of single requests. Raises SpecError for anything else."""
+    """The cases of a table in either schema, of all tables in a folder, or of folders of single requests.
+
+    Raises SpecError for anything else.
+    """
+    if path.is_dir() and (tables := sorted(path.glob("*.csv"))) and not (path / "meta.json").is_file():
+        readings = [read_measurements(table) for table in tables]
+        return Reading([c for r in readings for c in r.cases], [x for r in readings for x in r.refused])
     if path.is_dir():
         folders = [path] if (path / "requests.jsonl").is_file() else sorted(p.parent for p in path.glob("*/meta.json"))
         if not folders:

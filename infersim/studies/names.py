@@ -13,7 +13,7 @@ CHIPS = {
     "a100-pcie-80gb": "a100-pcie-80gb", "groq-lpu": "groq-lpu", "cerebras-wse-2": "cerebras-wse2",
     "cerebras-wse-3": "cerebras-wse3", "xeon-gnr-2s": "xeon-6980p", "rtx-pro-6000": "rtx-pro-6000",
     "rtx-pro-6000-server": "rtx-pro-6000", "trn1": "trainium1", "trn2": "trainium2", "inf2": "inferentia2",
-    "h800": "h800-sxm",
+    "h800": "h800-sxm", "sn40l": "sambanova-sn40l",
 }  # fmt: skip
 """Names that are not those of a profile already."""
 
@@ -25,10 +25,14 @@ ENGINES = (
     (r"groq", "groq"),
     (r"cerebras|wafer", "cerebras"),
     (r"samba", "sambanova"),
+    (r"vendor api", "cerebras"),
     (r"habana", "optimum-habana"),
     (r"llama\.cpp|mlc|exllama|awq|gpt-fast", "local"),
-    (r"deepspeed|fastertransformer|unstated|lmdeploy", "static"),
+    (r"unstated", "eager"),
+    (r"deepspeed|fastertransformer|lmdeploy", "static"),
     (r"tensorrt|tensorrt-llm|nim|cuda", "tensorrt-llm"),
+    (r"deepseek", "sglang"),
+    (r"pytorch", "vllm"),
 )
 """Pattern, engine; the first that is found counts."""
 
@@ -43,7 +47,10 @@ MODELS = {
     "llama-4-maverick-17b-128e": "llama-4-maverick",
 }
 
-_SUFFIXES = r"-(instruct|chat|hf|it|base|fp8|fp8-dynamic|dynamic|bf16|w8a8|w4a16|quantized|awq|gptq|nvfp4|2407|2409|2501|2503|v1\.0)$"
+_SUFFIXES = (
+    r"-(instruct|chat|hf|it|base|fp8|fp8-dynamic|dynamic|bf16|w8a8|w4a16|quantized|awq|gptq|nvfp4|2407|2409|2501|2503)$"
+)
+"""What fine-tuning and quantisation add to a name."""
 
 
 def chip_name(text: str) -> str | None:

@@ -2,8 +2,8 @@
 
 Offline: all requests at time 0. A fixed batch: the same with static batching. A closed loop of N users: all requests at
 time 0 with N in flight at most; a request's clock starts when the one N places before it, in order of finishing, has
-ended. A server: Poisson arrivals. An online run: requests nearly evenly spaced at each stage's rate, its conversations taking
-turns, with their prompts as prefixes. Single requests: as they came.
+ended. A server: Poisson arrivals. An online run: requests nearly evenly spaced at each stage's rate, its
+conversations taking turns, with their prompts as prefixes. Single requests: as they came.
 Not here: reading tables (`measurements.py`), errors (`validation.py`).
 """
 
@@ -116,10 +116,10 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
 
     pool = pool_cost(tables)
     if case.load.kind == "fixed_batch":
-        pool = replace(pool, batching="static", max_context=1 << 40, async_scheduling=False)
+        pool = replace(pool, batching="static", async_scheduling=False)
     if case.load.beams > 1 or case.prefix_caching:
         pool = replace(pool, prefix_tokens=tables.memory.block_size)
-    return replace(pool, max_context=max(pool.max_context, math.ceil(4 * (case.load.prompt + case.load.output))))
+    return replace(pool, max_context=1 << 40)  # what was measured fitted
 
 
 def serve(
@@ -165,7 +165,7 @@ def _how_many(case: Case, tables: CostTables) -> int:
     if load.kind in ("fixed_batch", "single_stream"):
         return max(1, load.users) if load.kind == "fixed_batch" else 4
     if load.kind == "server":
-        return int(np.clip(load.rate_rps * 300.0, 1000, MOST_REQUESTS))
+        return int(np.clip(load.rate_rps * 400.0, 1000, 6 * MOST_REQUESTS))
     if load.kind == "closed_loop":
         return load.requests or max(20, 6 * load.users)
     at_once = min(tables.max_num_seqs, tables.memory.blocks * tables.memory.block_size / (load.prompt + load.output))

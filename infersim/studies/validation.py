@@ -20,8 +20,8 @@ from infersim.studies.resimulation import predicted, resimulate
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN = Path(__file__).parent / "data" / "measurements.csv"
-"""The table that travels with infersim: published facts with their sources."""
+OWN = Path(__file__).parent / "data"
+"""The tables that travel with infersim: published facts with their sources."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Validation:
         return missing.groupby("reason").size().rename("rows").reset_index().sort_values("rows", ascending=False)
 
     def records(self) -> list[dict[str, Any]]:
-        """One object for each measurement: id (or run, stage), metric, statistic, actual, predicted, error_pct, or reason."""
+        """One object a measurement: id (or run, stage), metric, statistic, actual, predicted, error_pct, or reason."""
         keep = ("id", "run", "stage", "metric", "statistic", "actual", "predicted", "error_pct", "reason")
         names = [name for name in keep if name in self.table]
         return [
@@ -82,7 +82,7 @@ def validate(
     change: Callable[[Case], Case] | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> Validation:
-    """Re-simulate a table of measurements, in either schema, or a folder of single requests; infersim's own without a file.
+    """Re-simulate a table of measurements, in either schema, or a folder of them; infersim's own without a file.
 
     `change` may exchange a case's profiles before it is served. Raises SpecError for a file that is no such table.
     """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infersim.cost.memory import LOGIT_BYTES, RUNTIME_BYTES, DoesNotFit
+from infersim.cost.memory import LOGIT_BYTES, RUNTIME_BYTES, SORT_BYTES, DoesNotFit
 from infersim.spec import catalogue
 from tests.cost.deployments import Case, tensor
 
@@ -13,7 +13,9 @@ def test_blocks_by_hand() -> None:
     plan = L8.tables(max_num_seqs=128, max_num_batched_tokens=2048).memory
     usable = 85.5e9 * 0.9
     weights = 8_030_261_248 * 2
-    reserve = RUNTIME_BYTES + 2 * 2048 * (6 * 4096 + (32 + 16) * 128 + 3 * 14336) + LOGIT_BYTES * 128 * 128256
+    reserve = (
+        RUNTIME_BYTES + 2 * 2048 * (6 * 4096 + (32 + 16) * 128 + 3 * 14336) + (LOGIT_BYTES + SORT_BYTES) * 128 * 128256
+    )
     assert plan.weight_bytes == weights
     assert plan.kv_bytes_per_token == 131_072
     assert plan.blocks == (usable - weights - reserve) // (16 * 131_072)
@@ -51,7 +53,7 @@ def test_a_model_that_does_not_fit_says_by_how_much_and_what_would() -> None:
         Case("llama-3.1-70b", "h100-sxm", "vllm", tensor(1)).tables(128, 2048)
     text = str(caught.value)
     usable, weights = 85.5e9 * 0.9, 70_553_706_496 * 2
-    reserve = RUNTIME_BYTES + 2 * 2048 * (6 * 8192 + 80 * 128 + 3 * 28672) + LOGIT_BYTES * 128 * 128256
+    reserve = RUNTIME_BYTES + 2 * 2048 * (6 * 8192 + 80 * 128 + 3 * 28672) + (LOGIT_BYTES + SORT_BYTES) * 128 * 128256
     assert f"by {weights + reserve + 16 * 327_680 - usable:,.0f} bytes" in text
     assert "llama-3.1-70b in bf16 does not fit 1 x h100-sxm" in text
     assert "what would fit: tensor parallelism 2 or fp8 weights" in text or "tensor parallelism 2" in text

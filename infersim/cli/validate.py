@@ -1,0 +1,95 @@
+"""`infersim validate [FILE]`: published measurements re-simulated, predicted against measured.
+
+Not here: reading and serving them (`infersim/studies/validation.py`).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infersim.cli.screen import console, progress_bar, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+
+def validate(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A CSV in either schema, or a folder of single requests; infersim's own when absent."),
+    ] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write one object for each measurement.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw predicted against measured (PNG, SVG or PDF).")
+    ] = None,
+    worst: Annotated[int, typer.Option(metavar="N", min=0, help="Rows with the largest errors to show.")] = 10,
+) -> None:
+    """Re-simulate a table of measurements and print the errors by kind of load, chip, engine and metric."""
+    from infersim.results.directory import to_json
+    from infersim.studies.validation import validate as run_validation
+
+    with progress_bar("cases") as progress:
+        found = run_validation(file, progress=progress)
+    out = console()
+    out.print(_errors("Errors by metric [%]", found.by("metric", "statistic"), 2))
+    keys = ("hardware", "engine", "kind", "metric")
+    out.print(_errors("Errors by chip, engine, load and metric [%]", found.by(*keys), len(keys)))
+    if worst:
+        out.print(_worst(found.worst(worst)))
+    refused = found.refused()
+    if len(refused):
+        out.print(_refused(refused))
+    done = found.table["predicted"].notna().sum()
+    say(f"{done} of {len(found.table)} measurements re-simulated ({found.coverage:.1%})")
+    if json_out is not None:
+        json_out.write_text(to_json(found.records()), encoding="utf-8")
+        say(f"wrote {json_out}")
+    if plot is not None:
+        from infersim.studies.validation_plot import plot_validation
+
+        plot_validation(found, plot)
+        say(f"wrote {plot}")
+
+
+def _errors(title: str, errors: "pd.DataFrame", keys: int) -> "Table":
+    """One line for each combination of the first `keys` columns."""
+    from infersim.cli.facts import plain_table
+
+    table = plain_table(title, *errors.columns[:keys], ">rows", ">simulated", ">median", ">p90", ">bias")
+    for row in errors.itertuples(index=False):
+        *words, rows, simulated, median, p90, bias = row
+        numbers = ("" if value != value else f"{value:.1f}" for value in (median, p90))
+        table.add_row(*map(str, words), str(rows), str(simulated), *numbers, "" if bias != bias else f"{bias:+.1f}")
+    return table
+
+
+def _worst(rows: "pd.DataFrame") -> "Table":
+    """The rows that are furthest off, with what their time goes into."""
+    from infersim.cli.facts import number, plain_table
+
+    table = plain_table(
+        "Worst rows", "row", "chip", "engine", "model", "load", "metric", ">actual", ">error", "bound by"
+    )
+    for row in rows.to_dict("records"):
+        label = row.get("id") if isinstance(row.get("id"), str) else f"{row.get('run')} {row.get('stage')}"
+        words = (label, row["hardware"], row["engine"], row["model"], row["kind"])
+        metric = f"{row['metric']} {row['statistic']}"
+        table.add_row(*words, metric, number(row["actual"]), f"{row['error_pct']:+.0f} %", row["dominant"])
+    return table
+
+
+def _refused(reasons: "pd.DataFrame") -> "Table":
+    """Why rows were not re-simulated; they count as failures of coverage."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title="Not re-simulated", title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("reason")
+    for row in reasons.itertuples(index=False):
+        table.add_row(str(row.rows), str(row.reason))
+    return table

@@ -1,0 +1,56 @@
+"""The measurements that travel with infersim: most can be re-simulated, and the errors that the README quotes hold."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infersim.studies.validation import OWN, Validation, validate
+from infersim.studies.validation_plot import plot_validation
+
+
+@pytest.fixture(scope="module")
+def online() -> Validation:
+    return validate(OWN / "online.csv")
+
+
+def median(found: Validation, metric: str, statistic: str) -> float:
+    """Median absolute error [%]."""
+    rows = found.table[(found.table["metric"] == metric) & (found.table["statistic"] == statistic)]
+    return float(rows["error_pct"].abs().median())
+
+
+def test_vllm_under_load_on_h100(online: Validation) -> None:
+    """Better than the best published on runs like these: 6.8 % E2E mean, 6.5 ITL, 18.4 TTFT, 9.1 E2E p99."""
+    assert online.coverage == 1.0
+    assert median(online, "e2e_ms", "mean") < 4.0
+    assert median(online, "itl_ms", "mean") < 4.0
+    assert median(online, "ttft_ms", "mean") < 5.0
+    assert median(online, "e2e_ms", "p99") < 6.0
+
+
+def test_records_hold_a_prediction_or_a_reason(online: Validation) -> None:
+    records = online.records()
+    assert len(records) == len(online.table)
+    for record in records:
+        assert {"run", "stage", "metric", "actual"} <= record.keys()
+        assert ("predicted" in record) != ("reason" in record)
+        if "predicted" in record:
+            assert record["error_pct"] == pytest.approx(100 * (record["predicted"] / record["actual"] - 1))
+    json.dumps(records, allow_nan=False)
+
+
+def test_the_plot_is_drawn(online: Validation, tmp_path: Path) -> None:
+    plot_validation(online, tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.validation
+def test_published_throughputs_and_latencies() -> None:
+    """Nine in ten of the rows of the long table are re-simulated; throughput of A100, H100 and H200 within 12 %."""
+    found = validate(OWN / "measurements.csv")
+    assert found.coverage > 0.9
+    rows = found.table[(found.table["tier"] == "A") & (found.table["metric"] == "output_tok_s")]
+    for chip in ("a100-sxm-80gb", "h100-sxm", "h200-sxm"):
+        chips = rows[(rows["hardware"] == chip) & (rows["kind"] == "offline_throughput")]
+        assert chips["error_pct"].abs().median() < 13.0, chip

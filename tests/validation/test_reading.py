@@ -1,0 +1,111 @@
+"""Tables of measurements read: names, layouts, refusals; and loads whose outcome is known by hand."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infersim.cli.app import app
+from infersim.spec.errors import SpecError
+from infersim.studies.measurements import Load, read_measurements
+from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
+from infersim.studies.resimulation import lengths, resimulate
+from infersim.studies.validation import OWN, validate
+
+ROW = {
+    "id": "mine-1", "hardware": "H100-SXM", "chips": "8", "parallelism": "tp=2;pp=1;ep=1;dp=4",
+    "model": "Llama-3.1-70B", "weight_dtype": "fp8", "kv_dtype": "fp8", "engine": "TensorRT-LLM 1.0",
+    "scenario": "closed_loop", "batch_or_concurrency": "16", "request_rate": "", "isl_tokens": "500",
+    "osl_tokens": "100", "metric": "output_tok_s", "statistic": "mean", "value": "1000", "per": "chip",
+    "speculative": "no", "source": "this test", "note": "", "tier": "A", "group": "mine",
+}  # fmt: skip
+
+
+def table(path: Path, **changes: str) -> Path:
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, ROW)
+        writer.writeheader()
+        writer.writerow({**ROW, **changes})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("meta-llama/Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+        ("RedHatAI/Llama-4-Scout-17B-16E-Instruct-FP8-dynamic", "llama-4-scout"),
+        ("mistralai/Mistral-Nemo-Instruct-2407", "mistral-nemo"),
+        ("Qwen/Qwen3-32B", "qwen3-32b"),
+        ("Llama-3-70B", "llama-3-70b"),
+        ("somebody/Unheard-Of-9B", None),
+    ],
+)
+def test_models_by_any_name(text: str, name: str | None) -> None:
+    assert model_name(text) == name
+
+
+def test_chips_engines_and_dtypes_by_any_name() -> None:
+    assert chip_name("H100") == chip_name("H100-SXM") == "h100-sxm"
+    assert chip_name("Abacus") is None
+    assert engine_name("vllm-0.15.1") == "vllm"
+    assert engine_name("TGI-neuron 2025") == "neuron"
+    assert [dtype_of(t) for t in ("mxfp4", "fp8 (KV-scaled checkpoint)", "unknown", "int4 (AWQ)")] == [
+        "fp4", "fp8", "bf16", "int4",
+    ]  # fmt: skip
+
+
+def test_a_row_of_one_chip_is_multiplied_and_replicas_follow(tmp_path: Path) -> None:
+    (case,) = read_measurements(table(tmp_path / "t.csv")).cases
+    assert (case.tensor, case.replicas, case.rows[0].actual) == (2, 4, 8000.0)
+
+
+def test_rows_that_say_too_little_are_refused_with_the_reason(tmp_path: Path) -> None:
+    found = validate(table(tmp_path / "t.csv", batch_or_concurrency="many"))
+    assert found.coverage == 0.0
+    assert found.records() == [
+        {"id": "mine-1", "metric": "output_tok_s", "actual": 1000.0, "reason": "the batch or concurrency is many"}
+    ]
+
+
+def test_a_closed_loop_obeys_littles_law(tmp_path: Path) -> None:
+    (case,) = read_measurements(table(tmp_path / "t.csv")).cases
+    outcome = resimulate(case)
+    rate = len(outcome.outputs) / outcome.makespan_s
+    assert rate * outcome.seconds["e2e_s"].mean() == pytest.approx(
+        16, rel=0.1
+    )  # the last ones leave an emptying system
+
+
+def test_more_chips_and_smaller_dtypes_are_not_slower(tmp_path: Path) -> None:
+    def speed(**changes: str) -> float:
+        (case,) = read_measurements(table(tmp_path / "t.csv", **changes)).cases
+        return 1.0 / resimulate(case).makespan_s
+
+    base = speed(parallelism="tp=2;pp=1;ep=1;dp=1", chips="2")
+    assert speed(parallelism="tp=4;pp=1;ep=1;dp=1", chips="4") > base
+    assert speed(parallelism="tp=2;pp=1;ep=1;dp=1", chips="2", weight_dtype="bf16") < base
+
+
+def test_drawn_lengths_have_the_mean_that_was_asked_for() -> None:
+    prompts, outputs = lengths(Load("server", prompt=300.0, output=290.0, varied=0.75, longest=1024), 20_000)
+    assert prompts.mean() == pytest.approx(300, rel=0.02)
+    assert outputs.mean() == pytest.approx(290, rel=0.02)
+    assert outputs.max() <= 1024
+    assert np.std(prompts) / np.mean(prompts) == pytest.approx(0.75, rel=0.1)
+
+
+def test_what_is_no_table_is_an_error_that_says_what_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(SpecError, match="wanted are the columns id, scenario"):
+        validate(tmp_path / "t.csv")
+
+
+def test_the_command_writes_one_object_a_row(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    out = tmp_path / "out.json"
+    result = CliRunner().invoke(app, ["validate", str(OWN / "online.csv"), "--json", str(out), "--worst", "2"])
+    assert result.exit_code == 0, result.output
+    assert "Errors by metric" in result.output
+    assert out.read_text().count('"run"') == 238
