@@ -191,6 +191,7 @@ def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Ro
         router.compiled,
         reads=router.reads,
         scrape_s=scenario.router.scrape_interval_s,
+        by_load=router.by_load,
     )
 
 

@@ -58,6 +58,8 @@ ADVANCE = types.int64(
     types.int64[::1],  # replicas that requests are routed to
     types.int64[::1],  # replicas that sequences are sent to after their prompt
     types.int64[::1],  # the router's memory
+    types.float64[::1],  # requests outstanding at each replica that requests are routed to, inf at others
+    types.int64[::1],  # winner tree over them
     types.float64[::1],  # when each replica's step ends
     types.int64[::1],  # winner tree over them
     types.int64[:, ::1],  # finishes by replica

@@ -165,7 +165,9 @@ class Fleet:
 
     `chunks` yields requests sorted by arrival; ids must rise. `route` is a compiled routing policy. Ended requests are
     handed in batches to `sink` (an OUTCOME array, in order of ending) or, without one, kept for `outcomes()`.
-    `reads` names the signals beyond the counts that the router reads (kv, prefix); with `scrape_s` it sees the
+    `by_load` says that the router's answer is always the replica with the fewest requests outstanding, the lowest index
+    on ties, which is kept as a tree instead of asking. `reads` names the signals beyond the counts that the router
+    reads (kv, prefix); with `scrape_s` it sees the
     replicas as they were at the last multiple of so many seconds.
     """
 
@@ -177,6 +179,7 @@ class Fleet:
         sink: Callable[[NDArray], None] | None = None,
         reads: frozenset[str] = frozenset(),
         scrape_s: float = 0.0,
+        by_load: bool = False,
     ) -> None:
         """An empty fleet at time 0."""
         self._route = route
@@ -186,6 +189,7 @@ class Fleet:
         self._clocks = _records(1, CLOCK)
         self._clock = self._clocks[0]
         self._clock.reads_kv, self._clock.reads_prefix = "kv" in reads, "prefix" in reads
+        self._clock.by_load = by_load and scrape_s == 0
         self._clock.scrape_s = scrape_s
         self._clock.held_head = self._clock.held_tail = NONE
         self._clock.leaving_head = self._clock.leaving_tail = NONE
@@ -235,10 +239,8 @@ class Fleet:
                 why = run(
                     until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
                     self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
-                    self._servers,
-                    self._routable, self._receivers, self._memory, self._keys, self._tree, self._finishes, self._phases,
-                    self._caches,
-                    self._lookups, self._names, self._step, self._tables, self._values, self._counts, self._edges,
+                    self._servers, self._routable, self._receivers, self._memory, self._loads, self._load_tree, self._keys,
+                    self._tree, self._finishes, self._phases, self._caches, self._lookups, self._names, self._step, self._tables, self._values, self._counts, self._edges,
                     self._outcomes,
                 )  # fmt: skip
             if why == loop.STARVED:
@@ -383,6 +385,9 @@ class Fleet:
     def _find_routable(self) -> None:
         ready = np.flatnonzero(self._replicas.status == READY)
         decoding = self._tables.role[self._replicas.pool[ready]] == DECODE_ONLY
+        self._loads = np.full(len(self._replicas), math.inf)
+        self._loads[ready[~decoding]] = self._replicas.outstanding[ready[~decoding]]
+        self._load_tree = _winner_tree(self._loads)
         self._routable, self._receivers = ready[~decoding].astype(np.int64), ready[decoding].astype(np.int64)
 
     def _make_slots(self, slots: int) -> None:
@@ -458,9 +463,10 @@ def _winner_tree(keys: NDArray[np.float64]) -> NDArray[np.int64]:
     size = len(keys)
     tree = np.zeros(2 * size, np.int64)
     tree[size:] = np.arange(size)
-    for node in range(size - 1, 0, -1):
-        left, right = tree[2 * node], tree[2 * node + 1]
-        tree[node] = left if keys[left] <= keys[right] else right
+    while size > 1:
+        left, right = tree[size : 2 * size : 2], tree[size + 1 : 2 * size : 2]
+        size //= 2
+        tree[size : 2 * size] = np.where(keys[left] <= keys[right], left, right)
     return tree
 
 

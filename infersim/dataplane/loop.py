@@ -54,6 +54,7 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
     flight.transfer_s = 0.0
     flight.replica = NONE
     flight.swapped = False
+    flight.source = NONE
     flight.state = HELD
     flight.since_s = asked[slot].arrival_s
     flight.computed = 0
@@ -143,14 +144,23 @@ def _may_be_admitted(slot, server, replica, table):
 
 
 @inlined
+def _note_load(r, clock, replicas, loads, load_tree):
+    """Keep the winner tree over the routable replicas' outstanding requests, where that is the router."""
+    if clock.by_load and r != NONE and loads[r] < math.inf:
+        reschedule(load_tree, loads, r, float(replicas[r].outstanding))
+
+
+@inlined
 def _dispatch(
     now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, routable,
-    memory, phases, caches, lookups, names, tables, keys, tree, outcomes,
+    memory, loads, load_tree, phases, caches, lookups, names, tables, keys, tree, outcomes,
 ):  # fmt: skip
     """Route the request in `slot`; return False if the router's answer is not a ready replica."""
     flight, request = flights[slot], asked[slot]
     if clock.scrape_s > 0.0:
         r = route(request, seen, routable, memory)
+    elif clock.by_load:
+        r = load_tree[1]
     else:
         if clock.reads_kv or clock.reads_prefix:
             refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches, lookups, names, tables)
@@ -177,6 +187,7 @@ def _dispatch(
     flight.key = queue_key(table.queue_order, request)
     replica.outstanding += 1
     replica.waiting += 1
+    _note_load(r, clock, replicas, loads, load_tree)
     handling_s = table.request_overhead_s + table.token_overhead_s * request.input_tokens
     if handling_s > 0.0:
         push_delivery(due_s, due_order, due_slot, clock.pending, now + handling_s, clock.routed, slot)
@@ -189,8 +200,8 @@ def _dispatch(
 @compiled
 def advance(
     until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
-    servers, routable, receivers, memory, keys, tree, finishes, phases, caches, lookups, names, steps, tables,
-    values, counts, edges, outcomes,
+    servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups, names,
+    steps, tables, values, counts, edges, outcomes,
 ):  # fmt: skip
     """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
     clock = clocks[0]
@@ -206,7 +217,8 @@ def advance(
             clock.held -= 1
             if not _dispatch(
                 clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-                seen, servers, routable, memory, phases, caches, lookups, names, tables, keys, tree, outcomes,
+                seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, tables, keys, tree,
+                outcomes,
             ):  # fmt: skip
                 return BAD_ROUTE
             continue
@@ -247,7 +259,8 @@ def advance(
                     return HELD_EDGE
             elif not _dispatch(
                 now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
-                servers, routable, memory, phases, caches, lookups, names, tables, keys, tree, outcomes,
+                servers, routable, memory, loads, load_tree, phases, caches, lookups, names, tables, keys, tree,
+                outcomes,
             ):  # fmt: skip
                 return BAD_ROUTE
         elif due <= now:
@@ -256,6 +269,7 @@ def advance(
             drained = flights[slot].state == SENDING and _arrive(
                 now, slot, clock, servers, replicas, flights, caches, tables, keys, tree
             )
+            _note_load(flights[slot].source, clock, replicas, loads, load_tree)
             _deliver(now, slot, servers, replicas, flights, tables, keys, tree)
             if drained:
                 return DRAINED
@@ -271,6 +285,7 @@ def advance(
                 now, steps[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values
             )
             reschedule(tree, keys, r, ends_s)
+            _note_load(r, clock, replicas, loads, load_tree)
             if replica.status == DRAINING and replica.outstanding == 0:
                 clock.culprit = r
                 return DRAINED
@@ -282,15 +297,15 @@ def advance_for(stamp: int, signature):
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
         until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-        seen, servers, routable, receivers, memory, keys, tree, finishes, phases, caches, lookups, names, steps,
-        tables, values, counts, edges, outcomes,
+        seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups,
+        names, steps, tables, values, counts, edges, outcomes,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1
         return advance(
             until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
-            replicas, seen, servers, routable, receivers, memory, keys, tree, finishes, phases, caches, lookups,
-            names, steps, tables, values, counts, edges, outcomes,
+            replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases,
+            caches, lookups, names, steps, tables, values, counts, edges, outcomes,
         )  # fmt: skip
 
     return stamped

@@ -256,6 +256,7 @@ CLOCK = np.dtype(
         ("leaving_tail", np.int64),
         ("pending", np.int64),  # requests in front ends and on links
         ("routed", np.int64),  # requests routed so far
+        ("by_load", np.bool_),  # whether the router is least_outstanding, kept as a tree
         ("reads_kv", np.bool_),  # whether the router reads kv_blocks_used
         ("reads_prefix", np.bool_),  # whether the router reads cached_tokens
         ("scrape_s", np.float64),  # how often the router's signals are read off the replicas, 0 for always

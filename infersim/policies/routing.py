@@ -32,6 +32,8 @@ class Router:
     function: Callable
     reads: frozenset[str] = frozenset()
     """Signals beyond the counts that it reads."""
+    by_load: bool = False
+    """Whether its answer is always that of `least_outstanding`, which the loop keeps as a tree over the replicas."""
 
     @cached_property
     def compiled(self) -> Callable:
@@ -53,18 +55,19 @@ ROUTERS: dict[str, Router] = {}
 """All known routers by name."""
 
 
-def routing(function: Callable | None = None, *, reads: Collection[str] = ()) -> Callable:
+def routing(function: Callable | None = None, *, reads: Collection[str] = (), by_load: bool = False) -> Callable:
     """Register `function(request, replicas, routable, memory) -> index` as a router under its own name.
 
-    `reads` declares signals that cost time to keep: "kv" for kv_blocks_used, "prefix" for cached_tokens.
+    `reads` declares signals that cost time to keep: "kv" for kv_blocks_used, "prefix" for cached_tokens. `by_load` is
+    for `least_outstanding` itself: time then grows with the logarithm of the replicas.
     """
     if function is None:
-        return lambda given: routing(given, reads=reads)
+        return lambda given: routing(given, reads=reads, by_load=by_load)
     if unknown := set(reads) - set(DECLARED.values()):
         found, known = ", ".join(sorted(unknown)), ", ".join(sorted(DECLARED.values()))
         raise PolicyError(f"router {function.__name__!r} declares that it reads {found}; known: {known}")
     summary = (function.__doc__ or "").strip().split("\n")[0]
-    ROUTERS[function.__name__] = Router(function.__name__, summary, function, frozenset(reads))
+    ROUTERS[function.__name__] = Router(function.__name__, summary, function, frozenset(reads), by_load)
     names.ROUTERS.add(function.__name__)
     return function
 
@@ -103,7 +106,7 @@ def random(request, replicas, routable, memory):
     return _draw(request.id, 1, replicas, routable)
 
 
-@routing
+@routing(by_load=True)
 def least_outstanding(request, replicas, routable, memory):
     """The ready replica with the fewest requests routed to it and not ended; the lowest index on ties."""
     return _least_outstanding(replicas, routable)
