@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from infersim.spec.arrivals import Arrivals, Batches, Diurnal, Gamma, Harmonic, Mmpp, Poisson
 from infersim.spec.lengths import Component, Empirical, Lengths, Lognormal, Mixture
 from infersim.workload.arrivals import arrival_blocks
+from infersim.workload.formats.format import head_of
 from infersim.workload.inspect import Inspection, inspect
 from infersim.workload.inspect_rates import Waves, fit_waves, inspect_series
 from infersim.workload.lengths import Z99, share_up_to, standard_normal_cdf
+from infersim.workload.series import COUNTS, RATES
 from infersim.workload.statistics import Counts, dispersion
 from infersim.workload.traces import TraceError
 
@@ -82,12 +84,9 @@ class Fit:
 
 def fit(path: Path) -> Fit:
     """Fit a trace, a table of lengths, or a series of counts; TraceError if the file is none or has too little."""
-    try:
-        found = inspect(path)
-    except TraceError as error:
-        if "no known format" not in error.problem:
-            raise
+    if set(head_of(path).columns) in (set(COUNTS), set(RATES)):
         return _fit_series(path)
+    found = inspect(path)
     laws = [fit_lengths(*table.table()) for table in found.lengths or ()]
     arrivals = _fit_arrivals(found) if found.span_s > 0 and found.rows > 100 else ([], None, "lengths only", None)
     candidates, chosen, verdict, waves = arrivals

@@ -83,7 +83,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def byte_blocks(path: Path, size: int = 1 << 23) -> Iterator[bytes]:
+def byte_blocks(path: Path, size: int = 1 << 22) -> Iterator[bytes]:
     """The bytes of a text file, a few megabytes at a time, unpacked if it is gzipped, without a byte order mark.
 
     Raises TraceError if it cannot be read, is empty, or is another kind of file.

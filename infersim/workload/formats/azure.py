@@ -7,6 +7,7 @@ exactly, in ticks of 100 ns. CC-BY-4.0.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def _multimodal(head: Head) -> bool:
     return set(head.columns) == {*COLUMNS, IMAGES}
 
 
-_SHARED = {"read": read, "midnight": midnight, "names": NAMES}
+_SHARED: dict[str, Any] = {"read": read, "midnight": midnight, "names": NAMES}
 FORMATS = (
     Format("azure-2023", "the Azure LLM inference trace 2023", fits=_naive, write=write_2023, **_SHARED),
     Format("azure-2024", "the Azure LLM inference trace 2024 (a week)", fits=_zoned, write=write_2024, **_SHARED),

@@ -6,6 +6,7 @@ time in the middle, so columns go by name. Response tokens of 0 are failures, wh
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def _is_third(head: Head) -> bool:
     return set(head.columns) == {*COLUMNS, *SESSIONS} and not head.parquet
 
 
-_SHARED = {"read": read, "midnight": midnight, "names": NAMES, "zeros_failed": True}
+_SHARED: dict[str, Any] = {"read": read, "midnight": midnight, "names": NAMES, "zeros_failed": True}
 FORMATS = (
     Format("burstgpt", "BurstGPT 1 or 2", fits=_is_first, write=write_1, **_SHARED),
     Format("burstgpt-3", "BurstGPT 3, with sessions", fits=_is_third, write=write_3, **_SHARED),

@@ -104,7 +104,7 @@ def _is_flat(head: Head) -> bool:
     return head.parquet and set(FLAT) <= set(head.columns)
 
 
-_SHARED = {"block_tokens": BLOCK, "blocks": "floor", "clock": "session", "zeros_failed": True}
+_SHARED: dict[str, Any] = {"block_tokens": BLOCK, "blocks": "floor", "clock": "session", "zeros_failed": True}
 FORMATS = (
     Format("kv-cache-tester", "a kv-cache-tester recording (64-token blocks)", read, _fits, **_SHARED),
     Format("kv-cache-tester-flat", "kv-cache-tester sessions in a flat table", read_flat, _is_flat, **_SHARED),
