@@ -19,13 +19,13 @@ from infersim.workload.statistics import Lengths, dispersion
 def draw_trace(found: Inspection, path: Path) -> None:
     """Draw an inspected trace into a PNG or SVG file; a table of lengths has the lengths alone."""
     with rc_context(STYLE):
-        timed = found.seconds is not None and found.seconds.size > 1
+        seconds = found.seconds if found.seconds is not None and found.seconds.size > 1 else None
         figure = Figure(figsize=(11, 3.2), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(1, 3 if timed else 1, squeeze=False)[0]
-        if timed:
-            draw_rate(axes[0], found.seconds)
-            draw_dispersion(axes[1], found.seconds)
+        axes = figure.subplots(1, 1 if seconds is None else 3, squeeze=False)[0]
+        if seconds is not None:
+            draw_rate(axes[0], seconds)
+            draw_dispersion(axes[1], seconds)
         draw_lengths(axes[-1], found.lengths)
         figure.suptitle(f"{found.file}: {found.rows:,} requests", fontsize=10)
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})

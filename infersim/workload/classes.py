@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infersim.spec.arrivals import Trace
+from infersim.spec.arrivals import ServeGen, Trace
 from infersim.spec.workload import Workload
 from infersim.workload.arrivals import arrival_blocks
 from infersim.workload.formats import block_tokens_of, format_of
@@ -86,10 +86,12 @@ def _labelled(blocks: Iterator[Requests], tenant: int, priority: int) -> Iterato
 def _share(workload: Workload, tenant: int, horizon_s: float, seed: int, directory: Path | None) -> Iterator[Times]:
     """The arrivals of the common process that fall to a class; each draws the process again and takes its own."""
     assert workload.classes is not None
-    assert workload.arrivals is not None
+    process = workload.arrivals
+    assert process is not None
+    assert not isinstance(process, Trace | ServeGen)
     ends = np.cumsum([one.share or 0.0 for one in workload.classes])
     labels = stream(seed, "classes")
-    for times in arrival_blocks(workload.arrivals, horizon_s, seed, directory):
+    for times in arrival_blocks(process, horizon_s, seed, directory):
         which = np.searchsorted(ends, labels.random(times.size) * ends[-1], side="right")
         yield times[which == tenant]
 

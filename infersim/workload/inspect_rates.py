@@ -32,7 +32,7 @@ class Waves:
 
     def mean_rate(self) -> float:
         """Mean of the rate over the longest period [requests/s]."""
-        times = (np.arange(1 << 16) + 0.5) * (max(self.periods_h) / (1 << 16))
+        times = (np.arange(1 << 16, dtype=np.float64) + 0.5) * (max(self.periods_h) / (1 << 16))
         return float(np.exp(self.constant + _waves(times, self.periods_h) @ np.array([*self.cos, *self.sin])).mean())
 
 
@@ -88,7 +88,7 @@ def _five_minutes(table: RateTable, width: float) -> tuple[Floats, Floats]:
     """Means over five minutes, each at its beginning: long enough to quiet the noise, short against the waves."""
     size = max(1, round(300 / width))
     rates = _sums(table.rates_rps, size) / size
-    return np.arange(rates.size) * size * width, rates
+    return np.arange(rates.size, dtype=np.float64) * size * width, rates
 
 
 def _sums(counts: Floats, size: int) -> Floats:

@@ -139,7 +139,7 @@ def diurnal(spec: Diurnal, horizon_s: float) -> Path:
 
     longest, width = float(periods.max()), float(periods.min()) / 4096
     count = 1 << 16
-    mean = shape((np.arange(count) + 0.5) * (longest / count)).mean()
+    mean = shape((np.arange(count, dtype=np.float64) + 0.5) * (longest / count)).mean()
     return _smooth(lambda times: shape(times + spec.start_h * 3600) * (spec.rate_rps / mean), 0.0, horizon_s, width)
 
 
@@ -185,6 +185,6 @@ def _smooth(rate: Callable[[Times], Times], start: float, horizon: float, width:
     """A smooth rate, taken in the middle of pieces of one width."""
     first = 0
     while start + first * width < horizon:
-        edges = start + np.arange(first, first + SOJOURNS + 1) * width
+        edges = start + np.arange(first, first + SOJOURNS + 1, dtype=np.float64) * width
         yield np.minimum(edges, horizon), rate(edges[:-1] + width / 2)
         first += SOJOURNS

@@ -33,7 +33,9 @@ def rate_table(spec: RateSeries, directory: Path | None) -> RateTable:
     if spec.rates_rps is not None and spec.interval_s is not None:
         count = len(spec.rates_rps)
         table = RateTable(
-            np.arange(count) * spec.interval_s, np.asarray(spec.rates_rps, np.float64), count * spec.interval_s
+            np.arange(count, dtype=np.float64) * spec.interval_s,
+            np.asarray(spec.rates_rps, np.float64),
+            count * spec.interval_s,
         )
     else:
         table = read_rates(find_trace(spec.file or "", directory))

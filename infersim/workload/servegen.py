@@ -140,9 +140,9 @@ def read_clients(path: Path, model: str | None = None) -> Clients:
             continue
         if pattern not in ("Gamma", "Weibull"):
             raise TraceError(file, f"found {pattern!r}; the pattern is Gamma or Weibull", line, "pattern")
-        if not (0 < rate < 1e7 and 0 < shape < 1e7) or start % WINDOW_S:
+        if not (0 < rate < 1e7 and 0 <= cv < 1e6 and 0.02 <= shape < 1e6) or start % WINDOW_S:
             found = f"found t_s {start:g}, rate {rate:g}, shape {shape:g}"
-            problem = f"{found}; windows begin every {WINDOW_S:g} s, the rest is positive"
+            problem = f"{found}; windows begin every {WINDOW_S:g} s, a shape is 0.02 or more"
             raise TraceError(file, problem, line)
         weibull = pattern == "Weibull"
         own = cv if weibull else min(max(shape**-0.5, 1e-3), MOST_CV)
@@ -158,20 +158,11 @@ def _rate_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, floa
         names = ("client", "t_s", "rate_rps", "cv", "pattern", "shape")
         for batch in batches(path, ("model", *names)):
             models = _chosen(path, batch.texts("model"), model, seen)
-            columns = (batch.whole_numbers("client", 0, 10**6), batch.numbers("t_s"), batch.numbers("rate_rps"),
-                       batch.numbers("cv"), batch.texts("pattern"), batch.numbers("shape"))  # fmt: skip
+            numbers = [batch.numbers(name) for name in ("t_s", "rate_rps", "cv", "shape")]
+            clients, patterns = batch.whole_numbers("client", 0, 10**6), batch.texts("pattern")
             for row in np.flatnonzero(models).tolist():
-                client, start, rate, cv, pattern, shape = (column[row] for column in columns)
-                yield (
-                    int(client),
-                    float(start),
-                    float(rate),
-                    float(cv),
-                    str(pattern),
-                    float(shape),
-                    int(batch.lines[row]),
-                    path,
-                )
+                start, rate, cv, shape = (float(column[row]) for column in numbers)
+                yield int(clients[row]), start, rate, cv, str(patterns[row]), shape, int(batch.lines[row]), path
         return
     for client, file in _chunks(path, "trace"):
         text = b"".join(byte_blocks(file)).decode("utf-8", "backslashreplace")
@@ -219,15 +210,16 @@ def read_lengths(path: Path, model: str | None = None) -> Tables:
 
 
 def _length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, str, list, list]]:
+    """Client, window, field, values and weights, from either kind of file; a field may come in several pieces."""
     if path.suffix == ".parquet":
         seen: set[str] = set()
         for batch in batches(path, ("model", "client", "t_s", "field", "value", "prob")):
             rows = np.flatnonzero(_chosen(path, batch.texts("model"), model, seen))
-            client, start, fields = batch.whole_numbers("client", 0, 10**6), batch.numbers("t_s"), batch.texts("field")
+            clients, starts, names = batch.whole_numbers("client", 0, 10**6), batch.numbers("t_s"), batch.texts("field")
             values, weights = batch.numbers("value"), batch.numbers("prob")
             for row in rows.tolist():
-                if (field := fields[row] or "") != "reason_ratio":
-                    yield int(client[row]), float(start[row]), field, [int(values[row])], [weights[row]]
+                if (name := names[row] or "") != "reason_ratio":
+                    yield int(clients[row]), float(starts[row]), name, [int(values[row])], [float(weights[row])]
         return
     for client, file in _chunks(path, "dataset"):
         try:
@@ -237,5 +229,5 @@ def _length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, st
                     table = ast.literal_eval(text)
                     if field != "reason_ratio" and table:
                         yield client, float(start), field, list(map(int, table)), list(map(float, table.values()))
-        except (ValueError, SyntaxError, AttributeError, TypeError) as error:
+        except (ValueError, SyntaxError, AttributeError, TypeError, RecursionError) as error:
             raise TraceError(file, f"is no ServeGen dataset: {str(error)[:80]}") from None

@@ -167,7 +167,7 @@ class Pairs:
         ranks = [_ranks(np.concatenate(column)) for column in zip(*self._parts, strict=True)]
         if any(rank.std() == 0 for rank in ranks):
             return float("nan")
-        return float(np.corrcoef(*ranks)[0, 1])
+        return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _ranks(values: NDArray) -> Floats:

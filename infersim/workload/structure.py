@@ -25,7 +25,7 @@ PROMPT, PASSAGE, IMAGE, TEXT, ANSWER = range(5)
 class Parts(NamedTuple):
     """What stands before the text of each prompt: how many parts, their contents and tokens, prompt after prompt."""
 
-    count: Indices
+    parts: Indices
     content: Indices
     tokens: Indices
 
@@ -61,9 +61,9 @@ def _with_parts(
         parts, count = before(len(block)), len(block)
         text = content_id(TEXT, family(name), number + np.arange(count))
         number += count
-        ends = np.cumsum(parts.count)
+        ends = np.cumsum(parts.parts)
         tokens = np.insert(parts.tokens, ends, block.input_tokens)
-        segments = parts.count + 1
+        segments = parts.parts + 1
         counts, ids = block_ids(np.insert(parts.content, ends, text), tokens, segments, block_tokens)
         prompt = np.repeat(np.arange(count), segments)
         whole = np.bincount(prompt, tokens, minlength=count).astype(np.int64)

@@ -14,6 +14,7 @@ from infersim.workload.merging import merged
 from infersim.workload.modulated import mmpp, visits
 from infersim.workload.renewal import weibull, weibull_shape
 from infersim.workload.series import read_rates
+from infersim.workload.servegen import read_clients
 from infersim.workload.traces import TraceError
 from tests.workload.counts import bin_counts, dispersion, joined
 
@@ -258,3 +259,28 @@ SPIKE = {"start_s": 0.0, "rise_s": 0.0, "decay_s": 1.0}
 def test_what_cannot_be_meant_is_refused(keys, says):
     with pytest.raises(ValidationError, match=says):
         process(**keys)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    edits=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5), st.binary(max_size=3)), max_size=3),
+    chunk=st.booleans(),
+)
+def test_edited_files_of_rates_and_clients_are_read_whole_or_refused(tmp_path_factory, edits, chunk):
+    content = (
+        b"0,0.1,1.5,Gamma,0.44,2\n600,0.2,2.9,Weibull,0.42,3\n1200,0,,,,\n" if chunk else b"t_s,rate_rps\n0,4\n9,5.5\n"
+    )
+    for at, removed, inserted in edits:
+        content = content[:at] + inserted + content[at + removed :]
+    path = tmp_path_factory.getbasetemp() / "chunk-1-trace.csv"
+    path.write_bytes(content)
+    try:
+        if chunk:
+            windows = read_clients(path)[1]
+            assert all(0 < window.rate_rps < 1e7 and start % 600 == 0 for start, window in windows.items())
+        else:
+            table = read_rates(path)
+            assert np.all(table.rates_rps >= 0)
+            assert np.all(np.diff(table.starts_s) > 0)
+    except TraceError as error:
+        assert str(path) in str(error)  # noqa: PT017  # either outcome is right

@@ -65,5 +65,5 @@ def length_table(file: str, column: str, directory: Path | None) -> tuple[NDArra
     counts.pop(0, None)
     if not counts:
         raise TraceError(path, f"has no {column} above 0", column=column)
-    values = sorted(counts)
-    return np.array(values, np.int64), np.array([counts[value] for value in values], np.float64)
+    found = sorted(counts)
+    return np.array(found, np.int64), np.array([counts[value] for value in found], np.float64)

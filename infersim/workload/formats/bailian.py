@@ -24,7 +24,7 @@ def read(path: Path) -> Iterator[Requests]:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    first, session_of = None, {}
+    first, session_of = None, dict[int, int]()
     for entry in entries(path):
         time = entry.number("timestamp")
         first = time if first is None else first

@@ -23,7 +23,7 @@ def read_aiperf(path: Path) -> Iterator[Requests]:
 
 
 def _records(path: Path) -> Iterator[Row]:
-    first, sessions = None, {}
+    first, sessions = None, dict[str, int]()
     for entry in entries(path):
         meta, metrics = (Entry(path, entry.line, _object(entry, key)) for key in ("metadata", "metrics"))
         start = meta.whole("request_start_ns", 0, 2**63 - 1)

@@ -22,7 +22,7 @@ KINDS = (b"Conversation log", b"API log")
 
 def read(path: Path) -> Iterator[Requests]:
     """Requests, the first at 0 s; Session ID becomes a number in the order of appearance."""
-    first, known = None, {}
+    first, known = None, dict[bytes, int]()
     for table in tables(path, COLUMNS, "BurstGPT", SESSIONS):
         times = table.decimals(COLUMNS[0], 0.0, "seconds are")
         inputs, outputs, total = (table.whole_numbers(name, 0) for name in COLUMNS[2:5])

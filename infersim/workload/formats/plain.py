@@ -65,7 +65,7 @@ def _optional(table: Table, name: str) -> np.ndarray | None:
 def _ids(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Ids separated by blanks."""
     at = table.columns.index(name)
-    counts, values = np.zeros(table.rows, np.int64), []
+    counts, values = np.zeros(table.rows, np.int64), list[int]()
     for row in range(table.rows):
         text = table.text[table.begin[row, at] : table.end[row, at]].tobytes()
         pieces = text.split()
