@@ -1,0 +1,105 @@
+"""Techniques against each other on the same traffic: the direction that the literature reports, and why.
+
+Llama-3.1-8B on one H100 (two where pools are split). The figures depend on chip and traffic, the directions do not.
+"""
+
+import pandas as pd
+import pytest
+
+from infersim import Result, simulate
+
+
+def serve(batching: dict, workload: dict, kv_cache: dict | None = None, horizon_s: float = 120) -> Result:
+    """One replica and one workload, the requests the same in every run."""
+    pool = {
+        "name": "h100",
+        "hardware": "h100-sxm",
+        "engine": "vllm",
+        "batching": batching,
+        "kv_cache": kv_cache or {},
+        "replicas": {"initial": 1},
+    }
+    scenario = {"name": "literature", "model": "llama-3.1-8b", "horizon_s": horizon_s, "seed": 1}
+    return simulate(scenario | {"workload": workload, "pools": [pool]})
+
+
+def poisson(rate_rps: float) -> dict:
+    return {"process": "poisson", "rate_rps": rate_rps}
+
+
+def percentile_s(result: Result, metric: str, name: str) -> float:
+    return result.summary["latency"][metric][name]
+
+
+@pytest.mark.parametrize("static", [{"policy": "static"}, {"policy": "dynamic", "max_queue_delay_s": 0.1}])
+def test_continuous_batching_is_several_times_the_throughput_of_static(static: dict):
+    """Orca (Yu et al., OSDI 2022, section 6) and "23x LLM inference throughput" (Anyscale, 2023): 2 to 20 times and more.
+
+    A decode step costs about the same however many are in it, since it reads all weights. A static batch takes as many
+    steps as its longest answer has tokens, while the seats of those that are done produce nothing: with lengths as
+    skewed as these the longest of 64 is several times the mean. Continuous batching fills a seat at the next step.
+    """
+    skewed = {
+        "arrivals": poisson(200),  # far beyond saturation, so that there is always somebody to fill a seat
+        "input_tokens": {"distribution": "constant", "value": 64},
+        "output_tokens": {"distribution": "lognormal", "mean": 150, "p99": 1000, "max": 2000},
+    }
+    seats = {"max_num_seqs": 64}
+    rate = {}
+    for batching in ({"policy": "chunked_prefill"}, static, {"policy": "none"}):
+        result = serve(batching | (seats if batching["policy"] != "none" else {}), skewed, horizon_s=10)
+        rate[batching["policy"]] = result.summary["throughput"]["output_tokens_per_s"]
+    assert 2 < rate["chunked_prefill"] / rate[static["policy"]] < 20
+    outputs = result.requests["output_tokens"].to_numpy()
+    batches = outputs[: len(outputs) // 64 * 64].reshape(-1, 64)
+    idle_seats = batches.max(axis=1).mean() / outputs.mean()  # steps of a batch over steps that its seats are used
+    assert rate["chunked_prefill"] / rate[static["policy"]] < 1.3 * idle_seats
+    # Alone, each request pays for reading all weights at every token.
+    assert rate[static["policy"]] > 5 * rate["none"]
+
+
+def test_chunked_prefill_lowers_the_itl_p99_and_raises_ttft():
+    """Sarathi-Serve (Agrawal et al., OSDI 2024, sections 3 and 5): no more stalls of decoding by prompts.
+
+    Prefill-first lets everybody who decodes wait while whole prompts are processed: the gap between two tokens becomes
+    as long as thousands of prompt tokens take. In chunks of 512 a prompt shares its steps with those who decode, which
+    bounds every gap by a short step; but a prompt takes more steps, each of which reads all weights and carries the
+    decoding tokens too, so that its first token comes later.
+    """
+    long_prompts = {
+        "arrivals": poisson(6),
+        "input_tokens": {"distribution": "lognormal", "mean": 3000, "p99": 12000, "max": 16000},
+        "output_tokens": {"distribution": "lognormal", "mean": 200, "p99": 800, "max": 2000},
+    }
+    first = serve({"policy": "prefill_first", "max_num_batched_tokens": 16384}, long_prompts)
+    chunked = serve({"policy": "chunked_prefill", "max_num_batched_tokens": 512}, long_prompts)
+    assert first.summary["requests"]["finished"] == chunked.summary["requests"]["finished"]
+    assert percentile_s(chunked, "itl_s", "p99") < 0.5 * percentile_s(first, "itl_s", "p99")
+    assert percentile_s(chunked, "ttft_s", "p50") > percentile_s(first, "ttft_s", "p50")
+    assert percentile_s(chunked, "ttft_s", "mean") > percentile_s(first, "ttft_s", "mean")
+
+
+def test_prefix_caching_lowers_the_mean_ttft_of_prompts_that_begin_alike():
+    """SGLang (Zheng et al., NeurIPS 2024, section 6), Mooncake (Qin et al., FAST 2025): what is known is not computed.
+
+    Nine tenths of each prompt are one of twenty system prompts. Found in the cache, they cost no step, so that the own
+    prompt is shorter and those before it in the queue are too. Decoding is not made slower by it.
+    """
+    alike = {
+        "arrivals": poisson(8),
+        "input_tokens": {"distribution": "lognormal", "mean": 200, "p99": 800, "max": 2000},
+        "output_tokens": {"distribution": "lognormal", "mean": 150, "p99": 600, "max": 2000},
+        "structure": {
+            "kind": "shared_prompt",
+            "prompts": 20,
+            "prompt_tokens": {"distribution": "constant", "value": 2000},
+        },
+    }
+    policy = {"policy": "chunked_prefill"}
+    without, with_cache = (serve(policy, alike, {"prefix_caching": caching}) for caching in (False, True))
+    found = with_cache.requests["cached_tokens"].sum() / with_cache.requests["input_tokens"].sum()
+    assert found > 0.8
+    assert (without.requests["cached_tokens"] == 0).all()
+    pd.testing.assert_series_equal(with_cache.requests["input_tokens"], without.requests["input_tokens"])
+    assert percentile_s(with_cache, "ttft_s", "mean") < 0.7 * percentile_s(without, "ttft_s", "mean")
+    assert percentile_s(with_cache, "itl_s", "mean") <= percentile_s(without, "itl_s", "mean")
