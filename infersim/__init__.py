@@ -14,7 +14,7 @@ from infersim.simulate import simulate  # light; the function, not the module of
 
 __version__ = "0.1.0"
 __all__ = [
-    "Result", "Scenario", "autoscaling", "check", "curve", "load_scenario", "read_run", "routing", "simulate", "sweep",
+    "Result", "Scenario", "autoscaling", "check", "curve", "load_scenario", "plan", "read_run", "routing", "simulate", "sweep",
 ]  # fmt: skip
 
 _WHERE = {
@@ -24,6 +24,7 @@ _WHERE = {
     "check": "infersim.studies.regression",
     "curve": "infersim.studies.curve",
     "load_scenario": "infersim.spec.load",
+    "plan": "infersim.studies.plan",
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
     "sweep": "infersim.studies.sweep",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
     from infersim.studies.curve import curve
+    from infersim.studies.plan import plan
     from infersim.studies.regression import check
     from infersim.studies.sweep import sweep
 

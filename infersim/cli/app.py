@@ -6,6 +6,7 @@ import typer
 
 from infersim import __version__
 from infersim.cli import (
+    calibrate,
     check,
     curve,
     engine,
@@ -55,6 +56,7 @@ app.command(name="export")(export.export)
 app.command(name="sweep")(sweep.sweep)
 app.command(name="curve")(curve.curve)
 app.command(name="check")(check.check)
+app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="validate")(validate.validate)
 app.command(name="plan")(plan.plan)
 app.command(name="scenarios")(scenarios.scenarios)

@@ -8,7 +8,8 @@ for its sequences. Summed over the steps of a run, of which there are at least
 for each request, this bounds the replica's busy time from below whatever the batches look like. The KV term is what
 makes the bound close: a step attends at most the tokens that the cache holds.
 
-Requests that the replica would reject are left out. Not here: simulation, which is always slower. Read `curve.py` next.
+Where tokens are drafted a step may emit several, where prefixes are cached a prompt may be one token long, and a pool
+of one role does its part. Requests that the replica would reject are left out. Not here: simulation, which is always slower. Read `curve.py` next.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.cost.tables import CostTables
+from infersim.simulate import cost_tables
+from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.demand import Demand
 
 Array = NDArray[np.float64]
@@ -43,15 +46,24 @@ class Bound:
         return 1.0 / self.request_s
 
 
-def bound(tables: CostTables, demand: Demand) -> Bound | None:
-    """Bounds of a replica with these cost tables; None when it would reject every request."""
+def bound(resolved: ResolvedScenario, index: int, demand: Demand) -> Bound | None:
+    """Bounds of a replica of one of the scenario's pools; None when it would reject every request."""
+    pool, tables = resolved.pools[index].pool, cost_tables(resolved, index)
     fits = _fitting(tables, demand)
     if not fits.any():
         return None
     prompt, output = demand.input_tokens[fits], demand.output_tokens[fits]
-    ttft, tpot = _ttft(tables, prompt), _tpot(tables, prompt, output)
+    if pool.kv_cache.prefix_caching:
+        prompt = np.ones_like(prompt)
+    emitted = 1 + (pool.speculative.tokens if pool.speculative else 0)
+    ttft, tpot = _ttft(tables, prompt), _tpot(tables, prompt, output) / emitted
     return Bound(
-        request_s=_request_s(tables, prompt, output),
+        request_s=_request_s(
+            tables,
+            prompt if pool.role != "decode" else np.zeros_like(prompt),
+            np.ceil((output - 1) / emitted) if pool.role != "prefill" else np.zeros_like(output),
+            0 if pool.role == "decode" else 1,
+        ),
         ttft_s=ttft,
         tpot_s=tpot[output > 1],
         e2e_s=ttft + tpot * (output - 1),
@@ -65,21 +77,20 @@ def _fitting(tables: CostTables, demand: Demand) -> NDArray[np.bool_]:
     return (tokens <= tables.max_context) & (tokens - 1 <= tables.memory.blocks * tables.memory.block_size)
 
 
-def _request_s(tables: CostTables, prompt: Array, output: Array) -> float:
-    """Least busy time for a mean request [s]."""
-    decoded = output - 1
-    context = decoded * prompt + decoded * output / 2
-    tokens, decoding, attended = (float(x.mean()) for x in (prompt + decoded, decoded, context))
-    pairs = float((prompt * (prompt + 1)).mean()) / 2
+def _request_s(tables: CostTables, prompt: Array, decodes: Array, chunks: int) -> float:
+    """Least busy time for a mean request of so many prompt tokens, decode steps and prompt chunks [s]."""
+    context = decodes * prompt + decodes * (decodes + 1) / 2
+    tokens, decoding, attended = (float(x.mean()) for x in (prompt + decodes, decodes, context))
+    pairs, seats = float((prompt * (prompt + 1)).mean()) / 2, decoding + chunks
     cache = tables.memory.blocks * tables.memory.block_size
     decode_steps = max(decoding / tables.max_num_seqs, attended / cache)
-    steps = max(decode_steps, tokens / tables.max_num_batched_tokens, float(output.mean()) / tables.max_num_seqs)
+    steps = max(decode_steps, tokens / tables.max_num_batched_tokens, seats / tables.max_num_seqs)
     return (
         _least(tables.linear.seconds, tokens, steps)
-        + _least(tables.sequences.seconds, float(output.mean()), steps)
+        + _least(tables.sequences.seconds, seats, steps)
         + _least(tables.decode_base.seconds, decoding, decode_steps)
         + attended * float(tables.decode_per_context.seconds[1:].min())
-        + float(tables.prefill_chunk.seconds)
+        + chunks * float(tables.prefill_chunk.seconds)
         + pairs * float(tables.prefill_pair.seconds)
     )
 

@@ -91,7 +91,7 @@ def curve(
     if loads_rps is not None and (len(loads_rps) == 0 or min(loads_rps) <= 0):
         raise StudyError(f"found loads {list(loads_rps)}; give at least one, all above 0", "--loads")
     machines = Machines(workers, cluster)
-    traced = [_sure(answer) for answer in in_order(_trace, [v.resolved for v in found], machines)]
+    traced = [_sure(answer) for answer in in_order(_trace, [v.resolved for v in found if v.resolved], machines)]
     tasks = [
         (number, load)
         for number, one in enumerate(traced)

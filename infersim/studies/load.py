@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infersim.cost.price import choose_price
-from infersim.simulate import cost_tables, simulate
+from infersim.simulate import simulate
 from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.bounds import bound
 from infersim.studies.demand import Demand, at_load, demand
@@ -59,12 +59,12 @@ def fleet(resolved: ResolvedScenario) -> Fleet:
 
 def capacity_rps(resolved: ResolvedScenario, asked: Demand) -> float:
     """The most of such requests that the fleet's replicas, as many as there may be, could serve [requests/s]."""
-    capacity = 0.0
+    by_role = {"prefill": 0.0, "decode": 0.0, "both": 0.0}
     for index, pool in enumerate(resolved.pools):
-        limit = bound(cost_tables(resolved, index), asked)
+        limit = bound(resolved, index, asked)
         replicas = pool.pool.replicas.max if pool.pool.autoscaler else pool.pool.replicas.initial
-        capacity += replicas * limit.capacity_rps if limit else 0.0
-    return capacity
+        by_role[pool.pool.role] += replicas * limit.capacity_rps if limit else 0.0
+    return by_role["both"] + min(by_role["prefill"], by_role["decode"])
 
 
 def run_at(given: Fleet, load_rps: float) -> Row:
@@ -77,8 +77,8 @@ def run_loaded(resolved: ResolvedScenario) -> Row:
     result = simulate(unsampled(resolved))
     row = flat(result.summary)
     served = result.requests[result.requests["status"] == "finished"]
-    lengths = (served[name].to_numpy(np.float64) for name in ("input_tokens", "output_tokens"))
-    least = least_usd(resolved, Demand(*lengths, span_s=row["run.end_s"]))
+    inputs, outputs = (served[name].to_numpy(np.float64) for name in ("input_tokens", "output_tokens"))
+    least = least_usd(resolved, Demand(inputs, outputs, row["run.end_s"]))
     return {
         "usd_per_hour": row["cost.total_usd"] / row["run.end_s"] * 3600,
         "least_usd_per_million_output_tokens": 1e6 * least / max(row["requests.output_tokens"], 1),
@@ -88,12 +88,14 @@ def run_loaded(resolved: ResolvedScenario) -> Row:
 
 def least_usd(resolved: ResolvedScenario, served: Demand) -> float:
     """No fleet of these replicas serves these requests for less [USD]."""
-    prices = []
+    prices: dict[str, list[float]] = {"prefill": [], "decode": [], "both": []}
     for index, pool in enumerate(resolved.pools):
-        limit = bound(cost_tables(resolved, index), served) if len(served.input_tokens) else None
+        limit = bound(resolved, index, served) if len(served.input_tokens) else None
         if limit is not None:
-            prices.append(limit.request_s * choose_price(pool.hardware, pool.pool.price)[0] * pool.chips / 3600)
-    return min(prices, default=0.0) * len(served.input_tokens)
+            usd_per_hour = choose_price(pool.hardware, pool.pool.price)[0] * pool.chips
+            prices[pool.pool.role].append(limit.request_s * usd_per_hour / 3600)
+    split = [min(prices["prefill"]) + min(prices["decode"])] if prices["prefill"] and prices["decode"] else []
+    return min(prices["both"] + split, default=0.0) * len(served.input_tokens)
 
 
 def _loaded(given: Fleet, load_rps: float) -> ResolvedScenario:

@@ -134,9 +134,9 @@ def check(
         return Report([], list(found), [])
     known = {path: read(path) for path in found}
     notes = []
-    for path, kept in known.items():
-        if kept.version != __version__:
-            words = f"was made by infersim {kept.version}, and this is {__version__}"
+    for path, old in known.items():
+        if old.version != __version__:
+            words = f"was made by infersim {old.version}, and this is {__version__}"
             if not any_version:
                 raise StudyError(f"{words}; look at what moved with --any-version, then --update", str(path))
             notes.append(f"{path.name} {words}")

@@ -65,7 +65,7 @@ def test_no_point_beats_its_bound(md1) -> None:
 def test_latencies_are_never_below_their_bounds(name: str) -> None:
     """Request by request, as sorted samples: the k-th shortest latency is at least the k-th shortest bound."""
     resolved = resolved_with(name, ["horizon_s=60"])
-    limit = bound(cost_tables(resolved, 0), demand(resolved))
+    limit = bound(resolved, 0, demand(resolved))
     from infersim import simulate
 
     requests = simulate(resolved).requests.query("status == 'finished'")
