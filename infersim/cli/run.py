@@ -6,11 +6,15 @@ Not here: the simulation (`infersim/simulate.py`), the table (`infersim/results/
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infersim.cli.screen import compilation_announced, console, progress_bar, say
+
+if TYPE_CHECKING:
+    from infersim.spec.resolve import ResolvedScenario
+    from infersim.studies.replications import Replications
 
 
 def run(
@@ -27,6 +31,12 @@ def run(
     export: Annotated[
         str, typer.Option(help="Other formats as well: csv, json, perfetto, prometheus, vllm-bench, aiperf (commas).")
     ] = "",
+    replications: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Run N times more, with other seeds and profiles within their spreads: intervals."
+        ),
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout, nothing else.")] = False,
 ) -> None:
     """Simulate a scenario, save the run directory and print what came out."""
@@ -48,18 +58,34 @@ def run(
         check_formats(formats)
     with compilation_announced(), progress_bar(name) as progress:
         result = simulate(resolved, progress=progress)
-    result.save(directory, plots=plots, report=report, exports=formats)
+    many = _replicated(resolved, replications) if replications else None
+    extras = {"replications.csv": many.runs.to_csv(index=False, lineterminator="\n").encode()} if many else {}
+    result.save(directory, plots=plots, report=report, exports=formats, extras=extras)
     if as_json:
-        print(to_json(result.summary), end="")
+        found = {"replications": many.as_dict()} if many else {}
+        print(to_json(dict(result.summary) | found), end="")
         say(f"run directory: {directory}")
         return
     out_console = console()
     print_summary(result.summary, out_console)
+    if many:
+        from infersim.results.interval_table import interval_table
+
+        out_console.print(interval_table(many.intervals))
+        out_console.print(many.in_words(), soft_wrap=True)
     out_console.print(f"run directory: {directory}", soft_wrap=True)
     if report:
         out_console.print(f"report: {directory / 'report.html'}", soft_wrap=True)
     for plot in sorted((directory / "plots").glob("*")) if plots else ():
         out_console.print(f"plot: {plot}", soft_wrap=True)
+
+
+def _replicated(resolved: "ResolvedScenario", count: int) -> "Replications":
+    """Many runs of the same scenario, on all cores."""
+    from infersim.studies.replications import replicate
+
+    with progress_bar("replications") as progress:
+        return replicate(resolved, count, progress=progress)
 
 
 def _settings(settings: list[str], seed: int | None, trace: Path | None) -> list[str]:

@@ -8,7 +8,7 @@
 Not here: any formula. Read `frames.py` and `summary.py` next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -78,10 +78,12 @@ class Result:
         plots: bool = True,
         report: bool = False,
         exports: Iterable[str] = (),
+        extras: Mapping[str, bytes] | None = None,
     ) -> Path:
         """Write the run directory whole or not at all and return its path; `scenario_yaml` replaces the resolved one.
 
-        `report` adds report.html (see `report.py`), `exports` files in other formats (names in `export.FORMATS`).
+        `report` adds report.html (see `report.py`), `exports` files in other formats (names in `export.FORMATS`),
+        `extras` files of your own by name.
         Raises `directory.OutputError` when the directory cannot be written or holds something else.
         """
         from infersim.results.directory import write_run
@@ -98,7 +100,7 @@ class Result:
 
             pictures = draw(self.summary, self.requests, self.timeline)
         text = self.scenario_yaml if scenario_yaml is None else scenario_yaml
-        extras = {}
+        extras = dict(extras or {})
         if report:
             from infersim.results.report import report as page
 

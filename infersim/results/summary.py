@@ -17,6 +17,7 @@ from infersim.results.money import bill, per, unit_costs
 from infersim.results.power import carbon_report, energy_report, utilisation_report
 from infersim.results.record import RunRecord
 from infersim.results.slo import slo_over_time
+from infersim.results.steady import steady_state
 
 Summary = dict[str, Any]
 
@@ -38,6 +39,7 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         "throughput": throughput(requests),
         "latency": latencies,
         "mean_spans_s": _mean_spans(requests),
+        "steady_state": steady_state(requests),
         "slo": slo,
         "cost": dollars
         | unit_costs(dollars["total_usd"], requests)
