@@ -9,18 +9,14 @@ import pytest
 from infersim import Result, simulate
 
 
-def serve(batching: dict, workload: dict, kv_cache: dict | None = None, horizon_s: float = 120) -> Result:
-    """One replica and one workload, the requests the same in every run."""
-    pool = {
-        "name": "h100",
-        "hardware": "h100-sxm",
-        "engine": "vllm",
-        "batching": batching,
-        "kv_cache": kv_cache or {},
-        "replicas": {"initial": 1},
-    }
+def pool(name: str = "h100", replicas: int = 1, **changes: object) -> dict:
+    return {"name": name, "hardware": "h100-sxm", "engine": "vllm", "replicas": {"initial": replicas}, **changes}
+
+
+def serve(workload: dict, *pools: dict, horizon_s: float = 120) -> Result:
+    """One workload, the requests the same whatever serves them."""
     scenario = {"name": "literature", "model": "llama-3.1-8b", "horizon_s": horizon_s, "seed": 1}
-    return simulate(scenario | {"workload": workload, "pools": [pool]})
+    return simulate(scenario | {"workload": workload, "pools": list(pools)})
 
 
 def poisson(rate_rps: float) -> dict:
@@ -47,7 +43,8 @@ def test_continuous_batching_is_several_times_the_throughput_of_static(static: d
     seats = {"max_num_seqs": 64}
     rate = {}
     for batching in ({"policy": "chunked_prefill"}, static, {"policy": "none"}):
-        result = serve(batching | (seats if batching["policy"] != "none" else {}), skewed, horizon_s=10)
+        batching = batching | (seats if batching["policy"] != "none" else {})
+        result = serve(skewed, pool(batching=batching), horizon_s=10)
         rate[batching["policy"]] = result.summary["throughput"]["output_tokens_per_s"]
     assert 2 < rate["chunked_prefill"] / rate[static["policy"]] < 20
     outputs = result.requests["output_tokens"].to_numpy()
@@ -71,8 +68,8 @@ def test_chunked_prefill_lowers_the_itl_p99_and_raises_ttft():
         "input_tokens": {"distribution": "lognormal", "mean": 3000, "p99": 12000, "max": 16000},
         "output_tokens": {"distribution": "lognormal", "mean": 200, "p99": 800, "max": 2000},
     }
-    first = serve({"policy": "prefill_first", "max_num_batched_tokens": 16384}, long_prompts)
-    chunked = serve({"policy": "chunked_prefill", "max_num_batched_tokens": 512}, long_prompts)
+    first = serve(long_prompts, pool(batching={"policy": "prefill_first", "max_num_batched_tokens": 16384}))
+    chunked = serve(long_prompts, pool(batching={"policy": "chunked_prefill", "max_num_batched_tokens": 512}))
     assert first.summary["requests"]["finished"] == chunked.summary["requests"]["finished"]
     assert percentile_s(chunked, "itl_s", "p99") < 0.5 * percentile_s(first, "itl_s", "p99")
     assert percentile_s(chunked, "ttft_s", "p50") > percentile_s(first, "ttft_s", "p50")
@@ -95,11 +92,31 @@ def test_prefix_caching_lowers_the_mean_ttft_of_prompts_that_begin_alike():
             "prompt_tokens": {"distribution": "constant", "value": 2000},
         },
     }
-    policy = {"policy": "chunked_prefill"}
-    without, with_cache = (serve(policy, alike, {"prefix_caching": caching}) for caching in (False, True))
+    without, with_cache = (serve(alike, pool(kv_cache={"prefix_caching": caching})) for caching in (False, True))
     found = with_cache.requests["cached_tokens"].sum() / with_cache.requests["input_tokens"].sum()
     assert found > 0.8
     assert (without.requests["cached_tokens"] == 0).all()
     pd.testing.assert_series_equal(with_cache.requests["input_tokens"], without.requests["input_tokens"])
     assert percentile_s(with_cache, "ttft_s", "mean") < 0.7 * percentile_s(without, "ttft_s", "mean")
     assert percentile_s(with_cache, "itl_s", "mean") <= percentile_s(without, "itl_s", "mean")
+
+
+@pytest.mark.parametrize("together", ["chunked_prefill", "prefill_first"])
+def test_disaggregation_lowers_the_tpot_p99_and_leaves_fewer_chips_for_prompts(together: str):
+    """Splitwise (Patel et al., ISCA 2024), DistServe (Zhong et al., OSDI 2024): no interference of prompts with decoding.
+
+    Where prompts and decoding share chips, tokens of a step with prompt chunks come late, and the unlucky get many such
+    steps. Where they do not, every decode step is short. But half of the chips process all prompts, and the queue for
+    them is longer than it would be for twice as many.
+    """
+    workload = {
+        "arrivals": poisson(12),
+        "input_tokens": {"distribution": "lognormal", "mean": 2000, "p99": 8000, "max": 16000},
+        "output_tokens": {"distribution": "lognormal", "mean": 200, "p99": 800, "max": 2000},
+    }
+    link = {"gb_s": 50, "latency_ms": 0.1}  # 400 Gb/s InfiniBand
+    shared = serve(workload, pool(replicas=2, batching={"policy": together}))
+    split = serve(workload, pool("prefill", role="prefill", kv_transfer=link), pool("decode", role="decode"))
+    assert percentile_s(split, "tpot_s", "p99") < 0.8 * percentile_s(shared, "tpot_s", "p99")
+    assert percentile_s(split, "itl_s", "p99") < 0.5 * percentile_s(shared, "itl_s", "p99")
+    assert percentile_s(split, "ttft_s", "mean") > percentile_s(shared, "ttft_s", "mean")
