@@ -122,6 +122,8 @@ def _change(before: float | None, after: float | None) -> str:
     if not before or after is None:
         return ""
     share = after / before - 1.0
+    if 0.0 < abs(share) < 0.0005:
+        return " (about the same)"
     return " (same)" if share == 0.0 else f" ({'+' if share > 0 else '-'}{percent(abs(share))})"
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from infersim.results.chapter import Chapter
 from infersim.results.run import Run
-from infersim.results.units import clock, percent
+from infersim.results.units import clock, digits, percent
 from infersim.results.windows import label, window_edges
 
 OBJECTIVE = 0.99
@@ -68,6 +68,11 @@ def longest_violation(table: pd.DataFrame) -> tuple[float, float, float]:
     return start, end, end - start
 
 
+def _budget(burnt: float) -> str:
+    """How much of the error budget, in words."""
+    return f"{percent(burnt)} of the error budget" if burnt <= 1.0 else f"{digits(burnt)} times the error budget"
+
+
 def why_slo(run: Run, most: int = 5) -> Chapter:
     """How well the service level was kept, and when it was not."""
     slo = run.summary["slo"]
@@ -77,7 +82,7 @@ def why_slo(run: Run, most: int = 5) -> Chapter:
     kept = "kept" if all(target["holds"] for target in slo["targets"].values()) else "broken"
     sentences = [
         f"The SLO was {kept}: {percent(slo['attainment'])} of requests met every limit, and "
-        f"{percent(over['error_budget_burnt'])} of the error budget (1 % of requests) was burnt."
+        f"{_budget(over['error_budget_burnt'])} (1 % of requests) was burnt."
     ]
     start, end, length = longest_violation(table)
     if length > 0:
