@@ -14,19 +14,22 @@ from infersim.simulate import simulate  # light; the function, not the module of
 
 __version__ = "0.1.0"
 __all__ = [
-    "Result", "Scenario", "autoscaling", "check", "curve", "load_scenario", "plan", "read_run", "routing", "simulate", "sweep",
+    "Result", "Scenario", "autoscaling", "breakeven", "check", "compare", "curve", "load_scenario", "plan", "read_run", "routing", "sensitivity", "simulate", "sweep",
 ]  # fmt: skip
 
 _WHERE = {
     "Result": "infersim.results.result",
     "Scenario": "infersim.spec.scenario",
     "autoscaling": "infersim.policies.autoscaling",
+    "breakeven": "infersim.studies.breakeven",
     "check": "infersim.studies.regression",
+    "compare": "infersim.studies.compare",
     "curve": "infersim.studies.curve",
     "load_scenario": "infersim.spec.load",
     "plan": "infersim.studies.plan",
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
+    "sensitivity": "infersim.studies.sensitivity",
     "sweep": "infersim.studies.sweep",
 }
 
@@ -37,9 +40,12 @@ if TYPE_CHECKING:
     from infersim.results.result import Result
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
+    from infersim.studies.breakeven import breakeven
+    from infersim.studies.compare import compare
     from infersim.studies.curve import curve
     from infersim.studies.plan import plan
     from infersim.studies.regression import check
+    from infersim.studies.sensitivity import sensitivity
     from infersim.studies.sweep import sweep
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from infersim import __version__
-from infersim.cli import (
+from infersim.cli import (, breakeven, compare, sensitivity
     calibrate,
     check,
     curve,
@@ -59,6 +59,9 @@ app.command(name="check")(check.check)
 app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="validate")(validate.validate)
 app.command(name="plan")(plan.plan)
+app.command(name="compare")(compare.compare)
+app.command(name="sensitivity")(sensitivity.sensitivity)
+app.command(name="breakeven")(breakeven.breakeven)
 app.command(name="scenarios")(scenarios.scenarios)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(model.app, name="model")
