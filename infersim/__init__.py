@@ -14,8 +14,21 @@ from infersim.simulate import simulate  # light; the function, not the module of
 
 __version__ = "0.1.0"
 __all__ = [
-    "Result", "Scenario", "autoscaling", "breakeven", "check", "compare", "curve", "load_scenario", "plan", "read_run", "routing", "sensitivity", "simulate", "sweep",
-]  # fmt: skip
+    "Result",
+    "Scenario",
+    "autoscaling",
+    "breakeven",
+    "check",
+    "compare",
+    "curve",
+    "load_scenario",
+    "plan",
+    "read_run",
+    "routing",
+    "sensitivity",
+    "simulate",
+    "sweep",
+]
 
 _WHERE = {
     "Result": "infersim.results.result",

@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 
 from infersim import __version__
-from infersim.cli import (, breakeven, compare, sensitivity
+from infersim.cli import (
+    breakeven,
     calibrate,
     check,
+    compare,
     curve,
     engine,
     explain,
@@ -19,6 +21,7 @@ from infersim.cli import (, breakeven, compare, sensitivity
     run,
     scenarios,
     schema,
+    sensitivity,
     sweep,
     trace,
     validate,
