@@ -24,6 +24,7 @@ from infersim.spec.scenario import Parallelism
 from infersim.studies.measurements import CannotSay, Case, Load
 
 Floats = NDArray[np.float64]
+Arrivals = tuple[NDArray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 CAUSES = ("compute_s", "memory_s", "network_s", "launch_s")
 STAGE_GAP_S = 10.0
@@ -138,7 +139,7 @@ def serve(
 # ---------------------------------------------------------------- requests
 
 
-def arrivals(case: Case, tables: CostTables) -> tuple[NDArray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def arrivals(case: Case, tables: CostTables) -> Arrivals:
     """(requests, output lengths, names of prefix blocks, stage of each request)."""
     load, block = case.load, tables.memory.block_size
     if load.kind == "online":
@@ -195,7 +196,7 @@ def _requests(times: Floats, prompts: NDArray[np.int64]) -> NDArray:
     return requests
 
 
-def _beams(load: Load, times: Floats, prompts: NDArray, outputs: NDArray, block: int) -> tuple[NDArray, ...]:
+def _beams(load: Load, times: Floats, prompts: NDArray, outputs: NDArray, block: int) -> Arrivals:
     """Beam search: each request as `beams` sequences that share the whole prompt."""
     blocks = np.repeat(prompts // block, load.beams)
     requests = _requests(np.repeat(times, load.beams), np.repeat(prompts, load.beams))
@@ -205,7 +206,7 @@ def _beams(load: Load, times: Floats, prompts: NDArray, outputs: NDArray, block:
     return requests, np.repeat(outputs, load.beams), names, np.zeros(len(requests), np.int64)
 
 
-def _online_requests(load: Load, block: int) -> tuple[NDArray, ...]:
+def _online_requests(load: Load, block: int) -> Arrivals:
     """Requests at nearly even distances, conversations taking turns; each repeats its own prompt."""
     rng = np.random.default_rng(0)
     times, stage, start = [], [], 0.0
