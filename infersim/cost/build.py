@@ -8,7 +8,7 @@ from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
 from infersim.cost.energy import dynamic_energy
 from infersim.cost.memory import plan_memory
-from infersim.cost.operators import LONG_WINDOW
+from infersim.cost.operators import short_windows
 from infersim.cost.tables import CostTables, Work
 from infersim.spec.base import Dtype
 from infersim.spec.engine import Engine
@@ -133,7 +133,7 @@ def notes(d: Deployment) -> list[str]:
         found.append(f"{d.engine.name} pads {d.model.attention.heads} heads to {d.shard.heads * d.tensor}")
     window = d.model.attention.sliding_window
     if window:
-        how = "always full" if window <= LONG_WINDOW else "attention to the whole context"
+        how = "always full" if short_windows(d.model) else "attention to the whole context"
         found.append(f"{d.model.with_window} layers attend to a window of {window} tokens; it is priced as {how}")
     if d.stages > 1:
         found.append(f"each step is cut into {d.stages} micro-batches that keep all pipeline stages busy")

@@ -222,7 +222,7 @@ def attended(model: Model, shard: Shard) -> Attended:
     attention = model.attention
     decode, prefill = _pair_flops(model)
     token = _cached_elements(model, shard)
-    short = model.with_window if attention.sliding_window and attention.sliding_window <= LONG_WINDOW else 0
+    short = short_windows(model)
     full = model.with_attention - short
     window = float(attention.sliding_window or 0)
     state = 2.0 * shard.recurrent_values * model.recurrent.key_dim * model.with_state if model.recurrent else 0.0
@@ -247,6 +247,13 @@ def attended(model: Model, shard: Shard) -> Attended:
         prefill_flops=full * index,
         fixed_flops=found.fixed_flops + full * attention.top_k * decode,
     )
+
+
+def short_windows(model: Model) -> int:
+    """Layers whose window is priced as full for every sequence; where all layers have one, KV blocks hold it."""
+    window = model.attention.sliding_window
+    priced = window is not None and window <= LONG_WINDOW and model.with_window < model.with_attention
+    return model.with_window if priced else 0
 
 
 def _pair_flops(model: Model) -> tuple[float, float]:
