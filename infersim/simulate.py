@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from infersim.spec.model import Model
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
     from infersim.spec.scenario import Scenario
+    from infersim.workload.generate import Chunk
 
 Chosen = TypeVar("Chosen")
 
@@ -181,7 +182,9 @@ def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Ro
     from infersim.workload.generate import prefix_tokens, request_chunks
 
     scenario = resolved.scenario
-    chunks = request_chunks(scenario.workload, scenario.horizon_s, scenario.seed, _trace_directory(resolved))
+    chunks = _with_deadlines(
+        request_chunks(scenario.workload, scenario.horizon_s, scenario.seed, _trace_directory(resolved)), scenario
+    )
     named = prefix_tokens(scenario.workload, _trace_directory(resolved))
     _check_prefixes(resolved, named)
     pools = [_with_policies(costs, pool, named) for costs, pool in zip(tables, resolved.pools, strict=True)]
@@ -193,6 +196,17 @@ def _fleet(resolved: "ResolvedScenario", tables: list["CostTables"], router: "Ro
         scrape_s=scenario.router.scrape_interval_s,
         by_load=router.by_load,
     )
+
+
+def _with_deadlines(chunks: "Iterator[Chunk]", scenario: "Scenario") -> "Iterator[Chunk]":
+    """The requests with the time in which their class, or the scenario, wants them begun; inf without a limit."""
+    import numpy as np
+
+    slos = [tenant.slo or scenario.slo for tenant in scenario.workload.classes or []] or [scenario.slo]
+    within = np.array([slo.ttft_p99_s if slo.ttft_p99_s is not None else np.inf for slo in slos])
+    for chunk in chunks:
+        chunk[0]["deadline_s"] = within[chunk[0]["tenant"]]
+        yield chunk
 
 
 def _check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:

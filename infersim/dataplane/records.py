@@ -54,6 +54,7 @@ OUTCOME = np.dtype(
         ("arrival_s", np.float64),
         ("input_tokens", np.int64),
         ("output_tokens", np.int64),  # tokens generated
+        ("tenant", np.int64),  # index of its class
         ("pool", np.int64),  # -1 if it was never routed
         ("replica", np.int64),  # serial number of the replica that ended it, -1 if none
         ("status", np.int64),  # one of ENDINGS

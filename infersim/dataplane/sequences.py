@@ -225,6 +225,7 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock,
     row.arrival_s = request.arrival_s
     row.input_tokens = request.input_tokens
     row.output_tokens = flight.generated
+    row.tenant = request.tenant
     row.pool = pool
     row.replica = serial
     row.status = status

@@ -8,13 +8,13 @@ import pandas as pd
 
 from infersim.controlplane.ledger import EVENT_COLUMNS
 from infersim.dataplane.records import ENDINGS, FINISHED
-from infersim.results.metrics import meets
+from infersim.results.metrics import meets_own
 from infersim.results.money import bill, lease_times, usd_per_replica_second
 from infersim.results.power import CAUSES, lease_joules
 from infersim.results.record import PoolRecord, RunRecord
 
 SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s")
-"""Where a request's time goes; the six sum to finish_s - arrival_s."""
+"""Where a request's time goes; the seven sum to finish_s - arrival_s."""
 
 
 def requests_frame(run: RunRecord) -> pd.DataFrame:
@@ -26,7 +26,8 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     ttft_s, tpot_s, e2e_s   as in `metrics.py`; NaN unless finished, TPOT also with a single output token
     held_s ... transfer_s   spans that sum to finish_s - arrival_s, whatever the status
     cached_tokens  prompt tokens found in the prefix cache at the first admission
-    slo_met      finished within every limit of the scenario's SLO
+    slo_met      finished within every limit of its class's SLO, or of the scenario's
+    tenant       its class; only where the workload has classes
     """
     rows = run.outcomes
     finished = rows["status"] == FINISHED
@@ -52,8 +53,10 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         **{span: rows[span] for span in SPANS},
         "preemptions": rows["preemptions"],
         "cached_tokens": rows["cached_tokens"],
-        "slo_met": meets(latencies, finished, run.scenario.slo),
+        "slo_met": meets_own(latencies, finished, rows["tenant"], run.scenario),
     }
+    if classes := run.scenario.workload.classes:
+        columns["tenant"] = pd.Categorical.from_codes(rows["tenant"], categories=[tenant.name for tenant in classes])
     return pd.DataFrame(columns)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.tally import ITL_GROWTH, Tally, itl_edges
-from infersim.spec.scenario import Slo
+from infersim.spec.scenario import Scenario, Slo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,10 +114,41 @@ def meets(columns: Mapping[str, Any], finished: NDArray[np.bool_], slo: Slo) -> 
     return met
 
 
-def slo_report(requests: "pd.DataFrame", slo: Slo, latencies: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Goodput, attainment and the p99 targets; goodput and attainment are NaN when the scenario gives no limit.
+def class_slos(scenario: Scenario) -> list[Slo]:
+    """The SLO of each class of requests, by `tenant`: its own, or the scenario's."""
+    classes = scenario.workload.classes
+    return [tenant.slo or scenario.slo for tenant in classes] if classes else [scenario.slo]
 
-    met_requests    requests that finished within every limit
+
+def meets_own(
+    columns: Mapping[str, Any], finished: NDArray[np.bool_], tenant: NDArray[np.int64], scenario: Scenario
+) -> NDArray[np.bool_]:
+    """Whether each request finished within every limit of its class."""
+    met = np.zeros(len(finished), np.bool_)
+    for index, slo in enumerate(class_slos(scenario)):
+        own = tenant == index
+        met[own] = meets({name: np.asarray(values)[own] for name, values in columns.items()}, finished[own], slo)
+    return met
+
+
+def class_report(requests: "pd.DataFrame", scenario: Scenario) -> dict[str, Any]:
+    """By name of each class: its requests, its p99 latencies over finished requests, and the share within its limits."""
+    report = {}
+    for tenant, slo in zip(scenario.workload.classes or [], class_slos(scenario), strict=False):
+        own = requests[requests["tenant"] == tenant.name]
+        report[tenant.name] = {
+            "requests": len(own),
+            "ttft_p99_s": distribution(own["ttft_s"].to_numpy())["p99"],
+            "tpot_p99_s": distribution(own["tpot_s"].to_numpy())["p99"],
+            "attainment": float(own["slo_met"].mean()) if limits(slo) and len(own) else float("nan"),
+        }
+    return report
+
+
+def slo_report(requests: "pd.DataFrame", scenario: Scenario, latencies: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Goodput, attainment and the p99 targets; goodput and attainment are NaN when nothing gives a limit.
+
+    met_requests    requests that finished within every limit of their class, or of the scenario
     goodput_rps     met_requests / makespan [requests/s]
     attainment      met_requests / all requests that ended; rejected ones miss
     targets         by key of the SLO: limit_s, p99_s over finished requests, attainment (share of all that ended within
@@ -126,15 +157,15 @@ def slo_report(requests: "pd.DataFrame", slo: Slo, latencies: dict[str, dict[str
     finished = (requests["status"] == "finished").to_numpy()
     ended, seconds = max(len(requests), 1), makespan_s(requests) or float("nan")
     targets = {}
-    for key, limit in limits(slo).items():
+    for key, limit in limits(scenario.slo).items():
         within = meets(requests, finished, Slo(**{key: limit}))
         p99 = latencies[SLO_COLUMNS[key]]["p99"]
         holds = bool(finished.any()) and not p99 > limit
         targets[key] = {"limit_s": limit, "p99_s": p99, "attainment": float(within.sum() / ended), "holds": holds}
-    met = int(requests["slo_met"].sum())
+    met, judged = int(requests["slo_met"].sum()), any(limits(slo) for slo in class_slos(scenario))
     return {
-        "met_requests": met if targets else None,
-        "goodput_rps": met / seconds if targets else float("nan"),
-        "attainment": met / ended if targets else float("nan"),
+        "met_requests": met if judged else None,
+        "goodput_rps": met / seconds if judged else float("nan"),
+        "attainment": met / ended if judged else float("nan"),
         "targets": targets,
     }

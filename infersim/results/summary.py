@@ -12,7 +12,7 @@ import pandas as pd
 from infersim import __version__
 from infersim.results.economics import by_purchase, projection, wasted
 from infersim.results.frames import SPANS
-from infersim.results.metrics import latency, limits, makespan_s, slo_report, throughput
+from infersim.results.metrics import class_report, latency, limits, makespan_s, slo_report, throughput
 from infersim.results.money import bill, per, unit_costs
 from infersim.results.power import carbon_report, energy_report, utilisation_report
 from infersim.results.record import RunRecord
@@ -28,9 +28,11 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
     latencies = latency(requests, tallies)
     dollars = bill(run).sums(np.ones(len(run.leases), dtype=bool))
     energy = energy_report(run, range(len(run.pools)), requests)
-    slo = slo_report(requests, run.scenario.slo, latencies)
+    slo = slo_report(requests, run.scenario, latencies)
     if slo["targets"]:
         slo["over_time"] = slo_over_time(requests, float(run.end_s))
+    if run.scenario.workload.classes:
+        slo["classes"] = class_report(requests, run.scenario)
     return {
         "infersim": __version__,
         "scenario": _scenario(run),
