@@ -11,7 +11,7 @@ model: llama-3.1-8b
 horizon_s: 120
 seed: 3
 workload:
-  arrivals: {process: poisson, rate_rps: 30}
+  arrivals: {process: poisson, rate_rps: 14}
   input_tokens: {distribution: constant, value: 2000}
   output_tokens: {distribution: constant, value: 20}
   classes:
