@@ -26,7 +26,8 @@ def calibration_case(row: Fields) -> Case:
     """The case of one row, holding that row alone; CannotSay if it cannot be re-simulated."""
     if row["speculative"] == "yes":
         raise CannotSay("speculative decoding needs a draft model")
-    if "worker" in row["parallelism"] or "disaggregated" in row["parallelism"].lower():
+    workers = dict(re.findall(r"(prefill|decode)_workers=(\d+)", row["parallelism"]))
+    if not workers and "disaggregated" in row["parallelism"].lower():
         raise CannotSay("prefill and decode on different pools")
     model, hardware, engine = known_model(row["model"]), known_chip(row["hardware"]), known_engine(row["engine"])
     weights, kv_cache = dtype_of(row["weight_dtype"]), dtype_of(row["kv_dtype"])
@@ -36,6 +37,8 @@ def calibration_case(row: Fields) -> Case:
     if row["per"] == "chip":
         value *= _chips(row)
     load = _load(row, assumed)
+    if workers:
+        layout |= {"replicas": int(workers["decode"])}
     if (
         hardware.execution == "pipeline"
         and BYTES_PER_ELEMENT[weights] > 1
@@ -57,6 +60,7 @@ def calibration_case(row: Fields) -> Case:
         group=row["group"],
         max_num_seqs=_noted(row, "max_num_seqs"),
         max_num_batched_tokens=_noted(row, "max_num_batched_tokens"),
+        prefill_replicas=int(workers.get("prefill", 0)),
         assumed=tuple(assumed),
         **layout,
     )

@@ -99,6 +99,8 @@ class Case:
     block_size: int | None = None
     blocks: int | None = None
     prefix_caching: bool = False
+    prefill_replicas: int = 0
+    """Replicas that only prefill, beside `replicas` that only decode; 0 where every replica does both."""
     assumed: tuple[str, ...] = ()
 
 

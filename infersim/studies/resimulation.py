@@ -21,6 +21,7 @@ from infersim.dataplane.fleet import Fleet, PoolCost
 from infersim.dataplane.records import FINISHED, NONE, REQUEST
 from infersim.dataplane.tally import Tally
 from infersim.spec.scenario import Parallelism
+from infersim.studies.apart import serve_apart
 from infersim.studies.measurements import CannotSay, Case, Load
 
 Floats = NDArray[np.float64]
@@ -67,6 +68,14 @@ def resimulate(case: Case) -> Outcome:
     tables = price(case)
     requests, outputs, names, stage = arrivals(case, tables)
     pool = loop_cost(case, tables)
+    if case.prefill_replicas:
+        kv_token, users = tables.memory.kv_bytes_per_token, case.load.users
+        outcomes, tally, rate = serve_apart(
+            pool, requests, outputs, users, case.prefill_replicas, case.replicas, kv_token
+        )
+        apart = replace(case, load=replace(case.load, kind="server", rate_rps=rate))
+        measured = _measured(apart, tables, outcomes, tally, stage)
+        return replace(measured, makespan_s=len(outcomes) / rate, users=users)
     outcomes, tally = serve(pool, requests, outputs, names, case.replicas)
     if (outcomes["status"] != FINISHED).any():
         raise CannotSay("some requests are longer than the context or the KV cache")
@@ -82,7 +91,7 @@ def price(case: Case) -> CostTables:
     if load.kind in ("fixed_batch", "single_stream"):
         seqs = max(1, math.ceil(load.users / case.replicas)) * load.beams
         tokens = max(tokens, min(LONGEST_STEP, math.ceil(seqs * load.prompt)), seqs)
-    elif load.kind == "closed_loop":
+    elif load.kind == "closed_loop" and not case.prefill_replicas:
         seqs = min(seqs, max(1, math.ceil(load.users / case.replicas)))
     tokens = max(tokens, seqs)
     layout = Parallelism(
