@@ -7,74 +7,8 @@ replicas, or of what a step costs: that is `naive.py`.
 import math
 from dataclasses import dataclass, field
 
+from tests.naive_sequence import PrefixCache, Sequence
 from tests.twin.case import Pool
-
-SPANS = ("held", "handling", "queued", "prefill", "decode", "preempted")
-
-
-@dataclass(eq=False)
-class Sequence:
-    """One request on its way; at each moment it is in exactly one span."""
-
-    id: int
-    arrival_s: float
-    input_tokens: int
-    output_tokens: int
-    priority: int = 0
-    deadline_s: float = 0.0
-    names: list[int] = field(default_factory=list)
-    span: str = "held"
-    since: float = 0.0
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPANS, 0.0))
-    replica: "Replica | None" = None
-    order: int = -1
-    """Its routing number."""
-    queued_at: float = math.nan
-    prompt: int = 0
-    computed: int = 0
-    blocks: int = 0
-    """KV blocks of its own."""
-    entries: list[int] = field(default_factory=list)
-    """Prefix entries that it uses, from its first block on."""
-    swapped: bool = False
-    cached_tokens: int | None = None
-    token_times: list[float] = field(default_factory=list)
-    preemptions: int = 0
-
-    def enter(self, span: str, now: float) -> None:
-        self.seconds[self.span] += now - self.since
-        self.span, self.since = span, now
-
-    def complete(self) -> bool:
-        return len(self.token_times) == self.output_tokens
-
-    def decoding(self) -> bool:
-        return self.computed >= self.prompt and not self.complete()
-
-
-class PrefixCache:
-    """Which prefix blocks a replica has: how many sequences use each, and the idle ones, the oldest first."""
-
-    def __init__(self) -> None:
-        self.users: dict[int, int] = {}
-        self.idle: dict[int, None] = {}
-
-    def has(self, name: int) -> bool:
-        return name in self.users or name in self.idle
-
-    def use(self, name: int) -> None:
-        self.users[name] = self.users.get(name, 0) + 1
-        self.idle.pop(name, None)
-
-    def release(self, name: int) -> None:
-        self.users[name] -= 1
-        if not self.users[name]:
-            del self.users[name]
-            self.idle[name] = None
-
-    def evict_down_to(self, most: int) -> None:
-        while len(self.idle) > most:
-            del self.idle[next(iter(self.idle))]
 
 
 @dataclass(eq=False)
@@ -89,12 +23,17 @@ class Replica:
     outstanding: int = 0
     queue: list[Sequence] = field(default_factory=list)
     batch: list[Sequence] = field(default_factory=list)
+    leaving: list[Sequence] = field(default_factory=list)
+    """Of a prefill pool: prompt processed, and not sent yet."""
+    link_free_at: float = 0.0
     cache: PrefixCache = field(default_factory=PrefixCache)
     rows: int = 0
     """Of the static batch that decodes, 0 otherwise."""
     step: list[tuple[Sequence, int]] = field(default_factory=list)
     step_start: float = math.nan
     step_end: float = math.nan
+    reserve: int = 0
+    """Blocks kept for draft tokens in the step that is being formed."""
     copied_blocks: int = 0
     """Between chip and host, in the step."""
     victims: list[Sequence] = field(default_factory=list)
@@ -111,8 +50,12 @@ class Replica:
 
     def free(self) -> int:
         """Blocks that nobody uses; idle entries of the prefix cache are among them."""
-        in_use = sum(each.blocks for each in self.batch) + self.entry_blocks * len(self.cache.users)
+        in_use = sum(each.blocks for each in self.batch + self.leaving) + self.entry_blocks * len(self.cache.users)
         return self.pool.blocks - in_use
+
+    def available(self) -> int:
+        """Blocks that are neither used nor kept for draft tokens."""
+        return self.free() - self.reserve
 
     def lacking(self, sequence: Sequence, tokens: int) -> int:
         """Blocks that a sequence needs beside those that it has, to hold so many tokens."""
@@ -121,11 +64,11 @@ class Replica:
     def hold(self, sequence: Sequence, tokens: int) -> bool:
         """Let a sequence of the batch hold so many tokens, if the blocks are free."""
         lacking = self.lacking(sequence, tokens)
-        if lacking > self.free():
+        if lacking > self.available():
             return False
         sequence.blocks += lacking
         if self.entry_blocks:
-            self.cache.evict_down_to(self.free() // self.entry_blocks)
+            self.cache.evict_down_to(self.available() // self.entry_blocks)
         return True
 
     def name_blocks(self, sequence: Sequence) -> None:
@@ -144,11 +87,11 @@ class Replica:
 
     # --- the queue
 
-    def enqueue(self, sequence: Sequence, now: float) -> None:
+    def enqueue(self, sequence: Sequence, now: float, first: bool = False) -> None:
         sequence.queued_at = now
         order = self.pool.queue_order
         if order == "fcfs":
-            self.queue.insert(0 if sequence.preemptions else len(self.queue), sequence)
+            self.queue.insert(0 if first else len(self.queue), sequence)
             return
         keys = {
             "priority": lambda each: -each.priority,
@@ -183,13 +126,13 @@ class Replica:
         else:
             sequence.computed, sequence.prompt = 0, sequence.input_tokens + len(sequence.token_times)
         self.victims.append(sequence)
-        self.enqueue(sequence, now)
+        self.enqueue(sequence, now, first=True)
 
     # --- forming a step
 
     def form_step(self, eligible_until: float, now: float) -> None:
         """Fill `step` with sequences and their tokens, `copied_blocks` and `rows`; nothing to do leaves it empty."""
-        self.step, self.copied_blocks, self.victims, self.short_of_blocks = [], 0, [], False
+        self.step, self.reserve, self.copied_blocks, self.victims, self.short_of_blocks = [], 0, 0, [], False
         left_alone = not self.batch and self.queue and self.queue[0].queued_at > eligible_until
         self.eligible_until = math.inf if left_alone else eligible_until
         if not self.batch and self.queue and self.gathers_at() > now:
@@ -213,24 +156,29 @@ class Replica:
         while self.queue and self.batch and pool.queue_order == "priority" and self.eligible(self.queue[0]):
             head, decoding = self.queue[0], [each for each in self.batch if each.decoding()]
             target = head.input_tokens + len(head.token_times)
-            chunk = min(target, pool.max_num_batched_tokens - len(decoding))
-            claims = sum(self.lacking(each, each.computed + 1) for each in decoding)
-            room = self.free() - claims - pool.watermark_blocks
+            chunk = min(target, pool.max_num_batched_tokens - pool.width * len(decoding))
+            room = self.free() - self.claims() - pool.watermark_blocks
             blocked = len(self.batch) >= pool.max_num_seqs or pool.blocks_for(chunk) > room
             if chunk <= 0 or not blocked or self.victim().priority >= head.priority:
                 break
             self.preempt(self.victim(), now)
 
     def form_decode(self, now: float) -> int:
-        """One token for each decoding sequence, blocks for all of them first; return the budget that is left."""
-        while sum(self.lacking(each, each.computed + 1) for each in self.batch if each.decoding()) > self.free():
+        """A token and its drafts for each decoding sequence, blocks for all first; return the budget that is left."""
+        while self.claims() > self.free():
             self.preempt(self.victim(), now)
             self.short_of_blocks = True
-        for sequence in self.batch:
-            if sequence.decoding():
-                self.hold(sequence, sequence.computed + 1)
-                self.step.append((sequence, 1))
-        return self.pool.max_num_batched_tokens - len(self.step)
+        decoding = [each for each in self.batch if each.decoding()]
+        self.reserve = self.pool.draft_blocks * len(decoding)
+        for sequence in decoding:
+            self.hold(sequence, sequence.computed + 1)
+            self.step.append((sequence, self.pool.width))
+        return self.pool.max_num_batched_tokens - self.pool.width * len(decoding)
+
+    def claims(self) -> int:
+        """Blocks that the decoding sequences need for their next tokens, sure or drafted."""
+        decoding = [each for each in self.batch if each.decoding()]
+        return sum(self.lacking(each, each.computed + 1) + self.pool.draft_blocks for each in decoding)
 
     def form_prompts(self, budget: int, now: float) -> None:
         """The partly prefilled sequence goes on; then admissions, unless somebody was preempted for lack of blocks."""
@@ -253,9 +201,11 @@ class Replica:
             self.queue and budget > 0 and len(self.batch) < self.pool.max_num_seqs and self.eligible(self.queue[0])
         ):
             return 0
-        head, matching = self.queue[0], []
-        if head.swapped:
-            computed, tokens = head.computed, 1
+        head, matching, drafted = self.queue[0], [], 0
+        if head.brings_kv():
+            computed, tokens, drafted = head.computed, self.pool.width, self.pool.draft_blocks
+            if tokens > budget:
+                return 0
         else:
             matching = self.matching(head)
             computed = self.pool.prefix_tokens * len(matching)
@@ -264,19 +214,21 @@ class Replica:
             if whole_only and tokens < head.prompt - computed:
                 return 0
         in_use = sum(name in self.cache.users for name in matching)
-        needed = self.pool.blocks_for(computed + tokens) - self.entry_blocks * in_use
-        if needed + (self.pool.watermark_blocks if self.batch else 0) > self.free():
+        will_hold = computed + (1 if head.brings_kv() else tokens)
+        needed = self.pool.blocks_for(will_hold) - self.entry_blocks * in_use + drafted
+        if needed + (self.pool.watermark_blocks if self.batch else 0) > self.available():
             return 0
         self.batch.append(self.queue.pop(0))
+        self.reserve += drafted
         for name in matching:
             self.cache.use(name)
         head.entries, head.computed = matching, computed
-        self.hold(head, computed + tokens)
+        self.hold(head, will_hold)
         if head.cached_tokens is None:
             head.cached_tokens = computed
         if head.swapped:
             self.copied_blocks += self.pool.blocks_for(computed)
-        head.swapped = False
+        head.swapped, head.source = False, None
         head.enter("decode" if head.decoding() else "prefill", now)
         self.step.append((head, tokens))
         return tokens

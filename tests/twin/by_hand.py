@@ -7,7 +7,7 @@ import numpy as np
 
 from infersim.dataplane.records import REQUEST
 from tests import naive
-from tests.naive_replica import SPANS
+from tests.naive_sequence import SPANS
 from tests.twin.case import Case, Pool, Run
 
 
@@ -60,5 +60,5 @@ def run(
 
 
 def spans(row: np.void) -> tuple[float, ...]:
-    """The spans of an outcome [s], in the order in which they are passed."""
-    return tuple(float(row[f"{name}_s"]) for name in SPANS)
+    """The spans of an outcome that ran on one replica [s], in the order in which they are passed."""
+    return tuple(float(row[f"{name}_s"]) for name in SPANS if name != "transfer")

@@ -37,9 +37,23 @@ class Pool:
     swap: bool = False
     swap_block_s: float = 0.0
     prefix_tokens: int = 0
+    role: str = "both"
+    transfer_token_s: float = 0.0
+    transfer_latency_s: float = 0.0
+    acceptance: tuple[float, ...] = ()
 
     def blocks_for(self, tokens: int) -> int:
         return -(-tokens // self.block_size)
+
+    @property
+    def width(self) -> int:
+        """Tokens of a decoding sequence in a step: its own and the drafted ones."""
+        return 1 + len(self.acceptance)
+
+    @property
+    def draft_blocks(self) -> int:
+        """Blocks that the drafted ones may need."""
+        return self.blocks_for(len(self.acceptance))
 
 
 @dataclass(frozen=True)
@@ -69,9 +83,17 @@ class Run:
     """OUTCOME records by id."""
     tallies: list[Tally]
     """By pool."""
-    token_times: list[list[float]]
-    """When each request's output tokens left, by id [s]."""
+    tokens: list[list[tuple[float, int]]]
+    """When each request's output tokens left [s] and from which pool, by id."""
     steps: list[tuple[int, float, float]]
     """(pool, start, end) of each step [s]."""
-    looks: list[tuple[int, int, int, int, int]]
-    """Ready and draining replicas, requests waiting (or in front ends) and running, KV blocks in use."""
+    looks: list[tuple[int, ...]]
+    """Ready and draining replicas, requests waiting (or in front ends, or on the way) and running, KV blocks in use,
+    requests routed and ended so far."""
+    drained: dict[int, float]
+    """When each replica that was not empty when told to drain was empty, by serial number [s]."""
+
+    @property
+    def token_times(self) -> list[list[float]]:
+        """When each request's output tokens left, by id [s]."""
+        return [[time for time, _ in tokens] for tokens in self.tokens]

@@ -1,4 +1,5 @@
-"""Random cases that visit the corners: little KV, tiny budgets, bursts at one instant, replicas that come and go.
+"""Random cases that visit the corners: little KV, tiny budgets, bursts at one instant, replicas that come and go,
+prompts processed in one pool and answers in another, draft tokens.
 
 Every float is generic, so nothing coincides but what is meant to: bursts, and control actions at an arrival.
 Not here: what must hold of them (`test_twin.py`).
@@ -20,6 +21,8 @@ def random_case(seed: int, most: int = 40) -> Case:
     rng = np.random.default_rng(seed)
     prefix_tokens = int(rng.choice([0, 0, 2, 4, 6, 12]))
     pools = [random_pool(rng, prefix_tokens) for _ in range(rng.integers(1, 4))]
+    if rng.random() < 0.3:
+        pools = split(rng, [*pools, random_pool(rng, prefix_tokens)])
     count = int(rng.integers(1, most, endpoint=True))
     outputs = rng.geometric(1 / rng.choice([2, 8, 25]), size=count)
     if rng.random() < 0.2:
@@ -35,7 +38,7 @@ def random_case(seed: int, most: int = 40) -> Case:
     requests["deadline_s"] = rng.choice([0, 10 * STEP_S], size=count) + rng.exponential(STEP_S, size=count)
     names = random_prefixes(rng, requests, prefix_tokens) if prefix_tokens else np.zeros(0, np.int64)
     router = str(rng.choice(["round_robin", "least_outstanding"]))
-    initial = rng.integers(len(pools), size=rng.integers(0, 4)).tolist()
+    initial = rng.integers(len(pools), size=rng.integers(0, 3 + len(pools))).tolist()
     actions = random_actions(rng, requests["arrival_s"], pools, initial)
     return Case(pools, requests, outputs, router, initial, actions, names)
 
@@ -56,9 +59,27 @@ def random_prefixes(rng: np.random.Generator, requests: np.ndarray, prefix_token
     return np.array(names, np.int64)
 
 
+def split(rng: np.random.Generator, pools: list[Pool]) -> list[Pool]:
+    """The first pool prefills, the second decodes, the others do something; in any order."""
+    roles = ["prefill", "decode", *rng.choice(["both", "prefill", "decode"], size=len(pools) - 2).tolist()]
+    slow = rng.choice([0, 0.1, 1])  # may be a link that costs nothing, so that KV arrives when the step ends
+    pools = [
+        replace(
+            pool,
+            role=role,
+            batching="chunked_prefill" if role == "decode" else pool.batching,
+            transfer_token_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill"),
+            transfer_latency_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill" and rng.random() < 0.7),
+        )
+        for pool, role in zip(pools, roles, strict=True)
+    ]
+    return [pools[index] for index in rng.permutation(len(pools))]
+
+
 def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> Pool:
     max_num_seqs = int(rng.choice([1, 2, 3, 5, 8, 20]))
-    budget = max_num_seqs + int(rng.choice([0, 1, 4, 30, 100]))
+    drafts = int(rng.choice([0, 1, 2, 4], p=[0.7, 0.1, 0.1, 0.1]))
+    budget = max_num_seqs * (1 + drafts) + int(rng.choice([0, 1, 4, 30, 100]))
     sizes = [size for size in (1, 2, 3, 4, 6, 12, 16) if not prefix_tokens or prefix_tokens % size == 0]
     block_size = int(rng.choice(sizes))
     tokens_of_kv = int(rng.choice([30, 60, 100, 600]))
@@ -95,6 +116,7 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> Pool:
         swap=batching == "chunked_prefill" and bool(rng.random() < 0.5),
         swap_block_s=STEP_S * rng.uniform(0, 0.3),
         prefix_tokens=prefix_tokens if rng.random() < 0.8 else 0,
+        acceptance=tuple(rng.choice([0.0, 1.0, rng.random(), rng.random()], size=drafts).tolist()),
     )
 
 
@@ -105,6 +127,7 @@ def busy_case(seed: int, router: str = "least_outstanding") -> Case:
     slots = 48
     pool = replace(
         random_pool(rng),
+        acceptance=(),
         linear_s=STEP_S * (1 + 0.01 * np.cumsum(rng.uniform(0, 1, 513))),
         sequences_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, slots + 1)),
         decode_base_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, slots + 1)),
@@ -128,23 +151,28 @@ def busy_case(seed: int, router: str = "least_outstanding") -> Case:
 def random_actions(
     rng: np.random.Generator, arrivals: np.ndarray, pools: list[Pool], initial: list[int]
 ) -> list[tuple[float, str, int]]:
-    """Opens and drains; somebody is ready in the end, so nobody is held for ever."""
+    """Opens and drains; a replica of each role that is needed is ready in the end, so nobody is held for ever."""
     count = int(rng.choice([0, 2, 6]))
     times = rng.uniform(0, arrivals[-1] + 10 * STEP_S, size=count)
     at_an_arrival = rng.random(count) < 0.2
     times[at_an_arrival] = rng.choice(arrivals, size=at_an_arrival.sum())
     actions: list[tuple[float, str, int]] = []
-    ready, opened = list(range(len(initial))), len(initial)
+    ready, opened = dict(enumerate(initial)), len(initial)
     for time in np.sort(times).tolist():
         if ready and rng.random() < 0.5:
-            actions.append((time, "drain", ready.pop(rng.integers(len(ready)))))
+            serial = int(rng.choice(list(ready)))
+            del ready[serial]
+            actions.append((time, "drain", serial))
         else:
-            actions.append((time, "open", int(rng.integers(len(pools)))))
-            ready.append(opened)
+            ready[opened] = int(rng.integers(len(pools)))
+            actions.append((time, "open", ready[opened]))
             opened += 1
-    if not ready:
-        actions.append((float(arrivals[-1]) + STEP_S * rng.uniform(0, 5), "open", 0))
-        actions.sort(key=lambda action: action[0])
+    roles = [pool.role for pool in pools]
+    for missing in ({"both", "prefill"}, {"decode"}):
+        fitting = [index for index, role in enumerate(roles) if role in missing]
+        if fitting and not missing & {roles[pool] for pool in ready.values()}:
+            last = max(arrivals[-1], *(time for time, _, _ in actions), 0.0)
+            actions.append((float(last) + STEP_S * rng.uniform(0, 5), "open", fitting[0]))
     return actions
 
 
