@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")
-"""The six spans of an outcome, which sum to its latency."""
+SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s")
+"""The spans of an outcome, which sum to its latency."""
 
 
 def served_span(rows: NDArray[np.void]) -> float:

@@ -10,6 +10,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
+from infersim.dataplane.fleet import Fleet, Why
 from infersim.dataplane.records import BATCHINGS, FINISHED, QUEUE_ORDERS, REJECTED
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS, Router
@@ -18,7 +19,7 @@ from tests.twin import compiled
 from tests.twin.case import Case, Pool
 from tests.twin.cases import busy_case, random_case
 
-SEEDS = range(16)
+SEEDS = range(12)
 CLOSE = 1e-9
 
 
@@ -51,6 +52,18 @@ def served_as(case: Case, batching: str, queue_order: str) -> Case:
     return replace(case, pools=[replace(pool, **changes) for pool in case.pools])
 
 
+@pytest.fixture
+def plain(cases: list[Case]) -> list[Case]:
+    """The cases with every request served by one replica from its prompt to its end, a token at a time."""
+    return [replace(case, pools=[replace(pool, role="both", acceptance=()) for pool in case.pools]) for case in cases]
+
+
+def serve_until(fleet: Fleet, time: float) -> None:
+    """Advance the fleet, whatever it has to report on the way."""
+    while fleet.advance(time).why not in (Why.ON_TIME, Why.FINISHED):
+        pass
+
+
 def price_s(pool: Pool, tally: Tally) -> float:
     """What the counted steps cost by the tables [s]."""
     linear = tally.steps_by_tokens @ pool.linear_s + tally.steps_by_sequences @ pool.sequences_s
@@ -72,6 +85,13 @@ def test_tokens_in_are_tokens_out(cases: list[Case]):
         run = compiled.simulate(case)
         finished = run.outcomes["status"] == FINISHED
         assert (run.outcomes["output_tokens"] == np.where(finished, case.outputs, 0)).all()
+        assert sum(tally.output_tokens for tally in run.tallies) == run.outcomes["output_tokens"].sum()
+
+
+def test_every_pool_counts_what_its_requests_were(plain: list[Case]):
+    for case in plain:
+        run = compiled.simulate(case)
+        finished = run.outcomes["status"] == FINISHED
         for pool, tally in enumerate(run.tallies):
             mine = run.outcomes[finished & (run.outcomes["pool"] == pool)]
             assert tally.output_tokens == mine["output_tokens"].sum()
@@ -92,25 +112,24 @@ def test_kv_stays_within_its_blocks_and_returns_to_zero(cases: list[Case]):
         for pool in range(len(case.pools)):
             fleet.open(pool)
         for stop in [*np.linspace(0, 2 * end, 200), np.inf]:
-            while fleet.advance(float(stop)).why not in (compiled.Why.ON_TIME, compiled.Why.FINISHED):
-                pass
+            serve_until(fleet, float(stop))
             for pool in range(len(case.pools)):
                 holds, _ = fleet.observe(pool)
                 assert 0 <= holds.kv_blocks_used <= holds.kv_blocks == case.pools[pool].blocks
                 assert 0 <= holds.running <= case.pools[pool].max_num_seqs
-                assert (holds.kv_blocks_used == 0) == (holds.running == 0)
+                assert holds.kv_blocks_used > 0 or holds.running == 0
         for pool in range(len(case.pools)):
             holds, _ = fleet.observe(pool)
             assert (holds.waiting, holds.running, holds.kv_blocks_used) == (0, 0, 0)
             assert holds.routed == holds.ended
 
 
-def test_work_is_conserved(cases: list[Case]):
+def test_work_is_conserved(plain: list[Case]):
     """A replica is busy exactly while it has requests, so busy and idle time make up the time that it is up.
 
     Dynamic batching may let each of them wait for company, but not for longer than it is told.
     """
-    for case in cases:
+    for case in plain:
         run = compiled.simulate(case)
         accepted = run.outcomes[run.outcomes["status"] == FINISHED]
         end = run.outcomes["finish_s"].max()
@@ -124,12 +143,12 @@ def test_work_is_conserved(cases: list[Case]):
                 assert np.isclose(tally.busy_s, sum(served), rtol=CLOSE, atol=CLOSE * end)
 
 
-def test_time_is_what_the_tables_say(cases: list[Case]):
+def test_time_is_what_the_tables_say(plain: list[Case]):
     """Busy seconds are the price of the shapes that were counted; no step is under its table.
 
     What is swapped out is swapped in again, so that copies come in pairs.
     """
-    for case in cases:
+    for case in plain:
         run = compiled.simulate(case)
         for pool, (costs, tally) in enumerate(zip(case.pools, run.tallies, strict=True)):
             copies = (tally.busy_s - price_s(costs, tally)) / (2 * costs.swap_block_s)
@@ -159,15 +178,23 @@ def test_causes_come_before_effects(cases: list[Case]):
         latency = rows["finish_s"] - rows["arrival_s"]
         assert np.allclose(sum(rows[span] for span in SPANS), latency, rtol=0, atol=CLOSE * end)
         done = rows[rows["status"] == FINISHED]
-        admitted = done["arrival_s"] + done["held_s"] + done["handling_s"] + done["queued_s"]
-        assert (done["first_token_s"] > admitted).all()
+        assert (done["first_token_s"] > done["arrival_s"] + done["held_s"] + done["handling_s"]).all()
         assert (done["finish_s"] >= done["first_token_s"]).all()
         assert (done["first_token_s"] == done["finish_s"])[done["output_tokens"] == 1].all()
         assert (done["first_token_s"] < done["finish_s"])[done["output_tokens"] > 1].all()
+        assert ((rows["preempted_s"] == 0) | (rows["preemptions"] > 0)).all()
+
+
+def test_one_replica_queues_then_prefills_then_decodes(plain: list[Case]):
+    for case in plain:
+        rows = compiled.simulate(case).outcomes
+        done = rows[rows["status"] == FINISHED]
+        admitted = done["arrival_s"] + done["held_s"] + done["handling_s"] + done["queued_s"]
+        assert (done["first_token_s"] > admitted).all()
+        assert (rows["transfer_s"] == 0).all()
         calm = done[done["preemptions"] == 0]
-        assert (calm["preempted_s"] == 0).all()
         first = calm["finish_s"] - calm["decode_s"]
-        assert np.allclose(first, calm["first_token_s"], rtol=0, atol=CLOSE * end)
+        assert np.allclose(first, calm["first_token_s"], rtol=0, atol=CLOSE * rows["finish_s"].max())
 
 
 def test_little(cases: list[Case]):
@@ -182,7 +209,7 @@ def test_little(cases: list[Case]):
             fleet.open(pool)
         area = 0.0
         for begin, end in pairwise(events):
-            fleet.advance(float(begin + end) / 2)
+            serve_until(fleet, float(begin + end) / 2)
             area += fleet.in_flight * (end - begin)
         assert np.isclose(area, (rows["finish_s"] - rows["arrival_s"]).sum(), rtol=1e-6)
 
@@ -209,9 +236,9 @@ def test_same_input_same_bytes(cases: list[Case]):
     "term",
     ["linear_s", "sequences_s", "decode_base_s", "decode_per_context_s", "prefill_per_pair_s", "prefill_per_context_s"],
 )
-def test_faster_hardware_is_never_slower(cases: list[Case], term: str):
+def test_faster_hardware_is_never_slower(plain: list[Case], term: str):
     """With all work there from the start the steps are the same, so that every request ends sooner or at once."""
-    for case in cases:
+    for case in plain:
         requests = case.requests.copy()
         requests["arrival_s"] = 0
         pools = [replace(pool, request_overhead_s=0, token_overhead_s=0) for pool in case.pools]

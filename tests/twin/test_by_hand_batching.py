@@ -124,3 +124,18 @@ def test_who_made_way_is_not_admitted_to_that_very_step():
     # are left are not for the second, which comes back at 2 with five tokens.
     assert result.token_times == [[1, 2], [1, 3], [2]]
     assert result.tallies[0].steps_by_tokens.tolist() == [0, 0, 0, 0, 0, 2, 1, 0, 0]
+
+
+def test_a_gathering_that_has_begun_goes_on_when_its_last_sequence_makes_way():
+    costs = pool(
+        batching="dynamic",
+        max_num_seqs=2,
+        max_queue_delay_s=3.0,
+        max_num_batched_tokens=5,
+        blocks=2,
+        queue_order="priority",
+    )
+    result = run([(0.0, 8, 1), (3.5, 8, 1)], costs, priority=[0, 1])
+    # At 3 the first has waited for long enough: five tokens, both blocks. At 4 it makes way for the second, which
+    # takes five and then three tokens. At 6 the batch is empty, and the first has been queued since 4: at 7 it begins.
+    assert result.token_times == [[9], [6]]
