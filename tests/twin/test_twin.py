@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infersim.dataplane.records import BATCHINGS, FINISHED, OUTCOME, QUEUE_ORDERS, REJECTED, REQUEST
+from infersim.dataplane.records import BATCHINGS, FINISHED, OUTCOME, QUEUE_ORDERS, REJECTED, REQUEST, ROLES
 from tests import naive
 from tests.naive_replica import Replica
 from tests.naive_sequence import PrefixCache, Sequence
@@ -28,7 +28,7 @@ SCENARIOS = 1100
 TOLERANCE = 1e-9
 """Relative to the length of the run."""
 COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "cached_tokens")
-SWITCHES = ("watermark", "swap", "prefix cache", "async", "front end")
+SWITCHES = ("watermark", "swap", "prefix cache", "async", "front end", "speculation")
 EXACT_TALLIES = ("steps_by_tokens", "steps_by_sequences", "steps_by_batch", "prefill_chunks", "output_tokens")
 
 
@@ -139,6 +139,7 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
     note(Replica, "name_blocks", "the same prefix computed twice", computed_twice)
     note(Replica, "preempt", "swap", lambda replica, sequence, _: replica.pool.swap and sequence.decoding())
     note(Replica, "preempt", "recomputation", lambda replica, sequence, _: not replica.pool.swap)
+    note(Replica, "preempt", "sent, then computed again", lambda replica, *_: replica.pool.role == "decode")
     counts: Counter[str] = Counter()
     for seed in range(200):
         seen.clear()
@@ -156,9 +157,13 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
             "drain": any(verb == "drain" for _, verb, _ in case.actions),
             "chunks": chunks > (rows["status"] == FINISHED).sum() + rows["preemptions"].sum(),
             "cache hit": (rows["cached_tokens"] > 0).any(),
+            "sent": (rows["transfer_s"] > 0).any(),
+            "rejected where it is sent": ((rows["status"] == REJECTED) & (rows["output_tokens"] == 1)).any(),
+            "drafts accepted": any(len(set(times)) < len(times) for times in run.token_times),
         }
         counts.update(seen | {name for name, there in corners.items() if there})
     rare = {"swap": 5, "preempted thrice": 5, "the same prefix computed twice": 10, "eviction": 10, "sharing": 10}
+    rare |= {"rejected where it is sent": 5, "sent, then computed again": 5}
     expected = dict.fromkeys(corners, 20) | {"recomputation": 20} | rare
     assert {name: counts[name] for name, least in expected.items() if counts[name] < least} == {}
 
@@ -171,15 +176,17 @@ def test_the_cases_combine_everything_with_everything():
             choices = (
                 pool.batching,
                 pool.queue_order,
+                pool.role,
                 ("watermark", pool.watermark_blocks > 0),
                 ("swap", pool.swap),
                 ("prefix cache", pool.prefix_tokens > 0),
                 ("async", pool.async_scheduling),
                 ("front end", pool.request_overhead_s > 0),
+                ("speculation", len(pool.acceptance) > 0),
             )
             pairs.update(combinations(choices, 2))
-    impossible = {(batching, ("swap", True)) for batching in BATCHINGS[1:]}
-    kinds = [BATCHINGS, QUEUE_ORDERS, *([(name, False), (name, True)] for name in SWITCHES)]
+    impossible = {(batching, other) for batching in BATCHINGS[1:] for other in (("swap", True), "decode")}
+    kinds = [BATCHINGS, QUEUE_ORDERS, ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
     for one, other in combinations(kinds, 2):
         for pair in product(one, other):
             assert pairs[pair] >= 5 or pair in impossible, pair
