@@ -2,7 +2,7 @@
 
 Written from DESIGN.md, section "What the data plane does, exactly", and not from the compiled loop; the two must agree.
 Obvious before fast, and it shares only the record and tally layouts and `uniform` with the loop. What one replica does is in
-`naive_replica.py`; read `twin/test_twin.py` after that.
+`naive_replica.py`, what a step costs in `naive_tally.py`; read `twin/test_twin.py` after that.
 """
 
 import heapq
@@ -13,13 +13,13 @@ import numpy as np
 
 from infersim.dataplane.chance import uniform
 from infersim.dataplane.records import FINISHED, OUTCOME, REJECTED
-from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
+from infersim.dataplane.tally import Tally
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
-from tests.twin.case import Case, Pool, Run
+from tests.naive_tally import count_gap, count_step, empty_tally
+from tests.twin.case import Case, Run
 
 ARRIVAL, DELIVERY, STEP, CONTROL = range(4)  # the order of events at equal times
-ITL_EDGES = itl_edges()
 
 
 class Twin:
@@ -152,7 +152,7 @@ class Twin:
             self.end_step(replica, now)
         replica.form_step(eligible_until, now)
         if replica.step:
-            replica.step_start, replica.step_end = now, now + self.account(replica)
+            replica.step_start, replica.step_end = now, now + count_step(self.tallies[replica.pool_index], replica)
             self.steps.append((replica.pool_index, now, replica.step_end))
             self.at(replica.step_end, STEP, replica.index, replica)
         elif replica.queue:
@@ -204,10 +204,8 @@ class Twin:
 
     def emit(self, sequence: Sequence, now: float) -> None:
         """The one sure token of a step."""
-        times, tally = sequence.token_times, self.tallies[sequence.replica.pool_index]
-        if times:
-            tally["itl_counts"][np.searchsorted(ITL_EDGES, now - times[-1], side="right")] += 1
-            tally["itl_sum_s"] += now - times[-1]
+        if sequence.token_times:
+            count_gap(self.tallies[sequence.replica.pool_index], now - sequence.token_times[-1])
         self.produce(sequence, now)
         if sequence.span == "prefill":
             sequence.enter("decode", now)
@@ -224,33 +222,6 @@ class Twin:
         if not replica.rows:
             replica.batch.remove(sequence)
             self.end(sequence, FINISHED, now)
-
-    def account(self, replica: Replica) -> float:
-        """Duration of the step that was just formed; counts it too."""
-        pool, tally = replica.pool, self.tallies[replica.pool_index]
-        contexts = [s.computed + 1 for s, _ in replica.step if s.decoding()]
-        chunks = [(s.computed, c) for s, c in replica.step if not s.decoding()]
-        tokens, sequences, decoding = sum(c for _, c in replica.step), len(replica.step), len(contexts)
-        if replica.rows:
-            tokens, sequences = replica.rows * pool.width, replica.rows
-        seconds = pool.linear_s[tokens] + pool.sequences_s[sequences]
-        seconds += pool.swap_block_s * replica.copied_blocks
-        seconds += pool.decode_base_s[decoding] + pool.decode_per_context_s[decoding] * sum(contexts)
-        for p, c in chunks:
-            pairs, attended = c * p + c * (c + 1) / 2, p + c
-            compute, memory = pool.prefill_per_pair_s * pairs, pool.prefill_per_context_s * attended
-            seconds += pool.prefill_chunk_s + max(compute, memory)
-            tally["prefill_compute_s" if compute >= memory else "prefill_memory_s"] += max(compute, memory)
-            tally["prefill_chunks"] += 1
-            tally["prompt_tokens"] += c
-            tally["prefill_pairs"] += pairs
-            tally["prefill_context"] += attended
-        tally["steps_by_tokens"][tokens] += 1
-        tally["steps_by_sequences"][sequences] += 1
-        tally["steps_by_batch"][decoding] += 1
-        tally["context_by_batch"][decoding] += sum(contexts)
-        tally["busy_s"] += seconds
-        return float(seconds)
 
     # --- ends and the control plane
 
@@ -300,14 +271,6 @@ class Twin:
         used = sum(each.pool.blocks - each.free() for each in mine)
         counts = (self.routed_to[pool_index], self.ended_in[pool_index])
         self.looks.append((ready, len(mine) - ready, waiting, running, used, *counts))
-
-
-def empty_tally(pool: Pool) -> dict:
-    by_sequences = ("steps_by_sequences", "steps_by_batch", "context_by_batch")
-    scalars = ("prefill_chunks", "prefill_pairs", "prefill_context", "prefill_compute_s", "prefill_memory_s")
-    tally: dict = {name: np.zeros(pool.max_num_seqs + 1) for name in by_sequences}
-    tally |= dict.fromkeys((*scalars, "busy_s", "itl_sum_s", "prompt_tokens"), 0.0) | {"output_tokens": 0}
-    return tally | {"steps_by_tokens": np.zeros(pool.max_num_batched_tokens + 1), "itl_counts": np.zeros(ITL_BINS)}
 
 
 def simulate(case: Case) -> Run:
