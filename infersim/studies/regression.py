@@ -189,7 +189,8 @@ def compare_with(baseline: Baseline, resolved: ResolvedScenario, machines: Machi
     cells["tolerance"] = cells["paired" if same else "unpaired"]
     apart = (cells["after"] - cells["before"]).abs()
     least = cells["column"].map(LEAST)
-    within = apart <= np.maximum(least, cells["tolerance"] * cells["before"].abs())
+    allowed = (cells["tolerance"] * cells["before"].abs()).where(np.isfinite(cells["tolerance"]), np.inf)
+    within = apart <= np.maximum(least, allowed)
     cells["moved"] = ~within  # a number that vanished (NaN) is not within anything
     columns = ["load", "column", "before", "after", "tolerance", "moved"]
     return Comparison(resolved.scenario.name, baseline, cells[columns], same)

@@ -1,6 +1,7 @@
 """The gate: catches what was planted, keeps quiet over seeds, refuses baselines that do not belong, tells it well."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -82,6 +83,19 @@ def test_silent_over_a_hundred_seeds(baseline: Baseline) -> None:
         assert not found.same_requests
         alarms += [seed] if found.moves else []
     assert len(alarms) <= 1
+
+
+def test_what_was_never_seen_has_no_small_tolerance(baseline: Baseline) -> None:
+    """No variance is no evidence: where nothing missed in n requests, the rate of misses is known to log(1/p)/n only."""
+    cells = baseline.cells.set_index(["load", "column"])
+    lowest = baseline.loads[0]
+    share = cells.loc[(lowest, "slo.attainment")]
+    requests = cells.loc[(lowest, "requests.arrived"), "value"] * len(baseline.seeds)
+    assert share["value"] == 1
+    assert share["paired"] == pytest.approx(1.01 / requests, rel=1e-6)
+    assert share["unpaired"] > 10 / requests
+    assert math.isinf(cells.loc[(lowest, "mean_spans_s.preempted_s"), "unpaired"])
+    assert math.isfinite(cells.loc[(lowest, "mean_spans_s.preempted_s"), "paired"])
 
 
 def test_a_large_change_is_seen_on_other_requests_too(baseline: Baseline, tmp_path: Path) -> None:
