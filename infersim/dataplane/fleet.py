@@ -131,6 +131,8 @@ class PoolCost:
             raise ValueError(
                 f"prefix_tokens {self.prefix_tokens} is not a multiple of the block size {self.block_size}"
             )
+        if self.role == "decode" and self.batching != "chunked_prefill":
+            raise ValueError(f"decode pools need chunked_prefill, found batching {self.batching}")
         if self.swap and self.batching != "chunked_prefill":
             raise ValueError(f"preemption by swap needs chunked_prefill, found batching {self.batching}")
         for name, last in (

@@ -28,6 +28,10 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
     step.preemptions = 0
     step.retry = False
     server.decodes = False
+    if table.batching == DYNAMIC and server.rows == 0 and _still_gathering(now, server, flights, table):
+        server.steps = 0
+        server.last_start_s = math.inf
+        return flights[server.queue_head].since_s + table.max_queue_delay_s
     if table.queue_order == PRIORITY and server.rows == 0:
         _oust(now, step, server, replica, asked, flights, heap, phases, cache, table)
     if table.batching == CHUNKED_PREFILL:
@@ -35,10 +39,6 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
         _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, False)
     else:
         if server.rows == 0:
-            if table.batching == DYNAMIC and _still_gathering(now, server, flights, table):
-                server.steps = 0
-                server.last_start_s = math.inf
-                return flights[server.queue_head].since_s + table.max_queue_delay_s
             step.free = server.kv_free
             _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, True)
         if step.sequences == 0:
@@ -101,7 +101,8 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table
             break
         lookahead = blocks_for(table.draft_tokens, table.block_size) * server.batch
         room = server.kv_free - phases[server.decoded % table.block_size] - lookahead - table.watermark_blocks
-        chunk = min(flight.target, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
+        wanted = flight.target + (1 if flight.computed > 0 else 0)
+        chunk = min(wanted, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
         if chunk <= 0 or (replica.running < table.max_num_seqs and blocks_for(chunk, table.block_size) <= room):
             break
         slot = _victim(server, asked, flights, table)

@@ -92,34 +92,51 @@ def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
 
 @compiled
 def _send(
-    now, slot, route, clock, asked, flights, due_s, due_order, due_slot, replicas, seen, servers, receivers, memory,
-    tables,
+    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, receivers,
+    memory, caches, tables, keys, tree, outcomes,
 ):  # fmt: skip
-    """Choose a decode replica for a sequence whose prompt is processed, and send it there; False as `_dispatch`."""
+    """Choose a decode replica for a sequence whose prompt is processed, and send it there, or reject it.
+
+    Returns -1 if the router's answer is not a ready replica, 1 if the prefill replica is drained now, else 0.
+    """
     flight, source = flights[slot], servers[flights[slot].source]
     r = route(asked[slot], seen if clock.scrape_s > 0.0 else replicas, receivers, memory)
     if r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         clock.culprit = asked[slot].id
-        return False
+        return -1
+    table = tables[replicas[r].pool]
+    clock.routed += 1
+    table.routed += 1
+    if not _fits(asked[slot].input_tokens + flight.output_tokens, table):
+        drained = _part(now, slot, clock, servers, replicas, flights, caches, tables, keys, tree)
+        pool, serial = replicas[r].pool, servers[r].serial
+        flight.transfer_s += now - flight.since_s
+        write_outcome(now, slot, REJECTED, pool, serial, asked, flights, table, clock, free_slots, outcomes)
+        return 1 if drained else 0
     sender = tables[replicas[flight.source].pool]
     flight.replica = r
     flight.state = SENDING
-    clock.routed += 1
     flight.order = clock.routed
-    flight.key = queue_key(tables[replicas[r].pool].queue_order, asked[slot])
+    flight.key = queue_key(table.queue_order, asked[slot])
     replicas[r].outstanding += 1
     replicas[r].waiting += 1
-    tables[replicas[r].pool].routed += 1
     start_s = max(now, source.link_free_s)
     source.link_free_s = start_s + sender.transfer_latency_s + sender.transfer_token_s * flight.computed
     push_delivery(due_s, due_order, due_slot, clock.pending, source.link_free_s, clock.routed, slot)
     clock.pending += 1
-    return True
+    return 0
+
+
+@inlined
+def _fits(total, table):
+    """Whether a replica can ever hold a request of `total` tokens."""
+    blocks = blocks_for(total - 1, table.block_size) + blocks_for(table.draft_tokens, table.block_size)
+    return total <= table.max_context and blocks <= table.blocks
 
 
 @compiled
-def _arrive(now, slot, clock, servers, replicas, flights, caches, tables, keys, tree):
-    """Let a sequence that was sent leave the prefill replica for good; return whether that drained the replica."""
+def _part(now, slot, clock, servers, replicas, flights, caches, tables, keys, tree):
+    """Let a sequence leave its prefill replica for good; return whether that drained the replica."""
     flight = flights[slot]
     r = flight.source
     server, replica = servers[r], replicas[r]
@@ -175,8 +192,7 @@ def _dispatch(
     flight.since_s = now
     clock.routed += 1
     total = request.input_tokens + flight.output_tokens
-    blocks = blocks_for(total - 1, table.block_size) + blocks_for(table.draft_tokens, table.block_size)
-    if total > table.max_context or blocks > table.blocks:
+    if not _fits(total, table):
         write_outcome(
             now, slot, REJECTED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes
         )
@@ -227,11 +243,16 @@ def advance(
             clock.leaving_head = flights[slot].next
             if clock.leaving_head == NONE:
                 clock.leaving_tail = NONE
-            if not _send(
-                clock.now_s, slot, route, clock, asked, flights, due_s, due_order, due_slot, replicas, seen, servers,
-                receivers, memory[4:], tables,
-            ):  # fmt: skip
+            source = flights[slot].source
+            sent = _send(
+                clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+                seen, servers, receivers, memory[4:], caches, tables, keys, tree, outcomes,
+            )  # fmt: skip
+            if sent < 0:
                 return BAD_ROUTE
+            _note_load(source, clock, replicas, loads, load_tree)
+            if sent > 0:
+                return DRAINED
             continue
         if clock.cursor == requests.shape[0] and not clock.last_chunk:
             return STARVED
@@ -266,7 +287,7 @@ def advance(
         elif due <= now:
             slot = pop_delivery(due_s, due_order, due_slot, clock.pending)
             clock.pending -= 1
-            drained = flights[slot].state == SENDING and _arrive(
+            drained = flights[slot].state == SENDING and _part(
                 now, slot, clock, servers, replicas, flights, caches, tables, keys, tree
             )
             _note_load(flights[slot].source, clock, replicas, loads, load_tree)

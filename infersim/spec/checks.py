@@ -163,6 +163,9 @@ def check_roles(pools: list[Pool]) -> Iterator[Finding]:
     roles = {pool.role for pool in pools}
     for index, pool in enumerate(pools):
         path = ("pools", index)
+        if pool.role == "decode" and pool.batching.policy != "chunked_prefill":
+            what = f"a {pool.role} pool needs batching policy chunked_prefill, found {pool.batching.policy}"
+            yield (*path, "batching", "policy"), f"{what}; remove it, or use role both"
         if pool.role == "prefill" and pool.kv_transfer is None:
             yield (
                 (*path, "kv_transfer"),
