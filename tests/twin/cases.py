@@ -67,7 +67,7 @@ def split(rng: np.random.Generator, pools: list[Pool]) -> list[Pool]:
         replace(
             pool,
             role=role,
-            batching="chunked_prefill" if role == "decode" else pool.batching,
+            batching="chunked_prefill" if role != "both" else pool.batching,
             transfer_token_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill"),
             transfer_latency_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill" and rng.random() < 0.7),
         )
