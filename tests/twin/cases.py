@@ -62,12 +62,12 @@ def random_prefixes(rng: np.random.Generator, requests: np.ndarray, prefix_token
 def split(rng: np.random.Generator, pools: list[Pool]) -> list[Pool]:
     """The first pool prefills, the second decodes, the others do something; in any order."""
     roles = ["prefill", "decode", *rng.choice(["both", "prefill", "decode"], size=len(pools) - 2).tolist()]
-    slow = rng.choice([0, 0.1, 1])  # may be a link that costs nothing, so that KV arrives when the step ends
+    slow = rng.choice([0.01, 0.1, 1])  # a transfer takes time, if little
     pools = [
         replace(
             pool,
             role=role,
-            batching="chunked_prefill" if role != "both" else pool.batching,
+            batching="chunked_prefill" if role == "decode" else pool.batching,
             transfer_token_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill"),
             transfer_latency_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill" and rng.random() < 0.7),
         )
