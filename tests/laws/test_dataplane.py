@@ -45,11 +45,15 @@ def cases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> li
 
 
 def served_as(case: Case, batching: str, queue_order: str) -> Case:
-    """The case with one batching policy and queue order in all pools."""
-    changes = {"batching": batching, "queue_order": queue_order}
-    if batching != "chunked_prefill":
-        changes["swap"] = False
-    return replace(case, pools=[replace(pool, **changes) for pool in case.pools])
+    """The case with one batching policy and queue order in all pools; those with a role keep chunked prefill."""
+
+    def changed(pool: Pool) -> Pool:
+        if pool.role != "both":
+            return replace(pool, queue_order=queue_order)
+        swap = pool.swap and batching == "chunked_prefill"
+        return replace(pool, batching=batching, queue_order=queue_order, swap=swap)
+
+    return replace(case, pools=[changed(pool) for pool in case.pools])
 
 
 @pytest.fixture
