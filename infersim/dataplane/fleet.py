@@ -131,6 +131,8 @@ class PoolCost:
             raise ValueError(
                 f"prefix_tokens {self.prefix_tokens} is not a multiple of the block size {self.block_size}"
             )
+        if self.role == "prefill" and self.transfer_token_s + self.transfer_latency_s <= 0:
+            raise ValueError("a prefill pool needs transfer_token_s or transfer_latency_s above 0: sending takes time")
         if self.role == "decode" and self.batching != "chunked_prefill":
             raise ValueError(f"decode pools need chunked_prefill, found batching {self.batching}")
         if self.swap and self.batching != "chunked_prefill":

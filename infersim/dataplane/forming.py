@@ -103,10 +103,11 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table
         room = server.kv_free - phases[server.decoded % table.block_size] - lookahead - table.watermark_blocks
         wanted = flight.target + (1 if flight.computed > 0 else 0)
         chunk = min(wanted, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
-        if chunk <= 0 or (replica.running < table.max_num_seqs and blocks_for(chunk, table.block_size) <= room):
-            break
         slot = _victim(server, asked, flights, table)
         if asked[slot].priority >= asked[server.queue_head].priority:
+            break
+        if chunk <= 0 or (replica.running < table.max_num_seqs and blocks_for(chunk, table.block_size) <= room):
+            step.retry = True  # not blocked by this measure yet, but it may be a step later
             break
         preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table)
     step.preemptions = 0

@@ -302,6 +302,9 @@ def advance(
                 now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values, counts,
                 edges, clock, free_slots, outcomes,
             )  # fmt: skip
+            if clock.leaving_head != NONE and receivers.shape[0] > 0:
+                reschedule(tree, keys, r, now)  # they leave first: that may free blocks for the next step
+                continue
             ends_s = form_step(
                 now, steps[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values
             )

@@ -1,7 +1,5 @@
 """Every way to get a scenario wrong gives one clear message: file, line, key path, what was found and what to write."""
 
-# ruff: noqa: E501 - a table reads better with a case a line
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -46,7 +46,8 @@ def chunks(case: Case, size: int) -> Iterator[tuple[NDArray, ...]]:
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
     pools = [PoolCost(**vars(pool)) for pool in case.pools]
-    return Fleet(pools, chunks(case, chunk), ROUTERS[case.router].compiled)
+    router = ROUTERS[case.router]
+    return Fleet(pools, chunks(case, chunk), router.compiled, by_load=router.by_load)
 
 
 def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> LoopRun:
