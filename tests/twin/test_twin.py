@@ -24,7 +24,7 @@ from tests.twin import compiled
 from tests.twin.case import Case, Run
 from tests.twin.cases import STEP_S, busy_case, random_case, without
 
-SCENARIOS = 1100
+SCENARIOS = 1600
 TOLERANCE = 1e-9
 """Relative to the length of the run."""
 COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "cached_tokens")
