@@ -88,7 +88,7 @@ class Speculation(Spec):
     """The draft model; only for draft_model."""
     tokens: Annotated[int, Field(ge=1, le=32)]
     """Tokens drafted for each sequence and step."""
-    acceptance: Annotated[float, Field(ge=0, le=1)] | list[Annotated[float, Field(ge=0, le=1)]]
+    acceptance: float | list[float]
     """Chance that a draft token is accepted if those before it were: one number, or one for each position."""
 
     @model_validator(mode="after")
@@ -98,6 +98,9 @@ class Speculation(Spec):
                 "is missing; name the draft model" if self.model is None else f"is not used by {self.method}; remove it"
             )
             raise wrong_at(("model",), found)
+        for chance in self.acceptance if isinstance(self.acceptance, list) else [self.acceptance]:
+            if not 0 <= chance <= 1:
+                raise wrong_at(("acceptance",), f"found {chance:g}; must be at least 0 and at most 1")
         if isinstance(self.acceptance, list) and len(self.acceptance) != self.tokens:
             what = f"has {len(self.acceptance)} chances for {self.tokens} tokens"
             raise wrong_at(("acceptance",), f"{what}; give one number, or one for each token")

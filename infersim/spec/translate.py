@@ -113,7 +113,7 @@ def _locate(cls: type[Spec], loc: tuple[str | int, ...]) -> tuple[KeyPath, type[
         if discriminator and piece in members:
             kind = owner = members[str(piece)]
             continue
-        if piece == "[key]":
+        if piece == "[key]" or str(piece).startswith("list["):  # a member of a union without a tag
             continue
         path.append(piece)
         bare = _bare(kind)

@@ -1,12 +1,17 @@
 """Techniques against each other on the same traffic: the direction that the literature reports, and why.
 
-Llama-3.1-8B on one H100 (two where pools are split). The figures depend on chip and traffic, the directions do not.
+Llama-3.1-8B on one H100 (two where pools are split), or a shipped scenario. The figures depend on chip and traffic, the
+directions do not.
 """
+
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from infersim import Result, simulate
+from infersim import Result, load_scenario, simulate
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 def pool(name: str = "h100", replicas: int = 1, **changes: object) -> dict:
@@ -120,3 +125,90 @@ def test_disaggregation_lowers_the_tpot_p99_and_leaves_fewer_chips_for_prompts(t
     assert percentile_s(split, "tpot_s", "p99") < 0.8 * percentile_s(shared, "tpot_s", "p99")
     assert percentile_s(split, "itl_s", "p99") < 0.5 * percentile_s(shared, "itl_s", "p99")
     assert percentile_s(split, "ttft_s", "mean") > percentile_s(shared, "ttft_s", "mean")
+
+
+def test_the_shipped_split_lowers_the_tpot_p99_of_the_same_chips():
+    """As above, with 70B on 16 chips: the scenario's two and two replicas against four that do everything."""
+    split = load_scenario(SCENARIOS / "prefill_decode_split.yaml").model_dump(mode="json") | {"horizon_s": 200}
+    mixed = split["pools"][0] | {"role": "both", "kv_transfer": None, "replicas": {"initial": 4}}
+    apart, together = simulate(split), simulate(split | {"pools": [mixed]})
+    assert percentile_s(apart, "tpot_s", "p99") < 0.8 * percentile_s(together, "tpot_s", "p99")
+    assert percentile_s(apart, "itl_s", "p99") < 0.3 * percentile_s(together, "itl_s", "p99")
+    assert percentile_s(apart, "ttft_s", "p99") > percentile_s(together, "ttft_s", "p99")
+
+
+def h100_llama70b(rate_rps: float, horizon_s: float, **changes: object) -> Result:
+    """The shipped scenario under another load, its pool changed."""
+    scenario = load_scenario(SCENARIOS / "h100_llama70b.yaml").model_dump(mode="json") | {"horizon_s": horizon_s}
+    scenario["workload"]["arrivals"] = poisson(rate_rps)
+    scenario["pools"][0] |= changes
+    return simulate(scenario)
+
+
+DRAFTS, ACCEPTED = 3, 0.7
+DRAFT_MODEL = {"method": "draft_model", "model": "llama-3.1-8b", "tokens": DRAFTS, "acceptance": ACCEPTED}
+
+
+def test_speculation_helps_one_and_hurts_many():
+    """Leviathan et al. (ICML 2023) for one sequence; MagicDec (2024), Liu et al. (SmartSpec, 2024) for many.
+
+    One sequence waits for the weights, which are read once however many tokens are verified, so the few tokens that
+    are accepted come for little more than one. A large batch reads the weights once for all as it is and is bound by
+    arithmetic: then the refused drafts, and the draft model, take time from others. The gain falls with the load.
+    """
+
+    def tokens_per_s(rate_rps: float, horizon_s: float, **changes: object) -> tuple[float, float]:
+        """For one user (the inverse of the mean TPOT), and of the whole replica."""
+        summary = h100_llama70b(rate_rps, horizon_s, **changes).summary
+        return 1 / summary["latency"]["tpot_s"]["mean"], summary["throughput"]["output_tokens_per_s"]
+
+    loads = ((0.1, 600), (4, 100), (8, 100), (40, 40))
+    gains = []
+    for load in loads:
+        (plain_user, plain_all), (user, everyone) = tokens_per_s(*load), tokens_per_s(*load, speculative=DRAFT_MODEL)
+        gains.append((user / plain_user, everyone / plain_all))
+    users = [user for user, _ in gains]
+    assert users[0] > 1.2
+    assert users == sorted(users, reverse=True)
+    # At 40 requests a second the queue never empties, and what counts is what the replica gets done.
+    assert users[-1] < 0.95
+    assert gains[-1][1] < 0.95
+
+
+@pytest.mark.parametrize("chance", [0.5, 0.9])
+def test_speculation_gains_no_more_than_the_tokens_that_are_accepted(chance: float):
+    """Leviathan et al. 2023, equation 1: (1 - a^(k+1)) / (1 - a) tokens a step; drafts from a look-up cost nothing.
+
+    For one sequence verifying is nearly free, so the gain is nearly that, and never more. A few answers' last drafts
+    are cut off by their length.
+    """
+    lookup = {"method": "ngram", "tokens": DRAFTS, "acceptance": chance}
+    plain, drafted = (h100_llama70b(0.02, 5000, **changes) for changes in ({}, {"speculative": lookup}))
+    most = (1 - chance ** (DRAFTS + 1)) / (1 - chance)
+    gain = percentile_s(plain, "tpot_s", "p50") / percentile_s(drafted, "tpot_s", "p50")
+    assert 0.9 * most < gain < 1.02 * most
+
+
+def test_old_news_make_a_herd_of_the_least_loaded():
+    """Mitzenmacher, "How useful is old information?" (2000): who was least loaded when last asked is overrun by all.
+
+    With fresh signals the least loaded replica is as good as any choice. With old ones random choice is better, and so
+    is the better of two random ones, which spreads what one would attract.
+    """
+    workload = {
+        "arrivals": poisson(60),
+        "input_tokens": {"distribution": "lognormal", "mean": 500, "p99": 2000},
+        "output_tokens": {"distribution": "lognormal", "mean": 200, "p99": 800},
+    }
+    pools = [pool(replicas=16) | {"hardware": "l40s"}]
+
+    def ttft_p99_s(policy: str, age_s: float) -> float:
+        scenario = {"name": "herd", "model": "llama-3.1-8b", "horizon_s": 200, "seed": 1, "workload": workload}
+        router = {"policy": policy, "scrape_interval_s": age_s}
+        return percentile_s(simulate(scenario | {"pools": pools, "router": router}), "ttft_s", "p99")
+
+    random, fresh = ttft_p99_s("random", 0), ttft_p99_s("least_outstanding", 0)
+    assert fresh < 1.02 * random
+    assert ttft_p99_s("least_outstanding", 5) > 5 * random
+    assert ttft_p99_s("power_of_two", 5) < 1.5 * random
+    assert ttft_p99_s("least_outstanding", 20) > ttft_p99_s("least_outstanding", 5)
