@@ -150,7 +150,7 @@ DRAFT_MODEL = {"method": "draft_model", "model": "llama-3.1-8b", "tokens": DRAFT
 
 
 def test_speculation_helps_one_and_hurts_many():
-    """Leviathan et al. (ICML 2023) for one sequence; MagicDec (2024), Liu et al. (SmartSpec, 2024) for many.
+    """Leviathan et al. (ICML 2023) for one sequence; SmartSpec (Liu et al., 2024) for many.
 
     One sequence waits for the weights, which are read once however many tokens are verified, so the few tokens that
     are accepted come for little more than one. A large batch reads the weights once for all as it is and is bound by
