@@ -2,7 +2,7 @@
 
 A policy is compiled once, with an explicit signature, to a first-class function value; the loop is compiled once for
 all policies, and both are cached on disk. With NUMBA_DISABLE_JIT=1 both stay plain Python. Not here: the policies
-(`infersim/policies/`). Read `engine.py` next.
+(`infersim/policies/`). Read `loop.py` next.
 """
 
 import zlib

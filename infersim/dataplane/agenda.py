@@ -1,6 +1,6 @@
 """What happens next: a winner tree over replicas' step ends, a heap of deliveries, a heap of finishes.
 
-Not here: what is done when it happens (`engine.py`, `loop.py`).
+Not here: what is done when it happens (`loop.py`, `ending.py`).
 """
 
 from infersim.dataplane.jit import compiled

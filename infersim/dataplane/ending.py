@@ -8,10 +8,10 @@ import math
 from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK, push_finish
 from infersim.dataplane.chance import uniform
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import blocks_for, claimed
-from infersim.dataplane.prefix import evict_down_to
+from infersim.dataplane.kvcache import blocks_to_grow, claimed
+from infersim.dataplane.prefix import make_room
 from infersim.dataplane.records import DECODE, DONE, NONE, PREFILL, PREFILL_ONLY
-from infersim.dataplane.sequences import finish, join, leave, release_blocks, share_prefix, stop_decoding
+from infersim.dataplane.sequences import finish, join, leave, release_blocks, settle, share_prefix, stop_decoding
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
 
 
@@ -35,8 +35,7 @@ def end_step(
     if batch > 0:
         if not server.mixed:
             server.kv_free -= claimed(phases, server.decoded, batch, table.block_size, steps)
-            if table.prefix_tokens > 0:
-                evict_down_to(server, cache, lookup, server.kv_free // table.entry_blocks)
+            make_room(server.kv_free, server, cache, lookup, table)
         server.last_decode_s = now
         server.decoded += steps
         server.context += steps * batch
@@ -100,20 +99,14 @@ def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, v
     while slot != NONE:
         flight = flights[slot]
         if flight.state == DECODE:
-            steps = server.decoded - flight.joined_at
-            phases[(flight.joined_at - flight.computed) % table.block_size] -= 1
-            flight.computed += steps
-            flight.generated += steps
+            settle(flight, server, phases, table)
             most = min(table.draft_tokens, flight.output_tokens - flight.generated)
             accepted = 0
             while accepted < most and (
                 uniform(asked[slot].id, flight.generated, accepted) < values[table.acceptance + accepted]
             ):
                 accepted += 1
-            claim = blocks_for(flight.computed + accepted, table.block_size) - blocks_for(
-                flight.computed, table.block_size
-            )
-            server.kv_free -= claim
+            server.kv_free -= blocks_to_grow(flight.computed, accepted, table.block_size)
             flight.computed += accepted
             flight.generated += accepted
             flight.joined_at = server.decoded
@@ -124,8 +117,7 @@ def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, v
             push_finish(heap, sequences, server.decoded + flight.output_tokens - flight.generated, slot)
             sequences += 1
         slot = flight.next
-    if table.prefix_tokens > 0:
-        evict_down_to(server, cache, lookup, server.kv_free // table.entry_blocks)
+    make_room(server.kv_free, server, cache, lookup, table)
 
 
 @inlined
@@ -139,7 +131,6 @@ def _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, 
             release_blocks(slot, server, flights, cache, table)
             flights[slot].state = DONE
         elif table.prefix_tokens == 0:
-            flights[slot].decode_s += now - flights[slot].since_s
             finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
         else:
             heap[server.batch] = slot  # behind the heap, where it was
@@ -148,13 +139,11 @@ def _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, 
         _sort_by_order(heap, server.batch, ended, flights)
         for k in range(server.batch, server.batch + ended):
             slot = heap[k]
-            flights[slot].decode_s += now - flights[slot].since_s
             finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
     if server.rows > 0 and server.batch == 0:
         server.rows = 0
         while server.batch_head != NONE:
             slot = server.batch_head
-            flights[slot].decode_s += now - flights[slot].since_s
             finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from infersim.dataplane import abi, loop, progress
 from infersim.dataplane.agenda import SLOT_BITS
+from infersim.dataplane.layout import PoolCost, flattened, records_of, tally_of, winner_tree
 from infersim.dataplane.records import (
-    BATCHINGS,
     CLOCK,
     CLOSED,
     DECODE_ONLY,
@@ -27,16 +27,15 @@ from infersim.dataplane.records import (
     FLIGHT,
     NONE,
     OUTCOME,
-    QUEUE_ORDERS,
     READY,
     REPLICA,
     REQUEST,
-    ROLES,
     SERVER,
     STEP,
-    TABLE,
 )
-from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
+from infersim.dataplane.tally import Tally, itl_edges
+
+__all__ = ["Chunk", "Fleet", "Occupancy", "PoolCost", "RouteError", "RouterRaised", "Wake", "Why"]
 
 Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray]
 """Requests sorted by time (REQUEST), their output lengths [tokens], and the names of their prefix blocks (int64)."""
@@ -75,79 +74,6 @@ class RouteError(Exception):
         super().__init__(f"request {request} at {time_s:.6g} s")
         self.request = request
         self.time_s = time_s
-
-
-@dataclass(frozen=True)
-class PoolCost:
-    """What the loop must know of a pool: times of step shapes (see DESIGN.md and cost/tables.py) and limits."""
-
-    linear_s: NDArray[np.float64]
-    """By tokens of the step, 0 to max_num_batched_tokens."""
-    sequences_s: NDArray[np.float64]
-    """By sequences of the step, 0 to max_num_seqs."""
-    decode_base_s: NDArray[np.float64]
-    """By decoding sequences, 0 to max_num_seqs."""
-    decode_per_context_s: NDArray[np.float64]
-    """By decoding sequences, for each token of attended context."""
-    prefill_chunk_s: float
-    prefill_per_pair_s: float
-    prefill_per_context_s: float
-    request_overhead_s: float
-    token_overhead_s: float
-    block_size: int
-    blocks: int
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    max_context: int
-    async_scheduling: bool
-    batching: str = "chunked_prefill"
-    max_queue_delay_s: float = 0.0
-    queue_order: str = "fcfs"
-    watermark_blocks: int = 0
-    acceptance: tuple[float, ...] = ()
-    """Speculative decoding: the chance of each draft token to be accepted if those before it were; none without."""
-    role: str = "both"
-    transfer_token_s: float = 0.0
-    transfer_latency_s: float = 0.0
-    swap: bool = False
-    swap_block_s: float = 0.0
-    prefix_tokens: int = 0
-    """Tokens of a prefix block; 0 switches the prefix cache off."""
-    usd_per_hour: float = 0.0
-    """Price of a replica, for routers that look at it."""
-
-    def __post_init__(self) -> None:
-        """Check lengths and signs; raise ValueError."""
-        if self.max_num_seqs > self.max_num_batched_tokens:
-            raise ValueError(
-                f"max_num_seqs {self.max_num_seqs} exceeds max_num_batched_tokens {self.max_num_batched_tokens}"
-            )
-        if self.max_num_seqs * (1 + len(self.acceptance)) > self.max_num_batched_tokens:
-            raise ValueError(
-                f"{self.max_num_seqs} sequences with {len(self.acceptance)} draft tokens each exceed "
-                f"max_num_batched_tokens {self.max_num_batched_tokens}"
-            )
-        if self.prefix_tokens % self.block_size:
-            raise ValueError(
-                f"prefix_tokens {self.prefix_tokens} is not a multiple of the block size {self.block_size}"
-            )
-        if self.role == "prefill" and self.transfer_token_s + self.transfer_latency_s <= 0:
-            raise ValueError("a prefill pool needs transfer_token_s or transfer_latency_s above 0: sending takes time")
-        if self.role == "decode" and self.batching != "chunked_prefill":
-            raise ValueError(f"decode pools need chunked_prefill, found batching {self.batching}")
-        if self.swap and self.batching != "chunked_prefill":
-            raise ValueError(f"preemption by swap needs chunked_prefill, found batching {self.batching}")
-        for name, last in (
-            ("linear_s", self.max_num_batched_tokens),
-            ("sequences_s", self.max_num_seqs),
-            ("decode_base_s", self.max_num_seqs),
-            ("decode_per_context_s", self.max_num_seqs),
-        ):
-            table = np.asarray(getattr(self, name))
-            if table.shape != (last + 1,):
-                raise ValueError(f"{name} must have {last + 1} entries (0 to {last}), found shape {table.shape}")
-            if not (np.isfinite(table).all() and (table >= 0).all()):
-                raise ValueError(f"{name} must be finite and not negative")
 
 
 @dataclass(frozen=True)
@@ -190,20 +116,20 @@ class Fleet:
         self._chunks: Iterator[Chunk] = iter(chunks)
         self._kept: list[NDArray] = []
         self._sink = sink or self._kept.append
-        self._clocks = _records(1, CLOCK)
+        self._clocks = records_of(1, CLOCK)
         self._clock = self._clocks[0]
         self._clock.reads_kv, self._clock.reads_prefix = "kv" in reads, "prefix" in reads
         self._clock.by_load = by_load and scrape_s == 0
         self._clock.scrape_s = scrape_s
         self._clock.held_head = self._clock.held_tail = NONE
         self._clock.leaving_head = self._clock.leaving_tail = NONE
-        self._requests, self._outputs = _records(0, REQUEST), np.zeros(0, np.int64)
-        self._tables, self._values, self._counts = _flatten(pools)
+        self._requests, self._outputs = records_of(0, REQUEST), np.zeros(0, np.int64)
+        self._tables, self._values, self._counts = flattened(pools)
         self._edges = itl_edges()
         self._stride = max(pool.max_num_seqs for pool in pools)
         self._phase_count = max(pool.block_size for pool in pools)
-        self._outcomes = _records(_OUTCOME_ROWS + self._stride + 1, OUTCOME)
-        self._step = _records(1, STEP)
+        self._outcomes = records_of(_OUTCOME_ROWS + self._stride + 1, OUTCOME)
+        self._step = records_of(1, STEP)
         self._names = np.zeros(0, np.int64)
         self._entries = max(
             pool.blocks * pool.block_size // pool.prefix_tokens if pool.prefix_tokens else 0 for pool in pools
@@ -243,9 +169,9 @@ class Fleet:
                 why = run(
                     until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
                     self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
-                    self._servers, self._routable, self._receivers, self._memory, self._loads, self._load_tree, self._keys,
-                    self._tree, self._finishes, self._phases, self._caches, self._lookups, self._names, self._step, self._tables, self._values, self._counts, self._edges,
-                    self._outcomes,
+                    self._servers, self._routable, self._receivers, self._memory, self._loads, self._load_tree,
+                    self._keys, self._tree, self._finishes, self._phases, self._caches, self._lookups, self._names,
+                    self._step, self._tables, self._values, self._counts, self._edges, self._outcomes,
                 )  # fmt: skip
             if why == loop.STARVED:
                 self._feed()
@@ -265,7 +191,7 @@ class Fleet:
             self._clock.last_chunk = True
             return
         requests, outputs, *names = chunk
-        self._requests = _records(len(requests), REQUEST)
+        self._requests = records_of(len(requests), REQUEST)
         self._requests[:] = requests
         self._keep_names(names[0] if names else np.zeros(0, np.int64))
         self._outputs = np.ascontiguousarray(outputs, np.int64)
@@ -313,7 +239,6 @@ class Fleet:
         self._seen[index] = self._replicas[index]
         self._servers[index] = np.zeros((), SERVER)
         server = self._servers[index]
-        server.serial = self._serials if serial is None else serial
         server.last_start_s = math.inf
         server.kv_free = table.blocks
         for end in ("batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest"):
@@ -349,10 +274,6 @@ class Fleet:
         rows = np.concatenate(self._kept) if self._kept else np.zeros(0, OUTCOME)
         return rows[np.argsort(rows["id"], kind="stable")]
 
-    def flush(self) -> None:
-        """Hand all ended requests to the sink."""
-        self._retire()
-
     def replica(self, index: int) -> np.record:
         """Signals of a replica (REPLICA)."""
         return self._replicas[index]
@@ -378,7 +299,7 @@ class Fleet:
         occupancy = Occupancy(
             ready, draining, waiting, running, blocks, live_blocks, int(table.routed), int(table.ended)
         )
-        return occupancy, _tally(table, counts)
+        return occupancy, tally_of(table, counts)
 
     def tally(self, pool: int) -> Tally:
         """Shapes that a pool has run up to now: whole steps, and the seconds of those that run."""
@@ -391,7 +312,7 @@ class Fleet:
         decoding = self._tables.role[self._replicas.pool[ready]] == DECODE_ONLY
         self._loads = np.full(len(self._replicas), math.inf)
         self._loads[ready[~decoding]] = self._replicas.outstanding[ready[~decoding]]
-        self._load_tree = _winner_tree(self._loads)
+        self._load_tree = winner_tree(self._loads)
         self._routable, self._receivers = ready[~decoding].astype(np.int64), ready[decoding].astype(np.int64)
 
     def _make_slots(self, slots: int) -> None:
@@ -399,7 +320,7 @@ class Fleet:
         if slots > 1 << SLOT_BITS:
             raise MemoryError(f"more than {1 << SLOT_BITS} requests in flight: the fleet cannot keep up with the load")
         old = len(self._flights) if hasattr(self, "_flights") else 0
-        flights, asked = _records(slots, FLIGHT), _records(slots, REQUEST)
+        flights, asked = records_of(slots, FLIGHT), records_of(slots, REQUEST)
         due_s, due_order, due_slot = np.zeros(slots), np.zeros(slots, np.int64), np.zeros(slots, np.int64)
         free = np.zeros(slots, np.int64)
         if old:
@@ -414,7 +335,7 @@ class Fleet:
 
     def _make_replicas(self, capacity: int) -> None:
         """Make room for `capacity` (a power of two) replicas; those that live keep their index."""
-        replicas, servers = _records(capacity, REPLICA), _records(capacity, SERVER)
+        replicas, servers = records_of(capacity, REPLICA), records_of(capacity, SERVER)
         keys = np.full(capacity, math.inf)
         finishes = np.zeros((capacity, self._stride), np.int64)
         phases = np.zeros((capacity, self._phase_count), np.int64)
@@ -429,7 +350,7 @@ class Fleet:
         self._replicas, self._servers, self._keys = replicas, servers, keys
         self._seen = replicas.copy()
         self._finishes, self._phases, self._caches, self._lookups = finishes, phases, caches, lookups
-        self._tree = _winner_tree(keys)
+        self._tree = winner_tree(keys)
         self._find_routable()
 
 
@@ -438,7 +359,7 @@ def _exceptions_of_policies() -> Iterator[None]:
     """Raise RouterRaised when a compiled router raised meanwhile.
 
     A first-class function cannot raise through compiled code: numba hands its exception to `sys.unraisablehook` and
-    goes     on with an answer of 0.
+    goes on with an answer of 0.
     """
     raised: list[BaseException] = []
 
@@ -455,82 +376,6 @@ def _exceptions_of_policies() -> Iterator[None]:
         sys.unraisablehook = usual
     if raised:
         raise RouterRaised from raised[0]
-
-
-def _records(rows: int, dtype: np.dtype) -> np.recarray:
-    """Zeroed records whose fields are attributes, compiled or not."""
-    return np.zeros(rows, dtype).view(np.recarray)
-
-
-def _winner_tree(keys: NDArray[np.float64]) -> NDArray[np.int64]:
-    """A winner tree over keys (a power of two of them): node n has children 2n and 2n + 1, the leaves are replicas."""
-    size = len(keys)
-    tree = np.zeros(2 * size, np.int64)
-    tree[size:] = np.arange(size)
-    while size > 1:
-        left, right = tree[size : 2 * size : 2], tree[size + 1 : 2 * size : 2]
-        size //= 2
-        tree[size : 2 * size] = np.where(keys[left] <= keys[right], left, right)
-    return tree
-
-
-def _tally(table: np.record, counts: NDArray[np.float64]) -> Tally:
-    """The counts of one pool, cut out of the flat array."""
-    seqs, tokens = int(table.max_num_seqs) + 1, int(table.max_num_batched_tokens) + 1
-    return Tally(
-        steps_by_tokens=counts[table.by_tokens :][:tokens],
-        steps_by_sequences=counts[table.by_sequences :][:seqs],
-        steps_by_batch=counts[table.by_batch :][:seqs],
-        context_by_batch=counts[table.context_by_batch :][:seqs],
-        itl_counts=counts[table.itl :][:ITL_BINS],
-        prefill_chunks=float(table.prefill_chunks),
-        prefill_pairs=float(table.prefill_pairs),
-        prefill_context=float(table.prefill_context),
-        prefill_compute_s=float(table.prefill_compute_s),
-        prefill_memory_s=float(table.prefill_memory_s),
-        busy_s=float(table.busy_s),
-        itl_sum_s=float(table.itl_sum_s),
-        output_tokens=int(table.output_tokens),
-        prompt_tokens=float(table.prompt_tokens),
-    )
-
-
-def _flatten(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], NDArray[np.float64]]:
-    """Lay the pools' tables end to end: records that say where each starts, the times, and zeroed counts."""
-    tables = _records(len(pools), TABLE)
-    values: list[NDArray] = []
-    filled, counted = 0, 0
-    for table, pool in zip(tables, pools, strict=True):
-        for name in ("linear", "sequences", "decode_base", "decode_per_context"):
-            setattr(table, name, filled)
-            values.append(np.asarray(getattr(pool, f"{name}_s"), np.float64))
-            filled += len(values[-1])
-        for name, length in (
-            ("by_tokens", pool.max_num_batched_tokens + 1),
-            ("by_sequences", pool.max_num_seqs + 1),
-            ("by_batch", pool.max_num_seqs + 1),
-            ("context_by_batch", pool.max_num_seqs + 1),
-            ("itl", ITL_BINS),
-        ):
-            setattr(table, name, counted)
-            counted += length
-        for name in (
-            "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
-            "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
-            "max_queue_delay_s", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
-            "swap_block_s", "prefix_tokens",
-        ):  # fmt: skip
-            setattr(table, name, getattr(pool, name))
-        table.usd_per_hour = pool.usd_per_hour
-        table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
-        table.batching = BATCHINGS.index(pool.batching)
-        table.draft_tokens, table.acceptance = len(pool.acceptance), filled
-        values.append(np.asarray(pool.acceptance, np.float64))
-        filled += len(pool.acceptance)
-        table.role = ROLES.index(pool.role)
-        table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
-        table.entry_blocks = pool.prefix_tokens // pool.block_size
-    return tables, np.concatenate(values), np.zeros(counted)
 
 
 @cache

@@ -7,8 +7,8 @@ import math
 
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import affordable_steps, blocks_for
-from infersim.dataplane.prefix import evict_down_to, find_entry, matching_blocks
+from infersim.dataplane.kvcache import affordable_steps, blocks_for, blocks_to_grow
+from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
 from infersim.dataplane.records import CHUNKED_PREFILL, DONE, DYNAMIC, NONE, PREEMPTED, PREFILL_FIRST, PRIORITY
 from infersim.dataplane.sequences import admit_head, join, preempt, use_prefix
 from infersim.dataplane.timing import leap_end
@@ -73,7 +73,7 @@ def _add_decoding(now, step, server, replica, asked, flights, heap, phases, cach
     step.budget -= server.batch * (1 + table.draft_tokens)
     step.sequences = server.batch
     server.decodes = server.batch > 0
-    _make_room(step, server, cache, lookup, table)
+    make_room(step.free, server, cache, lookup, table)
 
 
 @compiled
@@ -113,13 +113,6 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table
     step.preemptions = 0
 
 
-@inlined
-def _make_room(step, server, cache, lookup, table):
-    """Evict idle prefix blocks whose memory the step has taken."""
-    if table.prefix_tokens > 0:
-        evict_down_to(server, cache, lookup, step.free // table.entry_blocks)
-
-
 # ---------------------------------------------------------------- prompts
 
 
@@ -132,13 +125,11 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
         if step.budget > 0:
             flight = flights[partial]
             chunk = min(flight.target - flight.computed, step.budget)
-            blocks = blocks_for(flight.computed + chunk, table.block_size) - blocks_for(
-                flight.computed, table.block_size
-            )
+            blocks = blocks_to_grow(flight.computed, chunk, table.block_size)
             if blocks <= step.free:
                 step.free -= blocks
                 _add_chunk(step, flight, chunk, table)
-                _make_room(step, server, cache, lookup, table)
+                make_room(step.free, server, cache, lookup, table)
             else:
                 claimed = server.kv_free - step.free
                 preempt(now, partial, step, server, replica, asked, flights, heap, phases, cache, table)
@@ -185,7 +176,7 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         server.stalled = True
         flight.prefill_s += now - flight.since_s
         join(head, server, flights, heap, phases, table)
-        _make_room(step, server, cache, lookup, table)
+        make_room(step.free, server, cache, lookup, table)
         return True
     hits, idle = _cached_blocks(head, asked, flights, cache, lookup, names, table)
     prompt = flight.target - hits * table.prefix_tokens
@@ -206,7 +197,7 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         server.prefilling = head
     step.free -= blocks
     _add_chunk(step, flight, chunk, table)
-    _make_room(step, server, cache, lookup, table)
+    make_room(step.free, server, cache, lookup, table)
     return True
 
 

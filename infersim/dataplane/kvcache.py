@@ -2,7 +2,7 @@
 
 A decoding sequence claims a block in each step in which its computed tokens are a multiple of the block size. Measured
 in the replica's decode counter that happens at one fixed phase, so a histogram of phases tells what any number of steps
-will claim. Not here: who is preempted when they run out (`engine.py`). Read `agenda.py` next.
+will claim. Not here: who is preempted when they run out (`forming.py`). Read `agenda.py` next.
 """
 
 from infersim.dataplane.jit import compiled
@@ -12,6 +12,12 @@ from infersim.dataplane.jit import compiled
 def blocks_for(tokens, block_size):
     """KV blocks that hold `tokens` tokens."""
     return (tokens + block_size - 1) // block_size
+
+
+@compiled
+def blocks_to_grow(tokens, more, block_size):
+    """KV blocks that a sequence of `tokens` tokens needs beyond its own to hold `more` more."""
+    return blocks_for(tokens + more, block_size) - blocks_for(tokens, block_size)
 
 
 @compiled

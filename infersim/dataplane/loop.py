@@ -109,7 +109,7 @@ def _send(
     table.routed += 1
     if not _fits(asked[slot].input_tokens + flight.output_tokens, table):
         drained = _part(now, slot, clock, servers, replicas, flights, caches, tables, keys, tree)
-        pool, serial = replicas[r].pool, servers[r].serial
+        pool, serial = replicas[r].pool, replicas[r].serial
         flight.transfer_s += now - flight.since_s
         write_outcome(now, slot, REJECTED, pool, serial, asked, flights, table, clock, free_slots, outcomes)
         return 1 if drained else 0
@@ -185,7 +185,7 @@ def _dispatch(
     if r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         clock.culprit = request.id
         return False
-    replica, server = replicas[r], servers[r]
+    replica = replicas[r]
     table = tables[replica.pool]
     table.routed += 1
     flight.held_s += now - flight.since_s
@@ -194,7 +194,7 @@ def _dispatch(
     total = request.input_tokens + flight.output_tokens
     if not _fits(total, table):
         write_outcome(
-            now, slot, REJECTED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes
+            now, slot, REJECTED, replica.pool, replica.serial, asked, flights, table, clock, free_slots, outcomes
         )
         return True
     flight.replica = r

@@ -3,10 +3,10 @@
 A prefix block is named by an integer that stands for all tokens up to its end (chained), so equal names mean equal
 prefixes. An entry is *in use* while a sequence in the batch refers to it, else *idle*: its memory counts as free and is
 taken away, least recently used first, when it is needed. Entries are found through a hash table with linear probing
-and idle ones hang in a list by age. Not here: who may use what is found (`engine.py`).
+and idle ones hang in a list by age. Not here: who may use what is found (`sequences.py`).
 """
 
-from infersim.dataplane.jit import compiled
+from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.records import NONE
 
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 / golden ratio, as a signed integer
@@ -115,6 +115,13 @@ def evict_down_to(state, cache, table, idle):
         entry = state.oldest
         _unlink(state, cache, entry)
         _forget(state, cache, table, entry)
+
+
+@inlined
+def make_room(free, state, cache, lookup, table):
+    """Evict the idle entries for which `free` KV blocks have no room any more."""
+    if table.prefix_tokens > 0:
+        evict_down_to(state, cache, lookup, free // table.entry_blocks)
 
 
 @compiled

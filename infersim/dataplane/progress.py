@@ -1,7 +1,7 @@
 """Readings in the middle of a leap: what has been done up to now of a step that has not ended.
 
 Reading changes nothing, so what is sampled, and how often, cannot change what happens. Not here: ending a step
-(`engine.py`).
+(`ending.py`).
 """
 
 import numba

@@ -1,7 +1,7 @@
 """The records that the compiled loop works on: one dtype is the loop's struct and the data frame's columns.
 
 What a client sent (REQUEST) and what befell it (OUTCOME) are different dtypes, so a router that peeks at the output
-length does not compile. Not here: how they change (`engine.py`). Read `abi.py` next.
+length does not compile. Not here: how they change (`sequences.py`). Read `abi.py` next.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ REPLICA = np.dtype(
         ("running", np.int64),  # of those, admitted to the batch
         ("queued_tokens", np.int64),  # prompt tokens in its queue
         ("max_num_seqs", np.int64),  # most sequences in its batch
-        ("serial", np.int64),  # number of its life; unlike its index never used again
+        ("serial", np.int64),  # number of its life; unlike its index, which serves several lives, never used again
         ("prompt_token_s", np.float64),  # least time that a prompt token takes it [s]
         ("usd_per_hour", np.float64),  # its price
         ("kv_blocks", np.int64),  # KV blocks that it has
@@ -140,7 +140,6 @@ HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE, LEAVING, SENDING = ran
 
 SERVER = np.dtype(
     [
-        ("serial", np.int64),  # number of this replica's life; an index serves several lives
         ("start_s", np.float64),  # start of the step or leap that runs
         ("last_start_s", np.float64),  # start of the step that ended last, inf if the replica was idle
         ("steps", np.int64),  # steps in the leap that runs, 0 if none runs

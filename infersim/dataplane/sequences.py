@@ -139,14 +139,20 @@ def join(slot, server, flights, heap, phases, table):
 
 
 @inlined
-def stop_decoding(slot, server, flights, heap, phases, position, table):
-    """Take the decoding sequence at `position` of the heap of finishes out of the decode counts and settle its own."""
-    flight = flights[slot]
-    remove_finish(heap, server.batch, position)
+def settle(flight, server, phases, table):
+    """Bring a decoding sequence's own counts up to its replica's decode counter, and forget its phase."""
     steps = server.decoded - flight.joined_at
     phases[(flight.joined_at - flight.computed) % table.block_size] -= 1
     flight.computed += steps
     flight.generated += steps
+
+
+@inlined
+def stop_decoding(slot, server, flights, heap, phases, position, table):
+    """Take the decoding sequence at `position` of the heap of finishes out of the decode counts and settle its own."""
+    flight = flights[slot]
+    remove_finish(heap, server.batch, position)
+    settle(flight, server, phases, table)
     server.context -= flight.computed + 1
     server.batch -= 1
 
@@ -207,13 +213,15 @@ def leave(now, slot, server, replica, flights, clock):
 @inlined
 def finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes):
     """End a sequence of the batch whose counters are settled."""
+    flight = flights[slot]
+    flight.decode_s += now - flight.since_s
     _leave_batch(server, flights, slot)
-    if flights[slot].state != DONE:
+    if flight.state != DONE:
         release_blocks(slot, server, flights, cache, table)
     server.requests += 1
     replica.running -= 1
     replica.outstanding -= 1
-    write_outcome(now, slot, FINISHED, replica.pool, server.serial, asked, flights, table, clock, free_slots, outcomes)
+    write_outcome(now, slot, FINISHED, replica.pool, replica.serial, asked, flights, table, clock, free_slots, outcomes)
 
 
 @inlined

@@ -5,7 +5,7 @@ Not here: the routers (`infersim/policies/routing.py`).
 
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import claimed
-from infersim.dataplane.prefix import evict_down_to, matching_blocks
+from infersim.dataplane.prefix import make_room, matching_blocks
 from infersim.dataplane.progress import steps_done
 from infersim.dataplane.records import READY
 
@@ -32,7 +32,7 @@ def refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches
             replicas[r].kv_blocks_used = _blocks_used(now, r, replicas, servers, phases, tables)
         if clock.reads_prefix and table.prefix_tokens > 0:
             free = table.blocks - _blocks_used(now, r, replicas, servers, phases, tables)
-            evict_down_to(server, caches[r], lookups[r], free // table.entry_blocks)
+            make_room(free, server, caches[r], lookups[r], table)
             most = min(asked[slot].prefix_blocks, (asked[slot].input_tokens - 1) // table.prefix_tokens)
             blocks = matching_blocks(caches[r], lookups[r], names, asked[slot].prefix_start, most)
             replicas[r].cached_tokens = blocks * table.prefix_tokens

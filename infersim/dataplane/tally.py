@@ -1,6 +1,6 @@
 """How often each shape of step ran: what the loop counts, and everything that is priced afterwards comes from.
 
-Not here: prices of shapes (`infersim/cost/`). Read `engine.py` for where the counts are made.
+Not here: prices of shapes (`infersim/cost/`). Read `ending.py` for where the counts are made.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Time of steps and of leaps over many of them, and the histogram of inter-token latencies.
 
-Not here: which sequences are in a step (`engine.py`). Read `kvcache.py` next.
+Not here: which sequences are in a step (`forming.py`). Read `kvcache.py` next.
 """
 
 import math
