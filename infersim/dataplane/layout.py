@@ -1,0 +1,161 @@
+"""How pools lie in the flat arrays of the loop: `PoolCost` says what is known of each, laid end to end and cut out again.
+
+Not here: who owns the arrays (`fleet.py`), what the fields of the records mean (`records.py`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.dataplane.records import BATCHINGS, QUEUE_ORDERS, ROLES, TABLE
+from infersim.dataplane.tally import ITL_BINS, Tally
+
+
+@dataclass(frozen=True)
+class PoolCost:
+    """What the loop must know of a pool: times of step shapes (see DESIGN.md and cost/tables.py) and limits."""
+
+    linear_s: NDArray[np.float64]
+    """By tokens of the step, 0 to max_num_batched_tokens."""
+    sequences_s: NDArray[np.float64]
+    """By sequences of the step, 0 to max_num_seqs."""
+    decode_base_s: NDArray[np.float64]
+    """By decoding sequences, 0 to max_num_seqs."""
+    decode_per_context_s: NDArray[np.float64]
+    """By decoding sequences, for each token of attended context."""
+    prefill_chunk_s: float
+    prefill_per_pair_s: float
+    prefill_per_context_s: float
+    request_overhead_s: float
+    token_overhead_s: float
+    block_size: int
+    blocks: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_context: int
+    async_scheduling: bool
+    batching: str = "chunked_prefill"
+    max_queue_delay_s: float = 0.0
+    queue_order: str = "fcfs"
+    watermark_blocks: int = 0
+    acceptance: tuple[float, ...] = ()
+    """Speculative decoding: the chance of each draft token to be accepted if those before it were; none without."""
+    role: str = "both"
+    transfer_token_s: float = 0.0
+    transfer_latency_s: float = 0.0
+    swap: bool = False
+    swap_block_s: float = 0.0
+    prefix_tokens: int = 0
+    """Tokens of a prefix block; 0 switches the prefix cache off."""
+    usd_per_hour: float = 0.0
+    """Price of a replica, for routers that look at it."""
+
+    def __post_init__(self) -> None:
+        """Check lengths and signs; raise ValueError."""
+        if self.max_num_seqs > self.max_num_batched_tokens:
+            raise ValueError(
+                f"max_num_seqs {self.max_num_seqs} exceeds max_num_batched_tokens {self.max_num_batched_tokens}"
+            )
+        if self.max_num_seqs * (1 + len(self.acceptance)) > self.max_num_batched_tokens:
+            raise ValueError(
+                f"{self.max_num_seqs} sequences with {len(self.acceptance)} draft tokens each exceed "
+                f"max_num_batched_tokens {self.max_num_batched_tokens}"
+            )
+        if self.prefix_tokens % self.block_size:
+            raise ValueError(
+                f"prefix_tokens {self.prefix_tokens} is not a multiple of the block size {self.block_size}"
+            )
+        if self.role == "prefill" and self.transfer_token_s + self.transfer_latency_s <= 0:
+            raise ValueError("a prefill pool needs transfer_token_s or transfer_latency_s above 0: sending takes time")
+        if self.role == "decode" and self.batching != "chunked_prefill":
+            raise ValueError(f"decode pools need chunked_prefill, found batching {self.batching}")
+        if self.swap and self.batching != "chunked_prefill":
+            raise ValueError(f"preemption by swap needs chunked_prefill, found batching {self.batching}")
+        for name, last in (
+            ("linear_s", self.max_num_batched_tokens),
+            ("sequences_s", self.max_num_seqs),
+            ("decode_base_s", self.max_num_seqs),
+            ("decode_per_context_s", self.max_num_seqs),
+        ):
+            table = np.asarray(getattr(self, name))
+            if table.shape != (last + 1,):
+                raise ValueError(f"{name} must have {last + 1} entries (0 to {last}), found shape {table.shape}")
+            if not (np.isfinite(table).all() and (table >= 0).all()):
+                raise ValueError(f"{name} must be finite and not negative")
+
+
+def records_of(rows: int, dtype: np.dtype) -> np.recarray:
+    """Zeroed records whose fields are attributes, compiled or not."""
+    return np.zeros(rows, dtype).view(np.recarray)
+
+
+def winner_tree(keys: NDArray[np.float64]) -> NDArray[np.int64]:
+    """A winner tree over keys (a power of two of them): node n has children 2n and 2n + 1, the leaves are replicas."""
+    size = len(keys)
+    tree = np.zeros(2 * size, np.int64)
+    tree[size:] = np.arange(size)
+    while size > 1:
+        left, right = tree[size : 2 * size : 2], tree[size + 1 : 2 * size : 2]
+        size //= 2
+        tree[size : 2 * size] = np.where(keys[left] <= keys[right], left, right)
+    return tree
+
+
+def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
+    """The counts of one pool, cut out of the flat array."""
+    seqs, tokens = int(table.max_num_seqs) + 1, int(table.max_num_batched_tokens) + 1
+    return Tally(
+        steps_by_tokens=counts[table.by_tokens :][:tokens],
+        steps_by_sequences=counts[table.by_sequences :][:seqs],
+        steps_by_batch=counts[table.by_batch :][:seqs],
+        context_by_batch=counts[table.context_by_batch :][:seqs],
+        itl_counts=counts[table.itl :][:ITL_BINS],
+        prefill_chunks=float(table.prefill_chunks),
+        prefill_pairs=float(table.prefill_pairs),
+        prefill_context=float(table.prefill_context),
+        prefill_compute_s=float(table.prefill_compute_s),
+        prefill_memory_s=float(table.prefill_memory_s),
+        busy_s=float(table.busy_s),
+        itl_sum_s=float(table.itl_sum_s),
+        output_tokens=int(table.output_tokens),
+        prompt_tokens=float(table.prompt_tokens),
+    )
+
+
+def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], NDArray[np.float64]]:
+    """Lay the pools' tables end to end: records that say where each starts, the times, and zeroed counts."""
+    tables = records_of(len(pools), TABLE)
+    values: list[NDArray] = []
+    filled, counted = 0, 0
+    for table, pool in zip(tables, pools, strict=True):
+        for name in ("linear", "sequences", "decode_base", "decode_per_context"):
+            setattr(table, name, filled)
+            values.append(np.asarray(getattr(pool, f"{name}_s"), np.float64))
+            filled += len(values[-1])
+        for name, length in (
+            ("by_tokens", pool.max_num_batched_tokens + 1),
+            ("by_sequences", pool.max_num_seqs + 1),
+            ("by_batch", pool.max_num_seqs + 1),
+            ("context_by_batch", pool.max_num_seqs + 1),
+            ("itl", ITL_BINS),
+        ):
+            setattr(table, name, counted)
+            counted += length
+        for name in (
+            "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
+            "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
+            "max_queue_delay_s", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
+            "swap_block_s", "prefix_tokens",
+        ):  # fmt: skip
+            setattr(table, name, getattr(pool, name))
+        table.usd_per_hour = pool.usd_per_hour
+        table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
+        table.batching = BATCHINGS.index(pool.batching)
+        table.draft_tokens, table.acceptance = len(pool.acceptance), filled
+        values.append(np.asarray(pool.acceptance, np.float64))
+        filled += len(pool.acceptance)
+        table.role = ROLES.index(pool.role)
+        table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
+        table.entry_blocks = pool.prefix_tokens // pool.block_size
+    return tables, np.concatenate(values), np.zeros(counted)
