@@ -114,18 +114,12 @@ def meets(columns: Mapping[str, Any], finished: NDArray[np.bool_], slo: Slo) -> 
     return met
 
 
-def class_slos(scenario: Scenario) -> list[Slo]:
-    """The SLO of each class of requests, by `tenant`: its own, or the scenario's."""
-    classes = scenario.workload.classes
-    return [tenant.slo or scenario.slo for tenant in classes] if classes else [scenario.slo]
-
-
 def meets_own(
     columns: Mapping[str, Any], finished: NDArray[np.bool_], tenant: NDArray[np.int64], scenario: Scenario
 ) -> NDArray[np.bool_]:
     """Whether each request finished within every limit of its class."""
     met = np.zeros(len(finished), np.bool_)
-    for index, slo in enumerate(class_slos(scenario)):
+    for index, slo in enumerate(scenario.class_slos):
         own = tenant == index
         met[own] = meets({name: np.asarray(values)[own] for name, values in columns.items()}, finished[own], slo)
     return met
@@ -134,7 +128,7 @@ def meets_own(
 def class_report(requests: "pd.DataFrame", scenario: Scenario) -> dict[str, Any]:
     """By name of each class: its requests, its p99 latencies over finished requests, and the share within its limits."""
     report = {}
-    for tenant, slo in zip(scenario.workload.classes or [], class_slos(scenario), strict=False):
+    for tenant, slo in zip(scenario.workload.classes or [], scenario.class_slos, strict=False):
         own = requests[requests["tenant"] == tenant.name]
         report[tenant.name] = {
             "requests": len(own),
@@ -162,7 +156,7 @@ def slo_report(requests: "pd.DataFrame", scenario: Scenario, latencies: dict[str
         p99 = latencies[SLO_COLUMNS[key]]["p99"]
         holds = bool(finished.any()) and not p99 > limit
         targets[key] = {"limit_s": limit, "p99_s": p99, "attainment": float(within.sum() / ended), "holds": holds}
-    met, judged = int(requests["slo_met"].sum()), any(limits(slo) for slo in class_slos(scenario))
+    met, judged = int(requests["slo_met"].sum()), any(limits(slo) for slo in scenario.class_slos)
     return {
         "met_requests": met if judged else None,
         "goodput_rps": met / seconds if judged else float("nan"),

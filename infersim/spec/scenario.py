@@ -248,6 +248,11 @@ class Scenario(Spec):
         scenario._origin = document
         return scenario
 
+    @property
+    def class_slos(self) -> list[Slo]:
+        """The SLO of each class of requests, in their order: its own, or the scenario's; one without classes."""
+        return [tenant.slo or self.slo for tenant in self.workload.classes or []] or [self.slo]
+
     def __eq__(self, other: object) -> bool:
         """Whether both ask the same; where they were read does not matter."""
         return isinstance(other, Scenario) and self.model_dump() == other.model_dump()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.assembly import offered
 from infersim.spec.base import Spec
 from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.errors import StudyError
-from infersim.workload.generate import request_blocks, workload_span_s
 
 Counts = NDArray[np.float64]
 
@@ -40,9 +40,8 @@ class Demand:
 def demand(resolved: ResolvedScenario) -> Demand:
     """The requests that the scenario would send. Raises StudyError when there are none."""
     scenario = resolved.scenario
-    directory = resolved.directory_of(("workload", "arrivals", "file"))
-    span_s = workload_span_s(scenario.workload, scenario.horizon_s, directory)
-    blocks = list(request_blocks(scenario.workload, scenario.horizon_s, scenario.seed, directory))
+    requests = offered(resolved)
+    span_s, blocks = requests.span_s, list(requests.blocks())
     if span_s <= 0 or sum(len(block) for block in blocks) == 0:
         raise StudyError(f"no request arrives in {scenario.name}, so there is no load to vary; raise rate or horizon")
     inputs, outputs = (

@@ -3,7 +3,8 @@
 Read `traffic.py` (one class), `classes.py` (several) and `requests.py` (the columns) for the parts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -17,12 +18,87 @@ from infersim.workload.requests import NONE, Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
 from infersim.workload.traffic import traffic
 
-__all__ = ["TraceError", "find_trace", "prefix_tokens", "request_blocks", "request_chunks", "workload_span_s"]
+__all__ = [
+    "Offered",
+    "TraceError",
+    "find_trace",
+    "prefix_tokens",
+    "request_blocks",
+    "request_chunks",
+    "workload_span_s",
+]
 
 CHUNK = 1 << 16
 """Requests in a chunk unless the caller says otherwise."""
 
+REMEMBERED = 1 << 21
+"""Requests of a trace that are kept between looking for its end and replaying it; longer ones are read twice."""
+
 Chunk = tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]
+
+
+class Offered:
+    """What a workload sends, made once for a run: for how long, in which prefix blocks, and the requests themselves.
+
+    A workload that ends by itself (a trace) is read to its end for `span_s`; up to REMEMBERED of its requests are kept
+    then, so that `chunks` need not read and parse it again.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        horizon_s: float | None,
+        seed: int,
+        directory: Path | None = None,
+        deadlines_s: Sequence[float | None] = (),
+    ) -> None:
+        """Nothing is read or drawn yet. `deadlines_s` are the TTFT limits of the classes, in their order."""
+        self._workload, self._horizon_s, self._seed, self._directory = workload, horizon_s, seed, directory
+        self._within = np.array([np.inf if limit is None else limit for limit in deadlines_s])
+        self._remembered: list[Requests] | None = None
+
+    @cached_property
+    def prefix_tokens(self) -> int:
+        """Tokens in each named prefix block; 0 if requests name none."""
+        return prefix_tokens(self._workload, self._directory)
+
+    @cached_property
+    def span_s(self) -> float:
+        """For how long requests arrive [s]: the horizon, or a trace's last arrival if that comes first.
+
+        Raises TraceError for a bad trace, ValueError for a synthetic workload without a horizon.
+        """
+        if not self._workload.ends:
+            return _needed(self._horizon_s)
+        last, count, kept = 0.0, 0, list[Requests]()
+        horizon = np.inf if self._horizon_s is None else self._horizon_s
+        for block in request_blocks(self._workload, None, self._seed, self._directory):
+            last = float(block.arrival_s[-1]) if len(block) else last
+            count += len(block)
+            if count <= REMEMBERED:
+                kept.append(block if last < horizon else block.part(0, int(np.searchsorted(block.arrival_s, horizon))))
+            if last >= horizon:
+                break
+        self._remembered = kept if count <= REMEMBERED else None
+        return min(last, float(horizon))
+
+    def check(self) -> None:
+        """Raise what reading all requests of a trace would raise."""
+        _ = self.span_s
+
+    def blocks(self) -> Iterator[Requests]:
+        """The requests as columns; what `span_s` remembered is handed out once."""
+        remembered, self._remembered = self._remembered, None
+        if remembered is not None:
+            return iter(remembered)
+        return request_blocks(self._workload, self._horizon_s, self._seed, self._directory)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The requests as the data plane takes them, with the time in which they should be begun."""
+        for chunk in _records(rechunked(self.blocks(), CHUNK)):
+            if self._within.size:
+                chunk[0]["deadline_s"] = self._within[chunk[0]["tenant"]]
+            yield chunk
 
 
 def request_chunks(
@@ -46,18 +122,8 @@ def request_blocks(
 
 
 def workload_span_s(workload: Workload, horizon_s: float | None, directory: Path | None = None) -> float:
-    """For how long requests arrive [s]: the horizon, or a trace's last arrival if that comes first (0 if it has one).
-
-    Raises as `request_chunks` does.
-    """
-    if not workload.ends:
-        return _needed(horizon_s)
-    last = 0.0
-    for block in request_blocks(workload, None, 0, directory):
-        last = float(block.arrival_s[-1]) if len(block) else last
-        if horizon_s is not None and last >= horizon_s:
-            return horizon_s
-    return last
+    """As `Offered.span_s`, of a workload's first seed."""
+    return Offered(workload, horizon_s, 0, directory).span_s
 
 
 def _source(workload: Workload, horizon_s: float | None, seed: int, directory: Path | None) -> Iterator[Requests]:

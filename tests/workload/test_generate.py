@@ -9,7 +9,8 @@ from infersim.dataplane.records import REQUEST
 from infersim.spec.arrivals import Gamma, Mmpp, Poisson, Trace
 from infersim.spec.lengths import Constant, Empirical, Lognormal
 from infersim.spec.workload import Workload
-from infersim.workload.generate import TraceError, request_chunks, workload_span_s
+from infersim.workload import replay
+from infersim.workload.generate import Offered, TraceError, request_chunks, workload_span_s
 
 LOGNORMAL = Lognormal(distribution="lognormal", mean=211.0, p99=601.0)
 EMPIRICAL = Empirical(distribution="empirical", values=[3, 5, 8], weights=[1.0, 2.0, 3.0])
@@ -145,3 +146,15 @@ def test_a_bad_trace_fails_before_the_first_chunk(tmp_path):
     (tmp_path / "rows.csv").write_text(ROWS + "oops\n")
     with pytest.raises(TraceError, match="line 6"):
         request_chunks(trace(), None, 1, tmp_path)
+
+
+@pytest.mark.parametrize(("horizon", "arrive"), [(None, 4), (86401.5, 3), (1e9, 4)])
+def test_a_trace_is_parsed_once_a_run(traced, monkeypatch, horizon, arrive):
+    parsed, checked = [], replay.checked
+    monkeypatch.setattr(replay, "checked", lambda path, kind: parsed.append(path) or checked(path, kind))
+    offered = Offered(trace(), horizon, 1, traced)
+    assert offered.span_s == min(86401.5, horizon or np.inf)
+    sent = np.concatenate([chunk[0] for chunk in offered.chunks()])
+    assert len(parsed) == 1
+    assert sent.tobytes() == collect(trace(), horizon, directory=traced)[0].tobytes()
+    assert sent.size == arrive

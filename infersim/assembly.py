@@ -1,0 +1,169 @@
+"""From a resolved scenario to the parts of a run: policies, cost tables, what the loop must know of a pool, the fleet.
+
+Not here: running them (`simulate.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from infersim.cost.tables import CostTables
+    from infersim.dataplane.fleet import Fleet, PoolCost
+    from infersim.policies.autoscaling import Autoscaler
+    from infersim.policies.plugins import Policies
+    from infersim.policies.routing import Router
+    from infersim.spec.errors import KeyPath
+    from infersim.spec.model import Model
+    from infersim.spec.resolve import ResolvedPool, ResolvedScenario
+    from infersim.workload.generate import Offered
+
+Chosen = TypeVar("Chosen")
+
+
+def router(resolved: "ResolvedScenario", policies: "Policies") -> "Router":
+    """The router that the scenario names."""
+    return chosen(resolved, ("router", "policy"), policies.routers, resolved.scenario.router.policy)
+
+
+def chosen(resolved: "ResolvedScenario", path: "KeyPath", known: Mapping[str, Chosen], name: str) -> Chosen:
+    """The policy that the scenario names at `path`; SpecError with the nearest names if there is none."""
+    from infersim.spec.errors import nearest
+
+    if name not in known:
+        raise resolved.error(path, f"unknown policy {name}; {nearest(name, known)}")
+    return known[name]
+
+
+def scalers(resolved: "ResolvedScenario", policies: "Policies") -> "list[Autoscaler | None]":
+    """Each pool's autoscaler, if it has one."""
+    from infersim.policies.errors import PolicyError
+
+    scalers: list[Autoscaler | None] = []
+    for number, resolved_pool in enumerate(resolved.pools):
+        spec = resolved_pool.pool.autoscaler
+        if spec is None:
+            scalers.append(None)
+            continue
+        path = ("pools", number, "autoscaler", "policy")
+        policy = chosen(resolved, path, policies.autoscalers, spec.policy)
+        try:
+            scalers.append(policy(spec.target))
+        except Exception as error:
+            raise PolicyError(
+                f"autoscaler {spec.policy!r} cannot be made with target {spec.target:g}: {error}"
+            ) from error
+    return scalers
+
+
+def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
+    """Cost tables of one pool; DoesNotFit names the pool, and the file and line that it stands on."""
+    from infersim.cost.build import build_tables
+    from infersim.cost.memory import DoesNotFit
+    from infersim.cost.speculation import speculative
+
+    pool = resolved.pools[index]
+
+    def build(model: "Model", width: int, blocks: int | None) -> "CostTables":
+        return build_tables(
+            model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights, pool.precision.kv_cache,
+            pool.max_num_seqs * width, pool.max_num_batched_tokens, pool.block_size, blocks,
+        )  # fmt: skip
+
+    try:
+        tables = build(resolved.model, 1, pool.pool.kv_cache.blocks)
+        if pool.pool.speculative is None:
+            return tables
+        tokens = pool.pool.speculative.tokens
+        draft = None if pool.draft is None else build(pool.draft, 1, 1)
+        return speculative(tables, build(resolved.model, 1 + tokens, 1), draft, tokens)
+    except DoesNotFit as error:
+        raise DoesNotFit(str(resolved.error(("pools", index), str(error)))) from error
+
+
+def check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:
+    """Raise SpecError for a pool that would cache prefixes which nobody names, or which its KV blocks do not divide."""
+    for index, pool in enumerate(resolved.pools):
+        path = ("pools", index, "kv_cache", "prefix_caching")
+        if pool.pool.kv_cache.prefix_caching and prefix_tokens == 0:
+            what = "the workload names no prefixes, so there is nothing to share"
+            raise resolved.error(path, f"{what}; replay a trace that has them (Mooncake, Bailian ...), or remove it")
+        if pool.pool.kv_cache.prefix_caching and prefix_tokens % pool.block_size:
+            what = f"prefix blocks of {prefix_tokens} tokens are not whole KV blocks of {pool.block_size}"
+            raise resolved.error(path, f"{what}; set kv_cache.block_size to a divisor of {prefix_tokens}")
+
+
+def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) -> "PoolCost":
+    """What the loop must know of a pool: times, and how its engine batches, queues and preempts."""
+    from infersim.cost.price import choose_price
+
+    batching, cache = pool.pool.batching, pool.pool.kv_cache
+    swap_block_s = 0.0
+    link = pool.pool.kv_transfer
+    if cache.preemption == "swap":
+        assert pool.hardware.host_gb_s is not None  # checked when the scenario was resolved
+        block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
+        swap_block_s = block_bytes / (tables.chips * pool.hardware.host_gb_s.value * 1e9)
+    return replace(
+        pool_cost(tables),
+        batching="static" if batching.policy == "none" else batching.policy,
+        max_queue_delay_s=batching.max_queue_delay_s or 0.0,
+        queue_order=pool.pool.queue,
+        watermark_blocks=round(cache.watermark * tables.memory.blocks),
+        acceptance=pool.pool.speculative.chances if pool.pool.speculative else (),
+        role=pool.pool.role,
+        transfer_token_s=tables.memory.kv_bytes_per_token / (link.gb_s * 1e9) if link else 0.0,
+        transfer_latency_s=link.latency_ms * 1e-3 if link else 0.0,
+        swap=cache.preemption == "swap",
+        swap_block_s=swap_block_s,
+        prefix_tokens=prefix_tokens if cache.prefix_caching else 0,
+        usd_per_hour=choose_price(pool.hardware, pool.pool.price)[0] * tables.chips,
+    )
+
+
+def pool_cost(tables: "CostTables") -> "PoolCost":
+    """The times of cost tables, as the compiled loop takes them."""
+    from infersim.dataplane.fleet import PoolCost
+
+    return PoolCost(
+        linear_s=tables.linear.seconds,
+        sequences_s=tables.sequences.seconds,
+        decode_base_s=tables.decode_base.seconds,
+        decode_per_context_s=tables.decode_per_context.seconds,
+        prefill_chunk_s=float(tables.prefill_chunk.seconds),
+        prefill_per_pair_s=float(tables.prefill_pair.seconds),
+        prefill_per_context_s=float(tables.prefill_context.seconds),
+        request_overhead_s=tables.request_overhead_s,
+        token_overhead_s=tables.token_overhead_s,
+        block_size=tables.memory.block_size,
+        blocks=tables.memory.blocks,
+        max_num_seqs=tables.max_num_seqs,
+        max_num_batched_tokens=tables.max_num_batched_tokens,
+        max_context=tables.max_context,
+        async_scheduling=tables.async_scheduling,
+    )
+
+
+def offered(resolved: "ResolvedScenario") -> "Offered":
+    """What the scenario's workload sends; nothing is read or drawn yet."""
+    from infersim.workload.generate import Offered
+
+    scenario, directory = resolved.scenario, resolved.directory_of(("workload", "arrivals", "file"))
+    limits = [slo.ttft_p99_s for slo in scenario.class_slos]
+    return Offered(scenario.workload, scenario.horizon_s, scenario.seed, directory, limits)
+
+
+def fleet(resolved: "ResolvedScenario", tables: "list[CostTables]", router: "Router", requests: "Offered") -> "Fleet":
+    """The compiled fleet, with its router and the stream of requests, and no replica yet."""
+    from infersim.dataplane.fleet import Fleet
+
+    check_prefixes(resolved, requests.prefix_tokens)
+    pools = [served_by(costs, pool, requests.prefix_tokens) for costs, pool in zip(tables, resolved.pools, strict=True)]
+    return Fleet(
+        pools,
+        requests.chunks(),
+        router.compiled,
+        reads=router.reads,
+        scrape_s=resolved.scenario.router.scrape_interval_s,
+        by_load=router.by_load,
+    )
