@@ -17,30 +17,30 @@ HOUR_S = 3600
 
 
 def scenario(router: str, autoscaler: str) -> dict:
-    """Bursts on two unlike pools that grow and shrink; one of them has little KV."""
+    """Bursts on two unlike pools that grow and shrink and have little KV; the small one keeps up under every router."""
     return {
         "name": "laws",
         "model": "llama-3.1-8b",
         "horizon_s": 800,
         "seed": 3,
         "workload": {
-            "arrivals": {"process": "mmpp", "rates_rps": [0.5, 24], "mean_sojourn_s": [150, 150]},
+            "arrivals": {"process": "mmpp", "rates_rps": [0.5, 16], "mean_sojourn_s": [150, 150]},
             "input_tokens": {"distribution": "lognormal", "mean": 600, "p99": 4000, "max": 9000},
             "output_tokens": {"distribution": "lognormal", "mean": 150, "p99": 600, "max": 2000},
         },
         "router": {"policy": router},
-        "pools": [pool("large", "h100-sxm", autoscaler, 8), pool("small", "l40s", autoscaler, 2, blocks=300)],
+        "pools": [pool("large", "h100-sxm", autoscaler, 8, 4), pool("small", "l40s", autoscaler, 2, 8)],
     }
 
 
-def pool(name: str, hardware: str, autoscaler: str, target: float, **kv_cache: int) -> dict:
+def pool(name: str, hardware: str, autoscaler: str, target: float, most: int) -> dict:
     return {
         "name": name,
         "hardware": hardware,
         "engine": "vllm",
-        "replicas": {"initial": 1, "min": 1, "max": 4},
+        "replicas": {"initial": 1, "min": 1, "max": most},
         "autoscaler": {"policy": autoscaler, "target": target, "interval_s": 15, "down_cooldown_s": 60},
-        "kv_cache": kv_cache,
+        "kv_cache": {"blocks": 900},
     }
 
 
@@ -62,12 +62,11 @@ def test_every_arrival_is_accounted_for(result: Result):
     assert result.summary["requests"]["arrived"] == len(rows)
 
 
-def test_something_happened(policies: tuple[str, str], result: Result):
+def test_something_happened(result: Result):
     """The laws are not kept by idleness."""
     record = result.record
     assert len(record.leases) > 4
-    # queue_depth shrinks only when nothing waits, which a random router over unlike pools may never reach.
-    assert np.isfinite(record.leases["draining_s"]).any() or policies == ("random", "queue_depth")
+    assert np.isfinite(record.leases["draining_s"]).any()
     assert record.outcomes["preemptions"].sum() > 0
 
 
