@@ -1,32 +1,40 @@
 """The naive twin: what the data plane does, in plain Python, one event a step, nothing leapt over.
 
 Written from DESIGN.md, section "What the data plane does, exactly", and not from the compiled loop; the two must agree.
-Obvious before fast, and it shares only the record and tally layouts and `uniform` with the loop. What one replica does is in
-`naive_replica.py`, what a step costs in `naive_tally.py`; read `twin/test_twin.py` after that.
+Obvious before fast: blocks, batches and queues are lists that are gone through. It shares with the loop only its
+input (`PoolCost`, REQUEST), the layouts of its output (OUTCOME, Tally) and `uniform`.
+
+How to read it, each file after those that it uses:
+1. `naive_sequence.py`: one request on its way, and its spans.
+2. `naive_memory.py`: KV blocks and the prefix cache of one replica.
+3. `naive_replica.py`: one replica: queue, batch, who has to make way.
+4. `naive_forming.py`: what the next step of a replica holds.
+5. `naive_record.py`: what that step costs, and everything that is written down.
+6. `naive_ending.py`: what happens when a step ends.
+7. this file: events in their order, requests between replicas, and the control plane.
+Schedules worked out on paper are in `twin/test_by_hand*.py`, random cases against the loop in `twin/test_twin.py`.
 """
 
 import heapq
 import itertools
 import math
 
-import numpy as np
-
-from infersim.dataplane.chance import uniform
-from infersim.dataplane.records import FINISHED, OUTCOME, REJECTED
-from infersim.dataplane.tally import Tally
+from infersim.dataplane.records import REJECTED
+from tests.naive_ending import end_step
+from tests.naive_forming import Forming
+from tests.naive_record import Record
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
-from tests.naive_tally import count_gap, count_step, empty_tally
 from tests.twin.case import Case, Run
 
 ARRIVAL, DELIVERY, STEP, CONTROL = range(4)  # the order of events at equal times
 
 
-class Twin:
-    """The world and its agenda."""
+class World:
+    """All replicas, all requests that are not at one, and the agenda."""
 
     def __init__(self, case: Case) -> None:
-        self.case = case
+        self.case, self.record = case, Record(case)
         self.agenda: list[tuple[float, int, int, int, object]] = []
         self.ticket = itertools.count()
         self.replicas: list[Replica] = []
@@ -37,12 +45,6 @@ class Twin:
         self.turns = {"arrivals": 0, "sent": 0}
         self.routed = self.opened = 0
         self.routed_to, self.ended_in = [0] * len(case.pools), [0] * len(case.pools)
-        self.outcomes = np.zeros(len(case.requests), OUTCOME)
-        self.tokens: list[list[tuple[float, int]]] = [[] for _ in case.requests]
-        self.steps: list[tuple[int, float, float]] = []
-        self.looks: list[tuple[int, ...]] = []
-        self.drained: dict[int, float] = {}
-        self.tallies = [empty_tally(pool) for pool in case.pools]
 
     def at(self, time: float, kind: int, order: int, subject: object) -> None:
         """Put something on the agenda; events of equal time happen by kind, then by order."""
@@ -51,13 +53,7 @@ class Twin:
     def run(self) -> Run:
         for pool in self.case.initial:
             self.open(pool, 0.0)
-        for request, output in zip(self.case.requests, self.case.outputs, strict=True):
-            names = self.case.names[request["prefix_start"] :][: request["prefix_blocks"]].tolist()
-            fields = ("id", "arrival_s", "input_tokens", "priority", "deadline_s")
-            sequence = Sequence(
-                **{name: request[name].item() for name in fields}, output_tokens=int(output), names=names
-            )
-            sequence.since = sequence.arrival_s
+        for sequence in sequences_of(self.case):
             self.at(sequence.arrival_s, ARRIVAL, sequence.id, sequence)
         for order, (time, verb, what) in enumerate(self.case.actions):
             self.at(time, CONTROL, order, (verb, what))
@@ -65,8 +61,7 @@ class Twin:
         while self.agenda:
             now, kind, _, _, subject = heapq.heappop(self.agenda)
             handlers[kind](subject, now)
-        tallies = [Tally(**tally) for tally in self.tallies]
-        return Run(self.outcomes, tallies, self.tokens, self.steps, self.looks, self.drained)
+        return self.record.finished()
 
     # --- requests on their way to a replica
 
@@ -83,40 +78,36 @@ class Twin:
         while self.leaving and receivers:
             self.send(self.leaving.pop(0), receivers, now)
 
-    def pick(self, sequence: Sequence, routable: list[Replica], what: str) -> bool:
-        """Assign a sequence to a replica; return whether it can ever be served there."""
+    def pick(self, sequence: Sequence, routable: list[Replica], what: str) -> Replica:
+        """Assign a sequence to a replica, the router's choice."""
         if self.case.router == "round_robin":
             replica = routable[self.turns[what] % len(routable)]
         else:
             replica = min(routable, key=lambda each: (each.outstanding, each.index))
-        pool = replica.pool
         sequence.order, sequence.replica = self.routed, replica
         self.turns[what] += 1
         self.routed += 1
         self.routed_to[replica.pool_index] += 1
         replica.outstanding += 1
-        total = sequence.input_tokens + sequence.output_tokens
-        return total <= pool.max_context and pool.blocks_for(total - 1) + pool.draft_blocks <= pool.blocks
+        return replica
 
     def route(self, sequence: Sequence, routable: list[Replica], now: float) -> None:
-        fits = self.pick(sequence, routable, "arrivals")
+        replica = self.pick(sequence, routable, "arrivals")
         sequence.enter("handling", now)
-        if not fits:
+        if not replica.can_ever_serve(sequence):
             self.end(sequence, REJECTED, now)
             return
-        pool = sequence.replica.pool
-        delay = pool.request_overhead_s + pool.token_overhead_s * sequence.input_tokens
+        delay = replica.pool.request_overhead_s + replica.pool.token_overhead_s * sequence.input_tokens
         self.at(now + delay, DELIVERY, sequence.order, sequence)
 
     def send(self, sequence: Sequence, routable: list[Replica], now: float) -> None:
         """Over the link of its prefill replica, after those that use it already."""
         source = sequence.source
-        if not self.pick(sequence, routable, "sent"):
+        if not self.pick(sequence, routable, "sent").can_ever_serve(sequence):
             self.forget(sequence, now)
             self.end(sequence, REJECTED, now)
             return
-        pool = source.pool
-        seconds = pool.transfer_latency_s + pool.transfer_token_s * sequence.computed
+        seconds = source.pool.transfer_latency_s + source.pool.transfer_token_s * sequence.computed
         source.link_free_at = max(now, source.link_free_at) + seconds
         self.at(source.link_free_at, DELIVERY, sequence.order, sequence)
 
@@ -125,21 +116,23 @@ class Twin:
         sequence.prompt = sequence.input_tokens
         if sequence.source:
             self.forget(sequence, now)
-        replica = sequence.replica
-        replica.enqueue(sequence, now)
-        if not replica.step:
-            self.at(now, STEP, replica.index, replica)
+        sequence.replica.enqueue(sequence, now)
+        self.wake(sequence.replica, now)
 
     def forget(self, sequence: Sequence, now: float) -> None:
         """Its prefill replica has nothing to do with a sequence any more, and may have room for others."""
         source = sequence.source
-        source.release(sequence)
+        source.memory.release(sequence)
         source.leaving.remove(sequence)
         self.leave(source, now)
-        if not source.step:
-            self.at(now, STEP, source.index, source)
+        self.wake(source, now)
 
     # --- steps
+
+    def wake(self, replica: Replica, now: float) -> None:
+        """Have an idle replica look at its queue, after all arrivals and deliveries of this time."""
+        if not replica.step:
+            self.at(now, STEP, replica.index, replica)
 
     def look_at(self, replica: Replica, now: float) -> None:
         """A step ends, or an idle replica looks at its queue; either way the next step is formed."""
@@ -149,11 +142,11 @@ class Twin:
                 return  # it has begun since it was to be looked at
             if replica.pool.async_scheduling:
                 eligible_until = replica.step_start
-            self.end_step(replica, now)
-        replica.form_step(eligible_until, now)
+            end_step(self, replica, now)
+            self.route_waiting(now)
+        Forming(replica, eligible_until, now).fill()
         if replica.step:
-            replica.step_start, replica.step_end = now, now + count_step(self.tallies[replica.pool_index], replica)
-            self.steps.append((replica.pool_index, now, replica.step_end))
+            replica.step_start, replica.step_end = now, self.record.step(replica, now)
             self.at(replica.step_end, STEP, replica.index, replica)
         elif replica.queue:
             waits = replica.gathers_at() > now
@@ -161,89 +154,19 @@ class Twin:
             if waits:
                 self.at(replica.gathers_at(), STEP, replica.index, replica)
 
-    def end_step(self, replica: Replica, now: float) -> None:
-        decoded = [sequence for sequence, _ in replica.step if sequence.decoding()]
-        chunks = [(sequence, tokens) for sequence, tokens in replica.step if not sequence.decoding()]
-        for sequence in decoded:
-            sequence.computed += 1
-            self.emit(sequence, now)
-            self.accept_drafts(sequence, now)
-        for sequence in sorted(decoded, key=lambda each: each.order):
-            if sequence.complete():
-                self.finish(sequence, now)
-        for sequence, tokens in chunks:
-            sequence.computed += tokens
-            replica.name_blocks(sequence)
-            if sequence.decoding():
-                self.emit(sequence, now)
-                if sequence.complete():
-                    self.finish(sequence, now)
-                elif replica.pool.role == "prefill":
-                    sequence.enter("transfer", now)
-                    sequence.source = replica
-                    replica.batch.remove(sequence)
-                    replica.leaving.append(sequence)
-                    self.leaving.append(sequence)
-        self.route_waiting(now)
-        if replica.rows and not any(sequence.decoding() for sequence in replica.batch):
-            replica.rows = 0
-            for sequence in replica.batch:
-                self.end(sequence, FINISHED, now)
-            replica.batch.clear()
-
-    def accept_drafts(self, sequence: Sequence, now: float) -> None:
-        """Draft tokens, until one is refused."""
-        tokens = len(sequence.token_times)
-        for place, chance in enumerate(sequence.replica.pool.acceptance):
-            if sequence.complete() or uniform(sequence.id, tokens, place) >= chance:
-                break
-            sequence.computed += 1
-            self.produce(sequence, now)
-        sequence.replica.reserve = 0
-        assert sequence.replica.hold(sequence, sequence.computed)
-
-    def emit(self, sequence: Sequence, now: float) -> None:
-        """The one sure token of a step."""
-        if sequence.token_times:
-            count_gap(self.tallies[sequence.replica.pool_index], now - sequence.token_times[-1])
-        self.produce(sequence, now)
-        if sequence.span == "prefill":
-            sequence.enter("decode", now)
-
-    def produce(self, sequence: Sequence, now: float) -> None:
-        sequence.token_times.append(now)
-        self.tokens[sequence.id].append((now, sequence.replica.pool_index))
-        self.tallies[sequence.replica.pool_index]["output_tokens"] += 1
-
-    def finish(self, sequence: Sequence, now: float) -> None:
-        """The last token: its memory is free, and it has ended unless its static batch decodes on."""
-        replica = sequence.replica
-        replica.release(sequence)
-        if not replica.rows:
-            replica.batch.remove(sequence)
-            self.end(sequence, FINISHED, now)
-
     # --- ends and the control plane
 
     def end(self, sequence: Sequence, status: int, now: float) -> None:
         sequence.enter("ended", now)
-        replica, times = sequence.replica, sequence.token_times
-        self.leave(replica, now)
-        row = self.outcomes[sequence.id]
-        for name in ("id", "arrival_s", "input_tokens", "preemptions"):
-            row[name] = getattr(sequence, name)
-        row["output_tokens"], row["pool"], row["replica"] = len(times), replica.pool_index, replica.serial
-        row["status"], row["finish_s"], row["cached_tokens"] = status, now, sequence.cached_tokens or 0
-        row["first_token_s"] = times[0] if times else math.nan
-        for span, seconds in sequence.seconds.items():
-            row[f"{span}_s"] = seconds
+        self.leave(sequence.replica, now)
+        self.record.outcome(sequence, status, now)
 
     def leave(self, replica: Replica, now: float) -> None:
         """One fewer is outstanding at a replica."""
         replica.outstanding -= 1
         self.ended_in[replica.pool_index] += 1
         if not replica.ready and not replica.outstanding:
-            self.drained[replica.serial] = now
+            self.record.run.drained[replica.serial] = now
 
     def control(self, action: tuple[str, int], now: float) -> None:
         verb, what = action
@@ -268,11 +191,21 @@ class Twin:
         ready = sum(each.ready for each in mine)
         running = sum(len(each.batch) for each in mine)
         waiting = sum(each.outstanding - len(each.leaving) for each in mine) - running
-        used = sum(each.pool.blocks - each.free() for each in mine)
+        used = sum(each.memory.used() for each in mine)
         counts = (self.routed_to[pool_index], self.ended_in[pool_index])
-        self.looks.append((ready, len(mine) - ready, waiting, running, used, *counts))
+        self.record.run.looks.append((ready, len(mine) - ready, waiting, running, used, *counts))
+
+
+def sequences_of(case: Case) -> list[Sequence]:
+    """The case's requests, as they arrive."""
+    sequences = []
+    for request, output in zip(case.requests, case.outputs.tolist(), strict=True):
+        names = case.names[request["prefix_start"] :][: request["prefix_blocks"]].tolist()
+        fields = {name: request[name].item() for name in ("id", "arrival_s", "input_tokens", "priority", "deadline_s")}
+        sequences.append(Sequence(**fields, output_tokens=output, names=names, since=fields["arrival_s"]))
+    return sequences
 
 
 def simulate(case: Case) -> Run:
     """Run a case to its end, one event at a time."""
-    return Twin(case).run()
+    return World(case).run()

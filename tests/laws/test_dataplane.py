@@ -10,13 +10,13 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from infersim.dataplane.fleet import Fleet, Why
+from infersim.dataplane.fleet import Fleet, PoolCost, Why
 from infersim.dataplane.records import BATCHINGS, FINISHED, QUEUE_ORDERS, REJECTED
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS, Router
 from tests.laws.spans import SPANS, served_span
 from tests.twin import compiled
-from tests.twin.case import Case, Pool
+from tests.twin.case import Case
 from tests.twin.cases import busy_case, random_case
 
 SEEDS = range(12)
@@ -47,7 +47,7 @@ def cases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> li
 def served_as(case: Case, batching: str, queue_order: str) -> Case:
     """The case with one batching policy and queue order in all pools; those with a role keep chunked prefill."""
 
-    def changed(pool: Pool) -> Pool:
+    def changed(pool: PoolCost) -> PoolCost:
         if pool.role != "both":
             return replace(pool, queue_order=queue_order)
         swap = pool.swap and batching == "chunked_prefill"
@@ -68,7 +68,7 @@ def serve_until(fleet: Fleet, time: float) -> None:
         pass
 
 
-def price_s(pool: Pool, tally: Tally) -> float:
+def price_s(pool: PoolCost, tally: Tally) -> float:
     """What the counted steps cost by the tables [s]."""
     linear = tally.steps_by_tokens @ pool.linear_s + tally.steps_by_sequences @ pool.sequences_s
     decode = tally.steps_by_batch @ pool.decode_base_s + tally.context_by_batch @ pool.decode_per_context_s

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import FINISHED, REQUEST
 from tests.twin import compiled
-from tests.twin.case import Case, Pool
+from tests.twin.case import Case
 
 REPLICATIONS = 16
 CONFIDENCE = 0.999
@@ -22,7 +23,7 @@ WARM_UP = 0.1
 Lengths = Callable[[np.random.Generator, int], NDArray[np.int64]]
 
 
-def server(step_s: NDArray[np.float64], **changes: object) -> Pool:
+def server(step_s: NDArray[np.float64], **changes: object) -> PoolCost:
     """A replica whose step with N sequences takes step_s[N], whatever their lengths; it has len(step_s) - 1 slots."""
     slots = len(step_s) - 1
     fields: dict = {
@@ -42,7 +43,7 @@ def server(step_s: NDArray[np.float64], **changes: object) -> Pool:
         "max_context": 1 << 40,
         "async_scheduling": False,
     }
-    return Pool(**(fields | changes))
+    return PoolCost(**(fields | changes))
 
 
 def geometric(mean: float) -> Lengths:
@@ -64,7 +65,7 @@ def either(short: int, long: int, share_long: float) -> Lengths:
 def serve(
     rate: float,
     lengths: Lengths,
-    pool: Pool,
+    pool: PoolCost,
     count: int,
     replicas: int = 1,
     router: str = "round_robin",

@@ -5,13 +5,14 @@ Not here: the schedules (`test_by_hand*.py`).
 
 import numpy as np
 
+from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST
 from tests import naive
 from tests.naive_sequence import SPANS
-from tests.twin.case import Case, Pool, Run
+from tests.twin.case import Case, Run
 
 
-def pool(step_s: float = 1.0, **changes: object) -> Pool:
+def pool(step_s: float = 1.0, **changes: object) -> PoolCost:
     """Every step takes step_s, whatever is in it; room for everything, no front end."""
     limits = {"max_num_seqs": 4, "max_num_batched_tokens": 8} | {
         k: v for k, v in changes.items() if k in ("max_num_seqs", "max_num_batched_tokens")
@@ -32,12 +33,12 @@ def pool(step_s: float = 1.0, **changes: object) -> Pool:
         "max_context": 1000,
         "async_scheduling": False,
     }
-    return Pool(**(fields | limits | changes))
+    return PoolCost(**(fields | limits | changes))
 
 
 def run(
     rows: list[tuple[float, int, int]],
-    *pools: Pool,
+    *pools: PoolCost,
     router: str = "round_robin",
     initial=(0,),
     actions=(),

@@ -8,59 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.tally import Tally
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Costs and limits of one pool's replicas; the fields of the loop's PoolCost."""
-
-    linear_s: NDArray[np.float64]
-    sequences_s: NDArray[np.float64]
-    decode_base_s: NDArray[np.float64]
-    decode_per_context_s: NDArray[np.float64]
-    prefill_chunk_s: float
-    prefill_per_pair_s: float
-    prefill_per_context_s: float
-    request_overhead_s: float
-    token_overhead_s: float
-    block_size: int
-    blocks: int
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    max_context: int
-    async_scheduling: bool
-    batching: str = "chunked_prefill"
-    max_queue_delay_s: float = 0.0
-    queue_order: str = "fcfs"
-    watermark_blocks: int = 0
-    swap: bool = False
-    swap_block_s: float = 0.0
-    prefix_tokens: int = 0
-    role: str = "both"
-    transfer_token_s: float = 0.0
-    transfer_latency_s: float = 0.0
-    acceptance: tuple[float, ...] = ()
-
-    def blocks_for(self, tokens: int) -> int:
-        return -(-tokens // self.block_size)
-
-    @property
-    def width(self) -> int:
-        """Tokens of a decoding sequence in a step: its own and the drafted ones."""
-        return 1 + len(self.acceptance)
-
-    @property
-    def draft_blocks(self) -> int:
-        """Blocks that the drafted ones may need."""
-        return self.blocks_for(len(self.acceptance))
 
 
 @dataclass(frozen=True)
 class Case:
     """Everything that one run is made of."""
 
-    pools: list[Pool]
+    pools: list[PoolCost]
     requests: NDArray[np.void]
     """REQUEST records by arrival."""
     outputs: NDArray[np.int64]

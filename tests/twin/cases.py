@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST
-from tests.twin.case import Case, Pool
+from tests.twin.case import Case
 
 STEP_S = 0.01
 """Typical time of a step [s]."""
@@ -59,7 +60,7 @@ def random_prefixes(rng: np.random.Generator, requests: np.ndarray, prefix_token
     return np.array(names, np.int64)
 
 
-def split(rng: np.random.Generator, pools: list[Pool]) -> list[Pool]:
+def split(rng: np.random.Generator, pools: list[PoolCost]) -> list[PoolCost]:
     """The first pool prefills, the second decodes, the others do something; in any order."""
     roles = ["prefill", "decode", *rng.choice(["both", "prefill", "decode"], size=len(pools) - 2).tolist()]
     slow = rng.choice([0.01, 0.1, 1])  # a transfer takes time, if little
@@ -76,7 +77,7 @@ def split(rng: np.random.Generator, pools: list[Pool]) -> list[Pool]:
     return [pools[index] for index in rng.permutation(len(pools))]
 
 
-def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> Pool:
+def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
     max_num_seqs = int(rng.choice([1, 2, 3, 5, 8, 20]))
     drafts = int(rng.choice([0, 1, 2, 4], p=[0.7, 0.1, 0.1, 0.1]))
     budget = max_num_seqs * (1 + drafts) + int(rng.choice([0, 1, 4, 30, 100]))
@@ -91,7 +92,7 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> Pool:
         return floor_s * rng.uniform(0.2, 1) + np.cumsum(rise)
 
     front_end = rng.choice([0, 0, 1, 1, 3])
-    return Pool(
+    return PoolCost(
         linear_s=table(budget + 1, STEP_S),
         sequences_s=table(max_num_seqs + 1, STEP_S / 4),
         decode_base_s=table(max_num_seqs + 1, STEP_S / 10),
@@ -149,7 +150,7 @@ def busy_case(seed: int, router: str = "least_outstanding") -> Case:
 
 
 def random_actions(
-    rng: np.random.Generator, arrivals: np.ndarray, pools: list[Pool], initial: list[int]
+    rng: np.random.Generator, arrivals: np.ndarray, pools: list[PoolCost], initial: list[int]
 ) -> list[tuple[float, str, int]]:
     """Opens and drains; a replica of each role that is needed is ready in the end, so nobody is held for ever."""
     count = int(rng.choice([0, 2, 6]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.fleet import Fleet, Occupancy, PoolCost, Why
+from infersim.dataplane.fleet import Fleet, Occupancy, Why
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
 from tests.twin.case import Case
@@ -45,9 +45,8 @@ def chunks(case: Case, size: int) -> Iterator[tuple[NDArray, ...]]:
 
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
-    pools = [PoolCost(**vars(pool)) for pool in case.pools]
     router = ROUTERS[case.router]
-    return Fleet(pools, chunks(case, chunk), router.compiled, by_load=router.by_load)
+    return Fleet(case.pools, chunks(case, chunk), router.compiled, by_load=router.by_load)
 
 
 def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> LoopRun:

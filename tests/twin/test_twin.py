@@ -18,8 +18,9 @@ import pytest
 
 from infersim.dataplane.records import BATCHINGS, FINISHED, OUTCOME, QUEUE_ORDERS, REJECTED, REQUEST, ROLES
 from tests import naive
+from tests.naive_memory import Memory, PrefixCache
 from tests.naive_replica import Replica
-from tests.naive_sequence import PrefixCache, Sequence
+from tests.naive_sequence import Sequence
 from tests.twin import compiled
 from tests.twin.case import Case, Run
 from tests.twin.cases import STEP_S, busy_case, random_case, without
@@ -130,13 +131,13 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
 
         monkeypatch.setattr(owner, method, noted)
 
-    def computed_twice(replica: Replica, sequence: Sequence) -> bool:
-        complete = sequence.computed // (replica.pool.prefix_tokens or math.inf)
-        return any(replica.cache.has(name) for name in sequence.names[len(sequence.entries) : int(complete)])
+    def computed_twice(memory: Memory, sequence: Sequence) -> bool:
+        complete = int(sequence.computed // (memory.pool.prefix_tokens or math.inf))
+        return any(memory.cache.has(name) for name in sequence.names[len(memory.entries[sequence]) : complete])
 
     note(PrefixCache, "evict_down_to", "eviction", lambda cache, most: len(cache.idle) > most)
     note(PrefixCache, "use", "sharing", lambda cache, name: name in cache.users)
-    note(Replica, "name_blocks", "the same prefix computed twice", computed_twice)
+    note(Memory, "name_blocks", "the same prefix computed twice", computed_twice)
     note(Replica, "preempt", "swap", lambda replica, sequence, _: replica.pool.swap and sequence.decoding())
     note(Replica, "preempt", "recomputation", lambda replica, sequence, _: not replica.pool.swap)
     note(Replica, "preempt", "sent, then computed again", lambda replica, *_: replica.pool.role == "decode")
