@@ -4,6 +4,7 @@ DESIGN.md: "Queue order", "Preemption by swap". Nothing here knows of other repl
 next step is put together is in `naive_forming.py`, which is next.
 """
 
+import bisect
 import math
 from dataclasses import dataclass, field
 
@@ -67,8 +68,7 @@ class Replica:
             self.queue.insert(0 if first else len(self.queue), sequence)
             return
         key = KEYS[self.pool.queue_order]
-        self.queue.append(sequence)
-        self.queue.sort(key=lambda each: (key(each), each.order))
+        bisect.insort(self.queue, sequence, key=lambda each: (key(each), each.order))
 
     def gathers_at(self) -> float:
         """From when on the queue may be gathered to a batch, the batch being empty."""

@@ -9,7 +9,7 @@ from infersim.dataplane.records import REJECTED
 from tests.twin.by_hand import pool, run
 
 
-def prefill(latency_s: float = 0.0, token_s: float = 0.0, **changes: object):
+def prefill(latency_s: float = 0.25, token_s: float = 0.0, **changes: object):
     return pool(role="prefill", transfer_latency_s=latency_s, transfer_token_s=token_s, **changes)
 
 
@@ -52,9 +52,10 @@ def test_waiting_for_a_decode_replica_and_draining_until_all_is_sent():
 def test_one_that_is_preempted_after_it_was_sent_is_computed_again():
     decode = pool(role="decode", block_size=2, blocks=4)
     result = run([(0.0, 2, 4), (0.0, 2, 4)], prefill(), decode, initial=(0, 1))
-    # Sent at 1, 2 blocks each for three tokens. At 3 both need a third: the second goes. It comes back with 2 + 3 tokens.
-    assert result.token_times == [[1, 2, 3, 4], [1, 2, 3, 5]]
-    assert [tally.prompt_tokens for tally in result.tallies] == [4, 5]
+    # 1.25-2.25: the first, in two blocks; the other two are for the second, sent at 1.5. At 3.25 the first needs a third
+    # block: the second goes. It comes back at 4.25 with 2 + 2 tokens to compute.
+    assert result.token_times == [[1, 2.25, 3.25, 4.25], [1, 3.25, 5.25, 6.25]]
+    assert [tally.prompt_tokens for tally in result.tallies] == [4, 4]
     assert result.outcomes["prefill_s"].tolist() == [1, 2]
     assert result.outcomes["preempted_s"].tolist() == [0, 1]
 
@@ -69,9 +70,9 @@ def test_decode_replicas_have_a_turn_of_their_own():
 def test_rejected_where_it_is_sent():
     result = run([(0.0, 3, 3), (0.0, 1, 2)], prefill(), pool(role="decode", blocks=1), initial=(0, 1))
     # 3 + 3 - 1 tokens need two blocks of four.
-    assert result.token_times == [[1], [1, 2]]
+    assert result.token_times == [[1], [1, 2.25]]
     assert (result.outcomes["status"] == REJECTED).tolist() == [True, False]
-    assert result.outcomes["finish_s"].tolist() == [1, 2]
+    assert result.outcomes["finish_s"].tolist() == [1, 2.25]
 
 
 @pytest.mark.parametrize(("chance", "times"), [(1.0, [1, 2, 2, 3, 3, 4]), (0.0, [1, 2, 3, 4, 5, 6])])
