@@ -12,7 +12,7 @@ import typer
 from infersim.cli.screen import console, progress_bar, say
 
 if TYPE_CHECKING:
-    from infersim.studies.measurements import Case
+    from infersim.studies.cases import Case
 
 
 def calibrate(

@@ -38,6 +38,8 @@ def validate(
     out.print(_errors("Errors by metric [%]", found.by("metric", "statistic"), 2))
     keys = ("hardware", "engine", "kind", "metric")
     out.print(_errors("Errors by chip, engine, load and metric [%]", found.by(*keys), len(keys)))
+    if len(found.requests):
+        out.print(_by_request(found.by_request()))
     if worst:
         out.print(_worst(found.worst(worst)))
     refused = found.refused()
@@ -64,6 +66,18 @@ def _errors(title: str, errors: "pd.DataFrame", keys: int) -> "Table":
         *words, rows, simulated, median, p90, bias = row
         numbers = ("" if value != value else f"{value:.1f}" for value in (median, p90))
         table.add_row(*map(str, words), str(rows), str(simulated), *numbers, "" if bias != bias else f"{bias:+.1f}")
+    return table
+
+
+def _by_request(rows: "pd.DataFrame") -> "Table":
+    """How far single requests are off, of runs that were recorded request by request."""
+    from infersim.cli.facts import plain_table
+
+    title = "Request by request: error of the mean, and of single requests [%]"
+    table = plain_table(title, "run", "metric", ">requests", ">mean", ">bias", ">median", ">p90", ">p99")
+    for run, metric, count, *numbers in rows.itertuples(index=False):
+        signed = (f"{value:+.1f}" for value in numbers[:2])
+        table.add_row(run, metric, str(count), *signed, *(f"{value:.1f}" for value in numbers[2:]))
     return table
 
 

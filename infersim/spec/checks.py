@@ -50,8 +50,6 @@ def check_layout(pool: Pool, hardware: Hardware, model: Model, pads_heads: bool 
             key = "tensor" if layout.tensor != 1 else "pipeline"
             what = f"{hardware.name} is an SRAM pipeline, whose layout follows from its number of chips"
             yield ("parallelism", key), f"{what}; remove {key} and give chips"
-        if layout.chips is None:
-            yield ("parallelism", "chips"), f"is missing; say over how many {hardware.name} one replica spreads"
         return
     if layout.chips is not None:
         what = f"chips is for SRAM pipelines; a replica on {hardware.name} takes tensor x pipeline chips"

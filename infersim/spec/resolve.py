@@ -31,6 +31,7 @@ from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, Problem, SpecError, nearest
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
+from infersim.spec.placement import sram_chips
 from infersim.spec.policies import ROUTERS
 from infersim.spec.scenario import Pool, Scenario
 
@@ -213,6 +214,9 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
         return None
     if pool.speculative and pool.speculative.method == "mtp":
         draft = model.model_copy(update={"layers": 1})
+    if hardware.execution == "pipeline" and pool.parallelism.chips is None:
+        chips = sram_chips(model, hardware, engine, stored.weights, stored.kv_cache)
+        pool = pool.model_copy(update={"parallelism": pool.parallelism.model_copy(update={"chips": chips})})
     return replace(_fill(pool, hardware, engine, stored), draft=draft)
 
 

@@ -30,7 +30,8 @@ class Parallelism(Spec):
     attention_data: Count = 1
     """Groups of a stage's chips that serve different requests in attention, of tensor / attention_data chips each."""
     chips: Count | None = None
-    """Chips of one replica, for SRAM pipelines, where the placement follows from their number."""
+    """Chips of one replica, for SRAM pipelines, where the placement follows from their number; when absent the fewest
+    that hold the weights and 65,536 tokens of keys and values."""
 
 
 class Precision(Spec):

@@ -13,7 +13,7 @@ from infersim.spec.engine import Engine
 from infersim.spec.errors import Problem, SpecError
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
-from infersim.studies.measurements import Case, Load, Row
+from infersim.studies.cases import Case, Load, Row
 
 Found = tuple[dict[str, float], dict[tuple[str, str], float]]
 """What was sent (prompt, output, requests, users, rate_rps) and what was measured, by metric and statistic."""

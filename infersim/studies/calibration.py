@@ -16,8 +16,8 @@ from infersim.spec.base import Quantity, Ratio
 from infersim.spec.engine import Engine
 from infersim.spec.errors import Problem, SpecError
 from infersim.spec.hardware import Hardware
-from infersim.studies.measurements import CannotSay, Case
-from infersim.studies.resimulation import predicted, resimulate
+from infersim.studies.cases import CannotSay, Case
+from infersim.studies.resimulation import predict, resimulate
 
 CHIP_KNOBS = (
     "efficiency.matmul_compute", "efficiency.matmul_memory", "efficiency.attention_compute",
@@ -217,7 +217,7 @@ def _errors(cases: list[Case], hardware: Hardware, engine: Engine) -> NDArray[np
         served = replace(case, hardware=hardware, engine=engine)
         outcome = resimulate(served)
         for row in _rows(case):
-            found.append(math.log(predicted(served, outcome, row.metric, row.statistic, row.stage) / row.actual))
+            found.append(math.log(predict(served, outcome, row) / row.actual))
     return np.array(found)
 
 

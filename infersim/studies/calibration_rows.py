@@ -4,22 +4,56 @@ Not here: the other schema (`measurements.py`).
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from infersim.cost.operators import parameters
 from infersim.spec.base import BYTES_PER_ELEMENT
+from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
-from infersim.studies.measurements import CannotSay, Case, Fields, Load, Row, known_chip, known_engine, known_model
-from infersim.studies.names import dtype_of
+from infersim.spec.placement import sram_chips
+from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
+from infersim.studies.names import chip_name, dtype_of, engine_name
+
+Fields = dict[str, str]
 
 PROMPTS = {"OpenOrca+GSM8K+MBXP": 206.0, "mix of OpenOrca": 206.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
            "long-context": 9400.0, "ShareGPT": 220.0, "short": 16.0}  # fmt: skip
 """Mean prompts of public data sets, where a row names the set and not the length [tokens]."""
 VARIED = {"OpenOrca": 0.75, "CNN-DailyMail": 0.45, "math/code": 0.9, "long-context": 0.6, "ShareGPT": 1.0}
 """Coefficient of variation of their lengths, roughly."""
+USUAL = 512.0
+"""Prompt and output of a single stream of which only the decode rate was published [tokens]."""
+PUBLIC = "over the internet"
+"""What notes say of services shared with strangers, whose TTFT is an upper bound."""
+SERVICES = {"Cerebras": "cerebras", "SN40L": "sambanova", "Groq": "groq"}
+"""Engines behind the public services of chips' vendors."""
 CORES = {"inferentia2": 2, "trainium1": 2}
 """Cores that a chip counts as in the column `parallelism`."""
+
+
+def calibration_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
+    """One case for each run; rows that differ in the metric alone belong together."""
+    cases: dict[str, Case] = {}
+    waited: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["metric"] == "ttft_ms" and PUBLIC in row["note"]:
+            waited.setdefault(row["group"], {})[row["statistic"]] = float(row["value"])
+    for row in rows:
+        try:
+            case = replace(calibration_case(row), public_ttft_ms=waited.get(row["group"], {}))
+        except CannotSay as reason:
+            chip, engine = chip_name(row["hardware"]), engine_name(row["engine"])
+            yield Refused(
+                {"id": row["id"], "tier": row["tier"]}, row["metric"], float(row["value"]), str(reason),
+                row["scenario"], chip or row["hardware"], engine or row["engine"], row["statistic"],
+            )  # fmt: skip
+            continue
+        have = cases.get(case.name)
+        cases[case.name] = case if have is None else replace(have, rows=have.rows + case.rows)
+    yield from cases.values()
 
 
 def calibration_case(row: Fields) -> Case:
@@ -29,10 +63,12 @@ def calibration_case(row: Fields) -> Case:
     workers = dict(re.findall(r"(prefill|decode)_workers=(\d+)", row["parallelism"]))
     if not workers and "disaggregated" in row["parallelism"].lower():
         raise CannotSay("prefill and decode on different pools")
-    model, hardware, engine = known_model(row["model"]), known_chip(row["hardware"]), known_engine(row["engine"])
+    model, hardware, engine = known_model(row["model"]), known_chip(row["hardware"]), _engine(row)
     weights, kv_cache = dtype_of(row["weight_dtype"]), dtype_of(row["kv_dtype"])
     assumed: list[str] = []
-    layout = _layout(row, model, hardware, weights, assumed)
+    if row["metric"] == "ttft_ms" and PUBLIC in row["note"]:
+        raise CannotSay("TTFT holds a public network and strangers' requests: an upper bound")
+    layout = _layout(row, model, hardware, engine, weights, kv_cache, assumed)
     value = float(row["value"])
     if row["per"] == "chip":
         value *= _chips(row)
@@ -56,7 +92,15 @@ def calibration_case(row: Fields) -> Case:
         weights=weights,
         kv_cache=kv_cache,
         load=load,
-        rows=(Row({"id": row["id"], "tier": row["tier"]}, row["metric"], row["statistic"], value),),
+        rows=(
+            Row(
+                {"id": row["id"], "tier": row["tier"]},
+                row["metric"],
+                row["statistic"],
+                value,
+                every_token="divides e2e" in row["note"],
+            ),
+        ),  # fmt: skip
         group=row["group"],
         max_num_seqs=_noted(row, "max_num_seqs"),
         max_num_batched_tokens=_noted(row, "max_num_batched_tokens"),
@@ -66,6 +110,12 @@ def calibration_case(row: Fields) -> Case:
     )
 
 
+def _engine(row: Fields) -> Engine:
+    """The engine; a vendor's own service runs on the vendor's own."""
+    own = next((engine for chip, engine in SERVICES.items() if row["hardware"].startswith(chip)), None)
+    return known_engine(own if own and "api" in row["engine"].lower() else row["engine"])
+
+
 def _chips(row: Fields) -> int:
     found = re.search(r"\d+", row["chips"])
     if found is None:
@@ -73,11 +123,17 @@ def _chips(row: Fields) -> int:
     return int(found.group())
 
 
-def _layout(row: Fields, model: Model, hardware: Hardware, weights: str, assumed: list[str]) -> dict[str, Any]:
+def _layout(
+    row: Fields, model: Model, hardware: Hardware, engine: Engine, weights: str, kv_cache: str, assumed: list[str]
+) -> dict[str, Any]:
     """Keys of a Case that say how chips are used."""
-    text, chips = row["parallelism"], _chips(row)
     if hardware.execution == "pipeline":
+        known = re.match(r"\d+", row["chips"])
+        chips = int(known.group()) if known else sram_chips(model, hardware, engine, weights, kv_cache)  # type: ignore[arg-type]
+        if not known:
+            assumed.append(f"{chips} chips, the fewest that hold weights and KV")
         return {"tensor": 1, "pipeline": 1, "expert": 1, "attention_data": 1, "chips": chips, "replicas": 1}
+    text, chips = row["parallelism"], _chips(row)
     if "over" in text and not text.startswith("wide EP over"):
         raise CannotSay(f"the layout is {text}")
     degrees = {k: int(v) for k, v in re.findall(r"(tp|pp|ep|dp)=(\d+)", text)}
@@ -124,19 +180,26 @@ def _load(row: Fields, assumed: list[str]) -> Load:
     prompt, output = _length(row["isl_tokens"]), _length(row["osl_tokens"])
     if prompt is None:
         said = f"{note} {row['isl_tokens']}"
-        known = [tokens for words, tokens in PROMPTS.items() if words in said]
-        if not known:
-            raise CannotSay(f"the prompt is {row['isl_tokens'] or 'not said'}")
-        prompt = known[0]
-        assumed.append(f"prompts of {prompt:g} tokens, as the data set's")
+        prompt = next((tokens for words, tokens in PROMPTS.items() if words in said), None)
+        if prompt is not None:
+            assumed.append(f"prompts of {prompt:g} tokens, as the data set's")
     if output is None and "ShareGPT" in f"{note} {row['osl_tokens']} {row['isl_tokens']}":
         output = 200.0
         assumed.append("outputs of 200 tokens, as ShareGPT's")
-    if output is None:
-        if "CNN-DailyMail" not in note:
-            raise CannotSay(f"the output is {row['osl_tokens'] or 'not said'}")
+    if output is None and "CNN-DailyMail" in note:
         output = 128.0
         assumed.append("outputs of 128 tokens, the data set's limit")
+    decodes = kind == "single_stream" and row["metric"] in ("tok_s_user", "tpot_ms")
+    if prompt is None and decodes:
+        prompt = USUAL
+        assumed.append(f"prompts of {USUAL:g} tokens, on which one user's decode rate hardly depends")
+    if output is None and decodes:
+        output = USUAL
+        assumed.append(f"outputs of {USUAL:g} tokens, on which one user's decode rate hardly depends")
+    if prompt is None:
+        raise CannotSay(f"the prompt is {row['isl_tokens'] or 'not said'}")
+    if output is None:
+        raise CannotSay(f"the output is {row['osl_tokens'] or 'not said'}")
     varied = next((v for words, v in VARIED.items() if words in note), 0.0)
     users = _length(row["batch_or_concurrency"])
     if kind in ("fixed_batch", "closed_loop") and users is None:

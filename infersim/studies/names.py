@@ -30,7 +30,7 @@ ENGINES = (
     (r"llama\.cpp|mlc|exllama|awq|gpt-fast", "local"),
     (r"unstated", "eager"),
     (r"deepspeed|fastertransformer|lmdeploy", "static"),
-    (r"tensorrt|tensorrt-llm|nim|cuda", "tensorrt-llm"),
+    (r"tensorrt|trtllm|nim|cuda", "tensorrt-llm"),
     (r"deepseek", "sglang"),
     (r"pytorch", "vllm"),
 )
@@ -39,6 +39,9 @@ ENGINES = (
 MODELS = {
     "llama-3-70b-(r1-distill)": "llama-3.1-70b",
     "deepseek-r1": "deepseek-v3",
+    "deepseek-v3.1": "deepseek-v3",
+    "minimax-m2.5": "minimax-m2.7",
+    "glm-5": "glm-5.1",
     "deepseek-v3/r1": "deepseek-v3",
     "megatron-530b-(105-layers,-20480-hidden)": "megatron-530b",
     "mistral-7b": "mistral-7b-v0.3",
@@ -60,7 +63,8 @@ def chip_name(text: str) -> str | None:
 
 def model_name(text: str) -> str | None:
     """The profile of a model, whatever organisation and suffixes of fine-tuning and quantisation stand around it."""
-    name = text.split("/", 1)[1] if re.match(r"^[\w.-]+/[\w.-]+$", text) and "r1" not in text.lower()[-2:] else text
+    organised = re.match(r"^[\w.-]+/[\w.-]+$", text) and text.lower() not in MODELS
+    name = text.split("/", 1)[1] if organised else text
     name = re.sub(r"^meta-llama-", "llama-", name.strip().lower().replace(" ", "-").replace("_", "-"))
     name = re.sub(r"-\((?!r1|105).*\)$", "", name)
     while True:

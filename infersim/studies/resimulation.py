@@ -22,7 +22,7 @@ from infersim.dataplane.records import FINISHED, NONE, REQUEST
 from infersim.dataplane.tally import Tally
 from infersim.spec.scenario import Parallelism
 from infersim.studies.apart import serve_apart
-from infersim.studies.measurements import CannotSay, Case, Load
+from infersim.studies.cases import CannotSay, Case, Load, Row
 
 Floats = NDArray[np.float64]
 Arrivals = tuple[NDArray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -273,6 +273,18 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
         itl_s=float((e2e - ttft).sum() / gaps.sum()),
         causes={cause: float(getattr(used, cause)) for cause in CAUSES},
     )
+
+
+def predict(case: Case, outcome: Outcome, row: Row) -> float:
+    """A row's metric of a served case in its own unit; CannotSay for a metric that has no meaning there."""
+    waited = case.public_ttft_ms.get(row.statistic)
+    if waited is not None and (row.metric == "e2e_ms" or row.every_token):
+        e2e = waited + predicted(case, outcome, "tpot_ms", "mean") * float(outcome.outputs.mean() - 1.0)
+    elif row.every_token:
+        e2e = predicted(case, outcome, "e2e_ms", row.statistic)
+    else:
+        return predicted(case, outcome, row.metric, row.statistic, row.stage)
+    return e2e / float(outcome.outputs.mean()) if row.every_token else e2e
 
 
 def predicted(case: Case, outcome: Outcome, metric: str, name: str, stage: str = "all") -> float:

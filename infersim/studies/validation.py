@@ -7,15 +7,16 @@
 Not here: reading (`measurements.py`), serving (`resimulation.py`). Read `calibration.py` next.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infersim.studies.measurements import CannotSay, Case, Reading, read_measurements
-from infersim.studies.resimulation import predicted, resimulate
+from infersim.studies.cases import CannotSay, Case, Reading
+from infersim.studies.measurements import read_measurements
+from infersim.studies.resimulation import Outcome, predict, resimulate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,8 @@ class Validation:
 
     table: "pd.DataFrame"
     """One row for each measurement."""
+    requests: "pd.DataFrame"
+    """One row for each request and metric of runs that were recorded request by request; empty without any."""
 
     @property
     def coverage(self) -> float:
@@ -53,6 +56,21 @@ class Validation:
                     "p90_abs_pct": float(np.percentile(sizes, 90)) if len(errors) else np.nan,
                     "bias_pct": float(np.median(errors)) if len(errors) else np.nan,
                 }
+            )
+        return pd.DataFrame(rows)
+
+    def by_request(self) -> "pd.DataFrame":
+        """Of runs recorded request by request, for each run and metric: how the error of single requests is spread."""
+        import pandas as pd
+
+        rows = []
+        for (run, metric), group in self.requests.groupby(["run", "metric"]) if len(self.requests) else ():
+            errors = group["error_pct"].to_numpy()
+            spread = {f"p{q}_abs_pct": float(np.percentile(np.abs(errors), q)) for q in (50, 90, 99)}
+            mean = 100.0 * (group["predicted"].mean() / group["actual"].mean() - 1.0)
+            bias = float(np.median(errors))
+            rows.append(
+                {"run": run, "metric": metric, "requests": len(group), "mean_pct": mean, "bias_pct": bias, **spread}
             )
         return pd.DataFrame(rows)
 
@@ -98,22 +116,34 @@ def compare(
     """Predicted against measured, for cases that have been read."""
     import pandas as pd
 
-    records = []
+    records, requests = [], []
     for done, case in enumerate(reading.cases):
-        records += case_records(case if change is None else change(case))
+        changed = case if change is None else change(case)
+        outcome = served(changed)
+        records += row_records(changed, outcome)
+        requests += request_records(changed, outcome)
         if progress is not None:
             progress(done + 1, len(reading.cases))
     for row in reading.refused:
         kind = {"kind": row.kind, "hardware": row.hardware, "engine": row.engine, "group": ""}
-        records.append({**row.labels, **kind, "metric": row.metric, "actual": row.actual, "reason": row.reason})
+        what = {"metric": row.metric, "statistic": row.statistic, "actual": row.actual, "reason": row.reason}
+        records.append({**row.labels, **kind, **what})
     table = pd.DataFrame(records)
     for column in ("predicted", "error_pct", "reason"):
         if column not in table:
             table[column] = np.nan if column != "reason" else None
-    return Validation(table)
+    return Validation(table, pd.DataFrame(requests))
 
 
-def case_records(case: Case) -> list[dict[str, Any]]:
+def served(case: Case) -> Outcome | str:
+    """The case re-simulated, or the reason why it cannot be."""
+    try:
+        return resimulate(case)
+    except CannotSay as error:
+        return str(error)
+
+
+def row_records(case: Case, outcome: Outcome | str) -> list[dict[str, Any]]:
     """A record for each row of a case."""
     about = {
         "kind": case.load.kind,
@@ -124,18 +154,12 @@ def case_records(case: Case) -> list[dict[str, Any]]:
         "case": case.name,
     }
     records: list[dict[str, Any]] = []
-    reason, outcome = None, None
-    try:
-        outcome = resimulate(case)
-    except CannotSay as error:
-        reason = str(error)
     for row in case.rows:
         record = {**row.labels, **about, "metric": row.metric, "statistic": row.statistic, "actual": row.actual}
-        if outcome is None:
-            records.append({**record, "reason": reason})
-            continue
         try:
-            value = predicted(case, outcome, row.metric, row.statistic, row.stage)
+            if isinstance(outcome, str):
+                raise CannotSay(outcome)
+            value = predict(case, outcome, row)
         except CannotSay as error:
             records.append({**record, "reason": str(error)})
             continue
@@ -144,6 +168,16 @@ def case_records(case: Case) -> list[dict[str, Any]]:
     return records
 
 
-def summed_up(found: Validation, columns: Sequence[str] = ("kind", "hardware", "engine", "metric")) -> "pd.DataFrame":
-    """`found.by(...)`, the most rows first."""
-    return found.by(*columns).sort_values("rows", ascending=False, kind="stable")
+def request_records(case: Case, outcome: Outcome | str) -> list[dict[str, Any]]:
+    """A record for each request and metric of a run that was recorded request by request."""
+    if isinstance(outcome, str):
+        return []
+    return [
+        {"run": case.name, "request": number, "metric": metric, "actual": actual, "predicted": 1e3 * float(predicted_s),
+         "error_pct": 1e5 * float(predicted_s) / actual - 100.0}
+        for metric, values in case.each.items()
+        for number, (actual, predicted_s) in enumerate(
+            zip(values, outcome.seconds[metric.replace("_ms", "_s")], strict=True)
+        )
+        if actual > 0
+    ]  # fmt: skip

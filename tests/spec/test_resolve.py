@@ -12,6 +12,7 @@ from infersim.spec import catalogue
 from infersim.spec.document import parse
 from infersim.spec.errors import SpecError
 from infersim.spec.load import load_scenario
+from infersim.spec.placement import sram_chips
 from infersim.spec.resolve import resolve, resolved_yaml, sample_interval_s
 from tests.spec.conftest import CHIP, SCENARIO
 
@@ -151,11 +152,22 @@ def test_sram_pipelines_take_chips(write: Write) -> None:
     text = BARE.replace("hardware: chip.yaml, engine: engine.yaml", "hardware: groq-lpu, engine: groq")
     with pytest.raises(SpecError) as caught:
         load_scenario(write(text))
-    tensor, chips = str(caught.value).splitlines()
-    assert "pools[0].parallelism.tensor: groq-lpu is an SRAM pipeline" in tensor
-    assert "pools[0].parallelism.chips: is missing; say over how many" in chips
+    assert "pools[0].parallelism.tensor: groq-lpu is an SRAM pipeline" in str(caught.value)
     (pool,) = resolve(load_scenario(write(text.replace("{tensor: 4, pipeline: 2}", "{chips: 576}")))).pools
     assert pool.chips == 576
+
+
+def test_sram_machines_follow_from_weights_and_a_working_set_of_kv() -> None:
+    """Llama-3.1-70B in 16 bit: 141.1 GB of weights and 65,536 x 327,680 B of KV on wafers of 0.95 x 44 GB are four."""
+    model, chip, engine = catalogue.model("llama-3.1-70b"), catalogue.hardware("cerebras-wse3"), "cerebras"
+    assert sram_chips(model, chip, catalogue.engine(engine), "bf16", "bf16") == 4
+    assert -(-(141.1e9 + 65_536 * 327_680) // (0.95 * 44e9)) == 4
+    mapping, _ = parse(BARE, "file")
+    mapping |= {"model": "llama-3.1-70b"}
+    mapping["pools"][0] |= {"hardware": "cerebras-wse3", "engine": engine, "parallelism": {}}
+    mapping["pools"][0]["precision"] = {"weights": "bf16", "kv_cache": "bf16"}
+    (pool,) = resolve(load_scenario(mapping)).pools
+    assert (pool.chips, pool.pool.parallelism.chips) == (4, 4)
 
 
 def test_python_values_are_taken_as_they_come() -> None:

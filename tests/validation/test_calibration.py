@@ -12,7 +12,7 @@ from infersim.spec.hardware import Hardware
 from infersim.spec.profile import load_yaml_model, profile_yaml
 from infersim.studies.bench_files import Deployed, read_bench
 from infersim.studies.calibration import calibrate
-from infersim.studies.measurements import Case, Load, Row
+from infersim.studies.cases import Case, Load, Row
 from infersim.studies.resimulation import predicted, resimulate
 
 CHIP, ENGINE = catalogue.hardware("h100-sxm"), catalogue.engine("vllm")

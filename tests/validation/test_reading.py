@@ -1,16 +1,20 @@
 """Tables of measurements read: names, layouts, refusals; and loads whose outcome is known by hand."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from infersim.cli.app import app
 from infersim.spec.errors import SpecError
-from infersim.studies.measurements import Load, read_measurements
+from infersim.studies.cases import Load
+from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
 from infersim.studies.resimulation import lengths, resimulate
+from infersim.studies.silicon_rows import silicon_case
 from infersim.studies.validation import OWN, validate
 
 ROW = {
@@ -64,7 +68,13 @@ def test_rows_that_say_too_little_are_refused_with_the_reason(tmp_path: Path) ->
     found = validate(table(tmp_path / "t.csv", batch_or_concurrency="many"))
     assert found.coverage == 0.0
     assert found.records() == [
-        {"id": "mine-1", "metric": "output_tok_s", "actual": 1000.0, "reason": "the batch or concurrency is many"}
+        {
+            "id": "mine-1",
+            "metric": "output_tok_s",
+            "statistic": "mean",
+            "actual": 1000.0,
+            "reason": "the batch or concurrency is many",
+        }
     ]
 
 
@@ -109,3 +119,64 @@ def test_the_command_writes_one_object_a_row(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Errors by metric" in result.output
     assert out.read_text().count('"run"') == 238
+
+
+def test_a_users_decode_rate_on_a_wafer_needs_neither_lengths_nor_the_number_of_wafers(tmp_path: Path) -> None:
+    sram = {"hardware": "Cerebras-WSE-3", "engine": "vendor API 2024-09", "scenario": "single_stream",
+            "weight_dtype": "fp16", "kv_dtype": "fp16", "isl_tokens": "unknown", "osl_tokens": "unknown",
+            "metric": "tok_s_user", "per": "system", "chips": "unknown", "parallelism": "unknown"}  # fmt: skip
+    (case,) = read_measurements(table(tmp_path / "t.csv", **sram)).cases
+    assert (case.engine.name, case.chips) == ("cerebras", 4)
+    assert len(case.assumed) == 3  # chips, prompt and output
+    found = validate(table(tmp_path / "t.csv", **(sram | {"metric": "ttft_ms"})))  # which does depend on the prompt
+    assert found.refused()["reason"].tolist() == ["the prompt is unknown"]
+    assert found.table["hardware"].tolist() == ["cerebras-wse3"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "layout"),
+    [
+        ((4, 1, 4, 1), (4, 1, 1)),
+        ((64, 1, 8, 8), (8, 8, 1)),  # eight chips share layers and experts
+        ((1, 64, 8, 8), (8, 8, 8)),  # the same with data-parallel attention
+        ((2, 2, 1, 4), (2, 2, 2)),
+        ((1, 8, 1, 8), (8, 8, 8)),
+        ((4, 0, 0, 0), (4, 1, 1)),
+    ],
+)
+def test_layouts_of_the_silicon_sample(columns: tuple[int, ...], layout: tuple[int, int, int]) -> None:
+    names = ("tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+    row = {"id": "a", "silicon_data_source": "db-dump; silicon_concurrency=16; x", "backend": "vllm", "mode": "agg",
+           "model_path": "Qwen/Qwen3-235B-A22B-FP8", "system": "h200_sxm", "precision": "fp8", "isl": "1000",
+           "osl": "100", "batch_size": "4.0", "pp_size": "1.0", "silicon_ttft_ms": "100.0", "silicon_tpot_ms": "",
+           **dict(zip(names, map(str, columns), strict=True))}  # fmt: skip
+    case = silicon_case(row)
+    assert (case.tensor, case.expert, case.attention_data) == layout
+    assert (case.load.users, case.load.prompt) == (16, 900.0)
+    assert [(r.metric, r.actual) for r in case.rows] == [("ttft_ms", 100.0)]
+
+
+def test_the_error_of_single_requests(tmp_path: Path) -> None:
+    """Two requests that never meet take what each takes alone, so their errors are those of the clock we wrote."""
+    folder = tmp_path / "h100_mine"
+    folder.mkdir()
+    meta = {"model": "meta-llama/Llama-3.1-8B", "vllm_version": "0.19.0",
+            "engine_kwargs": {"tensor_parallel_size": 1, "data_parallel_size": 1, "max_num_seqs": 8, "dtype": "bfloat16",
+                              "max_num_batched_tokens": 2048, "kv_cache_dtype": "auto"}}  # fmt: skip
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+    def write(first_s: float, last_s: float) -> pd.DataFrame:
+        times = {"first_token_ts": first_s, "last_token_ts": last_s, "input_toks": 100, "output_toks": 11}
+        lines = [
+            {key: value + 100.0 * i if key.endswith("_ts") else value for key, value in times.items()}
+            | {"queued_ts": 100.0 * i}
+            for i in range(2)
+        ]
+        (folder / "requests.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        return validate(folder).requests.set_index(["metric", "request"])
+
+    guess = write(1.0, 2.0)["predicted"]
+    exact = write(guess["ttft_ms", 0] / 1e3, guess["e2e_ms", 0] / 1e3)
+    assert exact["error_pct"].abs().max() < 0.1
+    slow = write(guess["ttft_ms", 0] / 1e3 * 2, guess["e2e_ms", 0] / 1e3 * 2)
+    assert slow["error_pct"].to_numpy() == pytest.approx(-50.0, abs=0.1)

@@ -1,0 +1,79 @@
+"""Online runs as cases: stages of an even load on one server, whose prompts are shared prefixes.
+
+Not here: the other schemas (`measurements.py`).
+"""
+
+import re
+from collections.abc import Iterator
+
+from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
+from infersim.studies.names import chip_name, dtype_of, engine_name
+
+Fields = dict[str, str]
+
+METRICS = {"e2e": "e2e_ms", "ttft": "ttft_ms", "itl": "itl_ms"}
+
+
+def online_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
+    """One case for each run: its stages follow each other on one server, whose prefix cache stays warm."""
+    runs: dict[str, list[Fields]] = {}
+    for row in rows:
+        runs.setdefault(row["run"], []).append(row)
+    for name, cells in runs.items():
+        first = cells[0]
+        try:
+            yield _online_case(name, first, cells)
+        except CannotSay as reason:
+            for cell in cells:
+                labels = {"run": name, "stage": cell["stage"]}
+                chip = chip_name(first["hardware"]) or first["hardware"]
+                metric, _, statistic = cell["metric"].rpartition("_")
+                value = float(cell["value_ms"])
+                engine = engine_name(first["engine"]) or first["engine"]
+                yield Refused(labels, METRICS[metric], value, str(reason), "online", chip, engine, statistic)
+
+
+def _online_case(name: str, first: Fields, cells: list[Fields]) -> Case:
+    stages = {
+        c["stage"]: (float(c["stage_rate_rps"]), float(c["stage_duration_s"])) for c in cells if c["stage"] != "all"
+    }
+    load = Load(
+        kind="online",
+        prompt=float(first["system_prompt_tokens"]) + float(first["question_tokens"]),
+        output=float(first["output_tokens"]),
+        stages=tuple((stage, rate, seconds) for stage, (rate, seconds) in stages.items()),
+        systems=int(first["unique_system_prompts"]),
+        conversations=int(first["users_per_prompt"]),
+        system_tokens=int(first["system_prompt_tokens"]),
+    )
+    rows = []
+    for cell in cells:
+        metric, _, statistic = cell["metric"].rpartition("_")
+        labels = {"run": name, "stage": cell["stage"]}
+        rows.append(Row(labels, METRICS[metric], statistic, float(cell["value_ms"]), cell["stage"]))
+    return Case(
+        name=name,
+        model=known_model(first["model"]),
+        hardware=known_chip(first["hardware"]),
+        engine=known_engine(first["engine"]),
+        tensor=int(first["tp"]),
+        pipeline=1,
+        expert=1,
+        attention_data=1,
+        chips=None,
+        replicas=1,
+        weights=dtype_of(first["weight_dtype"]),
+        kv_cache="bf16",
+        load=load,
+        rows=tuple(rows),
+        group=f"{first['hardware']} {first['model']}",
+        max_num_seqs=_whole(first["max_num_seqs"]),
+        max_num_batched_tokens=_whole(first["max_num_batched_tokens"]),
+        block_size=_whole(first["block_size"]),
+        blocks=_whole(first["gpu_kv_blocks"]),
+        prefix_caching=first["prefix_caching"] == "yes",
+    )
+
+
+def _whole(text: str) -> int | None:
+    return int(float(text)) if re.fullmatch(r"\d+(\.0*)?", text.strip()) else None

@@ -1,0 +1,95 @@
+"""The sample of measured end-to-end points that travels in the package `aiconfigurator-core`, as cases.
+
+Each row is a closed loop of some users on one chip, engine and layout, with mean TTFT and TPOT. Its columns multiply
+some layouts with themselves (tp 64 for eight chips that share layers and experts); they are read as the runs were.
+Not here: the operator tables of the same package (`infersim/cost/silicon.py`).
+"""
+
+import math
+import re
+from collections.abc import Iterator
+
+from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
+from infersim.studies.names import chip_name, dtype_of, engine_name
+
+Fields = dict[str, str]
+
+METRICS = {"silicon_ttft_ms": "ttft_ms", "silicon_tpot_ms": "tpot_ms"}
+MOST_CHIPS = 16
+"""Chips that one replica of such a run takes at most; rows with more add up pools of a disaggregated run."""
+EXACT = 1.0
+SHORTER = 0.9
+"""Mean length over the stated one: InferenceMAX draws lengths evenly from 0.8 to 1 times what it states."""
+
+
+def silicon_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
+    """One case for each row, with TTFT and TPOT."""
+    for row in rows:
+        try:
+            yield silicon_case(row)
+        except CannotSay as reason:
+            chip, engine = chip_name(row["system"]) or row["system"], engine_name(row["backend"]) or row["backend"]
+            for column, metric in METRICS.items():
+                value = _number(row[column])
+                if value:
+                    yield Refused({"id": row["id"]}, metric, value, str(reason), "closed_loop", chip, engine)
+
+
+def silicon_case(row: Fields) -> Case:
+    """The case of one row; CannotSay if it cannot be re-simulated."""
+    if row["mode"] != "agg":
+        raise CannotSay("prefill and decode on pools whose sizes are not said")
+    tensor, expert, data = _layout(row)
+    users = re.search(r"silicon_concurrency=(\d+)", row["silicon_data_source"])
+    if users is None and not _number(row["batch_size"]):
+        raise CannotSay("the concurrency is not said")
+    weights = dtype_of(row["precision"] or row["gemm_quant_mode"] or row["model_path"])
+    drawn = SHORTER if "source_file=/" not in row["silicon_data_source"] else EXACT
+    engine = row["backend"]
+    model = known_model(row["model_path"])
+    if model.experts is None:
+        expert = data = 1
+    return Case(
+        name=row["id"],
+        model=model,
+        hardware=known_chip(row["system"]),
+        engine=known_engine(engine),
+        tensor=tensor,
+        pipeline=max(1, int(_number(row["pp_size"]))),
+        expert=expert,
+        attention_data=data,
+        chips=None,
+        replicas=1,
+        weights=weights,
+        kv_cache="fp8" if engine == "trtllm" and weights in ("fp8", "fp4") else "bf16",
+        load=Load(
+            kind="closed_loop",
+            prompt=drawn * float(row["isl"]),
+            output=drawn * float(row["osl"]),
+            users=int(users.group(1)) if users else int(_number(row["batch_size"])),
+        ),
+        rows=tuple(
+            Row({"id": row["id"]}, metric, "mean", _number(row[column]))
+            for column, metric in METRICS.items()
+            if _number(row[column])
+        ),
+        group=f"silicon|{row['system']}|{row['model_path']}",
+    )
+
+
+def _layout(row: Fields) -> tuple[int, int, int]:
+    """(chips, groups of experts, groups of attention)."""
+    tensor, data = (max(1, int(_number(row[key]))) for key in ("tp_size", "attention_dp_size"))
+    moe_tensor, expert = (max(1, int(_number(row[key]))) for key in ("moe_tp_size", "moe_ep_size"))
+    side = math.isqrt(tensor * data)
+    if side > 1 and side * side == tensor * data == moe_tensor * expert and (moe_tensor == expert or tensor == data):
+        return side, side, side if data > 1 else 1
+    chips = tensor * data
+    if chips > MOST_CHIPS:
+        raise CannotSay(f"the layout is {chips} chips, the sum of unlike pools")
+    return chips, min(expert, chips), data
+
+
+def _number(text: str) -> float:
+    """A cell's number; 0 for an empty one."""
+    return float(text) if text.strip() else 0.0
