@@ -100,7 +100,7 @@ def calibration_case(row: Fields) -> Case:
                 value,
                 every_token="divides e2e" in row["note"],
             ),
-        ),  # fmt: skip
+        ),
         group=row["group"],
         max_num_seqs=_noted(row, "max_num_seqs"),
         max_num_batched_tokens=_noted(row, "max_num_batched_tokens"),
