@@ -48,6 +48,8 @@ class Load:
     """How many requests; 0 lets the re-simulation choose."""
     users: int = 0
     """Users of a closed loop, or sequences of a fixed batch."""
+    ramp_counts: bool = False
+    """Whether a closed loop's first requests, which all come at once, count in the statistics."""
     rate_rps: float = 0.0
     """Poisson rate of a server [1/s]."""
     beams: int = 1

@@ -28,10 +28,13 @@ Floats = NDArray[np.float64]
 Arrivals = tuple[NDArray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 CAUSES = ("compute_s", "memory_s", "network_s", "launch_s")
+LOOPS = ("closed_loop", "single_stream")
 STAGE_GAP_S = 10.0
 """Pause between the stages of an online run [s]."""
 LONGEST_STEP = 16_384
 """Most prompt tokens in a step of a static batch."""
+SENDING_S = 1e-3
+"""Time between the first requests of a closed loop's users: a client sends one after the other [s]."""
 STEADY = 0.1
 """Share of a server's requests that are left out at the beginning, while it fills."""
 MOST_REQUESTS = 20_000
@@ -127,6 +130,8 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
     pool = pool_cost(tables)
     if case.load.kind == "fixed_batch":
         pool = replace(pool, batching="static", async_scheduling=False)
+    if case.load.kind in LOOPS and not case.prefill_replicas:  # the loop would let all users pay the front end at once
+        pool = replace(pool, request_overhead_s=0.0, token_overhead_s=0.0)
     if case.load.beams > 1 or case.prefix_caching:
         pool = replace(pool, prefix_tokens=tables.memory.block_size)
     return replace(pool, max_context=1 << 40)  # what was measured fitted
@@ -161,6 +166,8 @@ def arrivals(case: Case, tables: CostTables) -> Arrivals:
     times = np.zeros(count)
     if load.kind == "server":
         times = np.cumsum(np.random.default_rng(1).exponential(1.0 / load.rate_rps, count))
+    if load.kind == "closed_loop":
+        times = np.minimum(np.arange(count), load.users) * SENDING_S
     if load.beams == 1:
         return _requests(times, prompts), outputs, _NO_NAMES, np.zeros(count, np.int64)
     return _beams(load, times, prompts, outputs, block)
@@ -248,17 +255,16 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
         last = groups[np.arange(len(groups)), groups["finish_s"].argmax(axis=1)].copy()
         last["first_token_s"] = groups["first_token_s"].min(axis=1)
         outcomes, stage = last, stage[::beams]
-    begun, extra = outcomes["arrival_s"].copy(), 0.0
-    users = load.users or len(outcomes)
-    if load.kind in ("closed_loop", "single_stream"):
-        front = tables.request_overhead_s + tables.token_overhead_s * load.prompt
+    begun, front = outcomes["arrival_s"].copy(), np.zeros(len(outcomes))
+    users, mean_front = load.users or len(outcomes), 0.0
+    if load.kind in LOOPS:
+        front = tables.request_overhead_s + tables.token_overhead_s * outcomes["input_tokens"]
         begun[users:] = np.sort(outcomes["finish_s"])[: len(begun) - users]
-        begun[:users], extra = 0.0, front
-        extra_first = np.where(np.arange(len(begun)) < users, 0.0, front)  # the first ones paid it in the loop
-    else:
-        extra_first = np.zeros(len(begun))
-    ttft = outcomes["first_token_s"] - begun + extra_first
-    e2e = outcomes["finish_s"] - begun + extra_first
+        mean_front = float(front.mean())
+        if users > case.replicas:
+            front[users:] = _until_scheduled(front[users:], outcomes, tables.async_scheduling)
+    ttft = outcomes["first_token_s"] - begun + front
+    e2e = outcomes["finish_s"] - begun + front
     tokens = outcomes["output_tokens"]
     gaps = np.maximum(tokens - 1, 1)
     used = usage(tables, tally)
@@ -268,11 +274,19 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
         stage=stage,
         outputs=tokens,
         prompts=outcomes["input_tokens"],
-        makespan_s=makespan + extra * max(0, len(outcomes) - users) / users,
+        makespan_s=makespan + mean_front * len(outcomes) / users if load.kind in LOOPS else makespan,
         users=users,
         itl_s=float((e2e - ttft).sum() / gaps.sum()),
         causes={cause: float(getattr(used, cause)) for cause in CAUSES},
     )
+
+
+def _until_scheduled(front: Floats, outcomes: NDArray, async_scheduling: bool) -> Floats:
+    """Time until a user's next request is in a step [s]: the step that began when the last one ended runs on, and those
+    that begin while the request is in the front end; and one more where steps are scheduled ahead."""
+    gaps = (outcomes["finish_s"] - outcomes["first_token_s"]).sum() / np.maximum(outcomes["output_tokens"] - 1, 1).sum()
+    steps = np.ceil(front / gaps) if gaps > 0 else 0.0
+    return np.maximum(front, (steps + async_scheduling) * gaps)
 
 
 def predict(case: Case, outcome: Outcome, row: Row) -> float:
@@ -294,7 +308,7 @@ def predicted(case: Case, outcome: Outcome, metric: str, name: str, stage: str =
         chosen = outcome.stage == [s for s, _, _ in case.load.stages].index(stage)
     elif case.load.kind == "server":
         chosen = np.arange(len(chosen)) >= STEADY * len(chosen)
-    elif case.load.kind == "closed_loop" and len(chosen) > 2 * outcome.users:
+    elif case.load.kind == "closed_loop" and len(chosen) > 2 * outcome.users and not case.load.ramp_counts:
         chosen = np.arange(len(chosen)) >= outcome.users
     if metric in ("output_tok_s", "total_tok_s", "req_s"):
         counted = {"output_tok_s": outcome.outputs, "total_tok_s": outcome.outputs + outcome.prompts}

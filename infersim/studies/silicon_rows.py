@@ -17,9 +17,12 @@ Fields = dict[str, str]
 METRICS = {"silicon_ttft_ms": "ttft_ms", "silicon_tpot_ms": "tpot_ms"}
 MOST_CHIPS = 16
 """Chips that one replica of such a run takes at most; rows with more add up pools of a disaggregated run."""
-EXACT = 1.0
-SHORTER = 0.9
-"""Mean length over the stated one: InferenceMAX draws lengths evenly from 0.8 to 1 times what it states."""
+DRAWN = (0.9, 0.064)
+"""Mean of the lengths over what is stated, and their coefficient of variation: InferenceMAX draws them evenly from 0.8
+to 1 times that."""
+FIXED = (1.0, 0.0)
+LOOPS = 10
+"""Requests for each user in such a run, the first ones counted."""
 
 
 def silicon_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
@@ -44,7 +47,8 @@ def silicon_case(row: Fields) -> Case:
     if users is None and not _number(row["batch_size"]):
         raise CannotSay("the concurrency is not said")
     weights = dtype_of(row["precision"] or row["gemm_quant_mode"] or row["model_path"])
-    drawn = SHORTER if "source_file=/" not in row["silicon_data_source"] else EXACT
+    share, varied = FIXED if "source_file=/" in row["silicon_data_source"] else DRAWN
+    asked = int(users.group(1)) if users else int(_number(row["batch_size"]))
     engine = row["backend"]
     model = known_model(row["model_path"])
     if model.experts is None:
@@ -64,9 +68,12 @@ def silicon_case(row: Fields) -> Case:
         kv_cache="fp8" if engine == "trtllm" and weights in ("fp8", "fp4") else "bf16",
         load=Load(
             kind="closed_loop",
-            prompt=drawn * float(row["isl"]),
-            output=drawn * float(row["osl"]),
-            users=int(users.group(1)) if users else int(_number(row["batch_size"])),
+            prompt=share * float(row["isl"]),
+            output=share * float(row["osl"]),
+            varied=varied,
+            requests=LOOPS * asked,
+            users=asked,
+            ramp_counts=True,
         ),
         rows=tuple(
             Row({"id": row["id"]}, metric, "mean", _number(row[column]))
