@@ -86,7 +86,7 @@ class Datacenter:
             for pool in self.pools
         )
         return (
-            f"standstill at {self.env.now:g} s: {fleet.in_flight} requests in flight ({fleet.held} without a replica) "
+            f"standstill at {self.env.now:g} s: {fleet.in_flight} requests in flight ({max(fleet.held_for(pool.number) for pool in self.pools)} without a replica) "
             f"and no step in {STANDSTILL_S:g} s. {pools}. "
             "Give a pool at least one replica, or an autoscaler that starts one."
         )

@@ -21,7 +21,13 @@ class Environment(simpy.Environment):
         """Succeeds when every request has arrived and ended."""
         self.held = self.event()
         """Succeeds when a request finds no replica while no other is held; a new event takes its place then."""
+        self.leaving = self.event()
+        """The same of sequences that find no decode replica after their prompt."""
         self._drained: dict[int, simpy.Event] = {}
+
+    def held_for(self, pool: int) -> simpy.Event:
+        """The one of these two that concerns a pool."""
+        return self.leaving if self.fleet.receives(pool) else self.held
 
     def drained(self, replica: int) -> simpy.Event:
         """An event that succeeds when the draining replica with this index is empty."""
@@ -45,3 +51,6 @@ class Environment(simpy.Environment):
         elif wake.why is Why.HELD:
             held, self.held = self.held, self.event()
             held.succeed(wake)
+        elif wake.why is Why.LEAVING:
+            leaving, self.leaving = self.leaving, self.event()
+            leaving.succeed(wake)

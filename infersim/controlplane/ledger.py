@@ -30,7 +30,7 @@ SAMPLE = np.dtype(
         ("starting", np.int64),  # replicas that are paid for or on their way, not ready
         ("ready", np.int64),
         ("draining", np.int64),
-        ("held", np.int64),  # requests without a replica; the whole service, repeated for each pool
+        ("held", np.int64),  # requests without a replica of the pool's role; the whole service, repeated for each pool
         ("waiting", np.int64),  # requests in replicas' queues or front ends
         ("running", np.int64),  # requests in batches
         ("kv_blocks_used", np.int64),

@@ -33,7 +33,7 @@ class View:
     running: int
     """Requests in batches."""
     held: int
-    """Requests of the whole service that have no replica."""
+    """Requests of the whole service that wait for a replica of this pool's role."""
 
     @property
     def current(self) -> int:
@@ -199,7 +199,7 @@ class Pool:
             starting=len(self.starting),
             waiting=held.waiting,
             running=held.running,
-            held=self.env.fleet.held,
+            held=self.env.fleet.held_for(self.number),
         )
 
     def lease(self, replica: Replica) -> np.void:
@@ -225,7 +225,7 @@ class Pool:
         row = np.zeros(1, SAMPLE)[0]
         row["time_s"], row["pool"] = self.env.now, self.number
         row["starting"], row["ready"], row["draining"] = len(self.starting), held.ready, held.draining
-        row["held"], row["waiting"], row["running"] = fleet.held, held.waiting, held.running
+        row["held"], row["waiting"], row["running"] = fleet.held_for(self.number), held.waiting, held.running
         row["kv_blocks_used"], row["kv_blocks"] = held.kv_blocks_used, held.kv_blocks
         row["arrived"], row["ended"] = held.routed, held.ended
         row["busy_s"], row["up_s"], row["billed_s"] = tally.busy_s, up_s, billed_s

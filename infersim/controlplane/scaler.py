@@ -28,9 +28,11 @@ def autoscale(
     """
     env = pool.env
     last_up_s = last_change_s = -math.inf
-    interval_s = 0.0 if env.fleet.held else spec.interval_s  # the edge of a request at time 0 came before this process
+    interval_s = (
+        0.0 if env.fleet.held_for(pool.number) else spec.interval_s
+    )  # the edge of a request at time 0 came before this process
     while True:
-        yield env.timeout(interval_s) | env.held
+        yield env.timeout(interval_s) | env.held_for(pool.number)
         interval_s = spec.interval_s
         view = pool.view()
         want = max(limits.min, min(limits.max, _desired(policy, spec.policy, view)))

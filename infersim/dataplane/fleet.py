@@ -49,6 +49,7 @@ class Why(IntEnum):
     ON_TIME = loop.ON_TIME
     DRAINED = loop.DRAINED
     HELD = loop.HELD_EDGE
+    LEAVING = loop.LEAVING_EDGE
     FINISHED = loop.ALL_FINISHED
 
 
@@ -157,6 +158,14 @@ class Fleet:
     def held(self) -> int:
         """Requests without a replica."""
         return int(self._clock.held)
+
+    def held_for(self, pool: int) -> int:
+        """Requests that wait for a replica of this pool's role: for a decode pool, sequences that nobody receives."""
+        return int(self._clock.leaving if self.receives(pool) else self._clock.held)
+
+    def receives(self, pool: int) -> bool:
+        """Whether a pool's replicas receive sequences from prefill pools, instead of requests."""
+        return bool(self._tables[pool].role == DECODE_ONLY)
 
     def advance(self, until: float) -> Wake:
         """Serve until `until` [s], inclusive, or an edge, whichever is first.

@@ -28,10 +28,8 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
     step.preemptions = 0
     step.retry = False
     server.decodes = False
-    if table.batching == DYNAMIC and server.rows == 0 and _still_gathering(now, server, flights, table):
-        server.steps = 0
-        server.last_start_s = math.inf
-        return flights[server.queue_head].since_s + table.max_queue_delay_s
+    if server.rows == 0 and _still_gathering(now, server, flights, table):
+        return _idle(now, server, flights, table)
     if table.queue_order == PRIORITY and server.rows == 0:
         _oust(now, step, server, replica, asked, flights, heap, phases, cache, table)
     if table.batching == CHUNKED_PREFILL:
@@ -47,16 +45,29 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
             if table.batching != PREFILL_FIRST and server.rows == 0:
                 server.rows = server.batch
     if step.sequences == 0 and step.budget == table.max_num_batched_tokens:
-        server.steps = 0
-        server.last_start_s = math.inf
-        return math.inf
+        return _idle(now, server, flights, table)
     return _start(now, step, server, heap, phases, cache, lookup, table, values)
+
+
+@inlined
+def _idle(now, server, flights, table):
+    """Let a replica rest; return when it has to look again if nothing happens before [s]."""
+    server.steps = 0
+    server.last_start_s = math.inf
+    if _still_gathering(now, server, flights, table):
+        return flights[server.queue_head].since_s + table.max_queue_delay_s
+    return math.inf
 
 
 @inlined
 def _still_gathering(now, server, flights, table):
     """Whether a dynamic batch waits for more requests."""
-    if server.batch_head != NONE or server.queue_head == NONE or server.queued >= table.max_num_seqs:
+    if (
+        table.batching != DYNAMIC
+        or server.batch_head != NONE
+        or server.queue_head == NONE
+        or server.queued >= table.max_num_seqs
+    ):
         return False
     return now < flights[server.queue_head].since_s + table.max_queue_delay_s
 

@@ -19,7 +19,7 @@ from infersim.dataplane.sequences import enqueue, release_blocks, write_outcome
 from infersim.dataplane.signals import refresh, scrape
 from infersim.dataplane.timing import leap_end, steps_until
 
-ON_TIME, DRAINED, HELD_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ROUTE = range(8)
+ON_TIME, DRAINED, HELD_EDGE, LEAVING_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ROUTE = range(9)
 """Why the loop stopped; the last four are the fleet's own business."""
 
 
@@ -243,6 +243,7 @@ def advance(
             clock.leaving_head = flights[slot].next
             if clock.leaving_head == NONE:
                 clock.leaving_tail = NONE
+            clock.leaving -= 1
             source = flights[slot].source
             sent = _send(
                 clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
@@ -297,7 +298,7 @@ def advance(
         else:
             server, replica = servers[r], replicas[r]
             table = tables[replica.pool]
-            heap, phase = finishes[r], phases[r]
+            heap, phase, leaving = finishes[r], phases[r], clock.leaving
             end_step(
                 now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values, counts,
                 edges, clock, free_slots, outcomes,
@@ -313,6 +314,8 @@ def advance(
             if replica.status == DRAINING and replica.outstanding == 0:
                 clock.culprit = r
                 return DRAINED
+            if leaving == 0 and clock.leaving > 0:
+                return LEAVING_EDGE
 
 
 def advance_for(stamp: int, signature):

@@ -254,6 +254,7 @@ CLOCK = np.dtype(
         ("held_tail", np.int64),
         ("leaving_head", np.int64),  # sequences whose prompt is processed and that need a decode replica
         ("leaving_tail", np.int64),
+        ("leaving", np.int64),
         ("pending", np.int64),  # requests in front ends and on links
         ("routed", np.int64),  # requests routed so far
         ("by_load", np.bool_),  # whether the router is least_outstanding, kept as a tree

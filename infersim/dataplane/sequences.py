@@ -208,6 +208,7 @@ def leave(now, slot, server, replica, flights, clock):
     else:
         flights[clock.leaving_tail].next = slot
     clock.leaving_tail = slot
+    clock.leaving += 1
 
 
 @inlined
