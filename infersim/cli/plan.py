@@ -24,12 +24,17 @@ def plan(
         list[str] | None,
         typer.Option(
             metavar="KEY=V1,V2",
-            help="What to choose from: hardware, tensor, chips, weights, kv_cache, engine, max_num_seqs, "
-            "max_num_batched_tokens, tier. Repeatable; all chips with a price when absent.",
+            help="What to choose from: hardware, tensor, chips, pipeline, weights, kv_cache, engine, batching, "
+            "max_num_seqs, max_num_batched_tokens, tier, autoscaler (none, scenario). Repeatable; all chips with a "
+            "price when absent.",
         ),
     ] = None,
     keep: Annotated[int, typer.Option(min=1, help="How many of the best to rank.")] = 5,
     replications: Annotated[int, typer.Option(min=1, help="Runs that confirm each of the best.")] = 3,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Look at so many candidates only, chosen by Optuna; for spaces too large to list."),
+    ] = None,
     carbon: Annotated[
         float | None, typer.Option(metavar="G_PER_KWH", help="Carbon intensity of the electricity.")
     ] = None,
@@ -50,7 +55,7 @@ def plan(
     directory = out or Path("runs") / f"{load_scenario(scenario, changes).name}-plan"
     with progress_bar("candidates") as progress:
         found = make_plan(
-            scenario, space or [], settings=changes, replications=replications, keep=keep,
+            scenario, space or [], settings=changes, replications=replications, keep=keep, trials=trials,
             grams_per_kwh=GRAMS_PER_KWH if carbon is None else carbon, workers=workers, cluster=cluster,
             progress=progress,
         )  # fmt: skip
@@ -79,7 +84,7 @@ def rank_table(ranking: list[dict[str, Any]]) -> "Table":
     for row in ranking:
         margin = f"{percent(row['margin'])} ± {percent(row['margin_confidence'])}"
         table.add_row(
-            row["candidate"], str(row["replicas"]), str(row["chips"]), usd(row["usd_per_hour"]), margin,
+            row["candidate"], f"{row['replicas']}{'+' if row['scaled'] else ''}", str(row["chips"]), usd(row["usd_per_hour"]), margin,
             seconds(row["ttft_p99_s"]), seconds(row["tpot_p99_s"]), percent(row["attainment"]),
             digits(row["kwh_per_hour"]), digits(row["kg_co2_per_hour"]),
         )  # fmt: skip
@@ -107,7 +112,9 @@ def remarks(winner: dict[str, Any], perfect: dict[str, float]) -> list[str]:
     from infersim.results.units import digits, percent, usd
 
     lost = winner["strain_one_lost"]
-    if winner["replicas"] == 1:
+    if winner["scaled"]:
+        loss = "a replica lost is replaced by the autoscaler"
+    elif winner["replicas"] == 1:
         loss = "with its one replica lost nothing serves"
     elif lost <= 1:
         loss = f"with one replica lost it still meets the SLO, at {digits(lost)} of the limit"

@@ -13,7 +13,7 @@ picture (`plan_plot.py`).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import pandas as pd
 from infersim.spec.resolve import ResolvedScenario, resolved_yaml
 from infersim.studies.demand import Demand, at_load, demand
 from infersim.studies.errors import StudyError
+from infersim.studies.plan_sample import sample
 from infersim.studies.plan_search import (
     QUANTILES,
     Fleet,
@@ -83,6 +84,7 @@ def plan(
     settings: Sequence[str] = (),
     replications: int = 3,
     keep: int = 5,
+    trials: int | None = None,
     grams_per_kwh: float = GRAMS_PER_KWH,
     workers: int | None = 1,
     cluster: Any = None,
@@ -91,19 +93,23 @@ def plan(
     """Find the cheapest fleets that meet the scenario's SLO under its workload.
 
     `space` maps keys of `plan_space.KEYS` to lists; the scenario's first pool is the template of the rest. The best `keep`
-    are ranked, each confirmed by `replications` runs. Raises StudyError when the scenario has no SLO, for a bad space,
+    are ranked, each confirmed by `replications` runs. With `trials` only so many candidates are looked at, which Optuna
+    chooses by what it learns (`plan_sample.py`): for spaces too large to bound every candidate. Raises StudyError when the scenario has no SLO, for a bad space,
     and when no candidate meets the SLO: with how close the best comes.
     """
     resolved = resolved_with(scenario, settings)
     if all(getattr(resolved.scenario.slo, key) is None for key in QUANTILES):
         raise StudyError(f"{resolved.scenario.name} has no SLO to meet; give it one: --set slo.ttft_p99_s=0.5")
-    if replications < 1 or keep < 1:
-        raise StudyError(f"found {replications} replications of the best {keep}; at least 1 of each")
+    if replications < 1 or keep < 1 or (trials is not None and trials < 1):
+        raise StudyError(f"found {replications} replications of the best {keep}, {trials} trials; at least 1 of each")
     asked = demand(resolved)
-    listed = candidates(resolved.scenario, space if hasattr(space, "items") else parse_space(space))  # type: ignore[arg-type]
-    prospects = [prospect_of(candidate, asked) for candidate in listed]
+    choices: Space = space if isinstance(space, Mapping) else parse_space(space)
     seeds = tuple(resolved.scenario.seed + k for k in range(replications))
     search = Search(seeds, keep, Machines(workers, cluster))
+    if trials is None:
+        prospects = [prospect_of(candidate, asked) for candidate in candidates(resolved.scenario, choices)]
+    else:
+        prospects = sample(search, resolved.scenario, choices, asked, trials, progress)
     look_for_fleets(search, prospects, progress)
     best = confirm_best(search, prospects, progress)
     if not best:
@@ -163,6 +169,7 @@ def _row(fleet: Fleet, grams_per_kwh: float) -> dict[str, Any]:
         "candidate": candidate.label(),
         "hardware": pool.hardware,
         "replicas": fleet.replicas,
+        "scaled": candidate.scaled,
         "chips": fleet.replicas * candidate.one.chips,
         "usd_per_hour": fleet.usd_per_hour,
         "margin": 1 - verdict.strain,
@@ -187,7 +194,7 @@ def _loser(prospect: Prospect, search: Search, best: list[Fleet]) -> dict[str, A
     elif fleet is not None:
         why = f"meets the SLO with {fleet.replicas} replicas, for ${fleet.usd_per_hour:.2f}/h"
     elif missed is None:
-        why = f"needs at least {prospect.least} replicas to carry the load: ${prospect.cost(prospect.least):.2f}/h"
+        why = f"needs at least {prospect.needed} replicas to carry the load: ${prospect.cost(prospect.least):.2f}/h"
     elif missed.worst.startswith("fails"):
         why = missed.worst
     elif missed.hopeless:
@@ -218,10 +225,11 @@ def _frontier(fleets: pd.DataFrame) -> pd.DataFrame:
 def _headroom(fleet: Fleet, asked: Demand) -> dict[str, float]:
     """How much the winner's load may grow within the SLO (a factor, to 2 %), and its strain with one replica fewer."""
     candidate, seed = fleet.prospect.candidate, candidate_seed(fleet)
-    one_lost = math.inf
-    if fleet.replicas > 1:
+    one_lost = math.nan if candidate.scaled else math.inf
+    if fleet.replicas > 1 and not candidate.scaled:
         one_lost = run_once(candidate, fleet.replicas - 1, seed).strain
-    low, high = 1.0, max(1.0, fleet.replicas / max(fleet.prospect.busy, 1e-9))
+    most = candidate.pool.replicas.max if candidate.scaled else fleet.replicas
+    low, high = 1.0, max(1.0, most / max(fleet.prospect.busy, 1e-9))
     while high - low > 0.02 * low:
         middle = (low + high) / 2
         assert candidate.resolved is not None

@@ -37,17 +37,29 @@ class Prospect:
     candidate: Candidate
     busy: float = 0.0
     """Replicas that the load keeps busy at least."""
+    span_s: float = 0.0
+    """For how long requests arrive [s]."""
     why: str = ""
     """Why it is out already; empty while it is not."""
 
     @property
-    def least(self) -> int:
-        """Fewest replicas that could do."""
+    def needed(self) -> int:
+        """Fewest replicas that carry the mean load."""
         return max(1, math.ceil(self.busy - 1e-9))
 
+    @property
+    def least(self) -> int:
+        """Fewest replicas that could do; a scaled pool may have one at times."""
+        return 1 if self.candidate.scaled else self.needed
+
+    @property
+    def most(self) -> int:
+        """So many that still miss the SLO mean that no number meets it."""
+        return self.candidate.pool.replicas.max if self.candidate.scaled else self.needed * MOST_SPARE
+
     def cost(self, replicas: int) -> float:
-        """Price of so many replicas [USD/h]."""
-        return replicas * self.candidate.usd_per_hour
+        """Price of so many replicas [USD/h]; of a scaled pool that has at least so many, the least that it may cost."""
+        return max(replicas, self.busy if self.candidate.scaled else 0) * self.candidate.usd_per_hour
 
 
 @dataclass(frozen=True)
@@ -56,12 +68,14 @@ class Fleet:
 
     prospect: Prospect
     replicas: int
+    """How many; of a scaled one, how many at least."""
     verdict: Verdict
 
     @property
     def usd_per_hour(self) -> float:
-        """Its price [USD/h]."""
-        return self.prospect.cost(self.replicas)
+        """Its price [USD/h]; of a scaled one, all that was billed by the hour of traffic."""
+        scaled = self.prospect.candidate.scaled
+        return self.verdict.mean("usd") / self.prospect.span_s * 3600 if scaled else self.prospect.cost(self.replicas)
 
     @property
     def order(self) -> tuple[float, int]:
@@ -119,8 +133,8 @@ def prospect_of(candidate: Candidate, asked: Demand) -> Prospect:
     for key, name in QUANTILES.items():
         wanted, bounds = getattr(candidate.resolved.scenario.slo, key), getattr(limit, name)
         if wanted is not None and len(bounds) and (least := float(np.percentile(bounds, 99))) > wanted:
-            return Prospect(candidate, busy, f"{key} is at least {least:.3g} s on any number of replicas")
-    return Prospect(candidate, busy)
+            return Prospect(candidate, busy, asked.span_s, f"{key} is at least {least:.3g} s on any number of replicas")
+    return Prospect(candidate, busy, asked.span_s)
 
 
 def waiting_list(search: Search, prospects: Sequence[Prospect]) -> list[Prospect]:
@@ -146,32 +160,36 @@ def waiting_list(search: Search, prospects: Sequence[Prospect]) -> list[Prospect
 def look_for_fleets(search: Search, prospects: Sequence[Prospect], progress: Progress | None) -> None:
     """Search candidates in waves until every bound exceeds the best fleets known."""
     while waiting := waiting_list(search, prospects):
-        wave = waiting[: WAVE if math.isfinite(search.limit()) else min(search.keep, WAVE)]
-        limit = search.limit()
-        tasks = [
-            (prospect, search.missed.get(prospect.candidate.number, NEVER).replicas + 1, limit, search.seeds[:1])
-            for prospect in wave
-        ]
-        for prospect, answer in zip(wave, in_order(_fewest, tasks, search.machines), strict=True):
-            number = prospect.candidate.number
-            if isinstance(answer, Failed):
-                search.missed[number] = Missed(math.inf, 0, f"fails: {answer.why}", hopeless=True)
-                continue
-            outcome, runs = answer
-            search.simulated += runs
-            if isinstance(outcome, Missed):
-                search.missed[number] = outcome
-            else:
-                search.found.append(Fleet(prospect, *outcome))
+        search_wave(search, waiting[: WAVE if math.isfinite(search.limit()) else min(search.keep, WAVE)])
         if progress is not None:
             progress(len(prospects) - len(waiting_list(search, prospects)), len(prospects))
+
+
+def search_wave(search: Search, wave: Sequence[Prospect]) -> None:
+    """Look for the fewest replicas of each of these within the present limit, and remember what was found."""
+    limit = search.limit()
+    tasks = [
+        (prospect, search.missed.get(prospect.candidate.number, NEVER).replicas + 1, limit, search.seeds[:1])
+        for prospect in wave
+    ]
+    for prospect, answer in zip(wave, in_order(_fewest, tasks, search.machines), strict=True):
+        number = prospect.candidate.number
+        if isinstance(answer, Failed):
+            search.missed[number] = Missed(math.inf, 0, f"fails: {answer.why}", hopeless=True)
+            continue
+        outcome, runs = answer
+        search.simulated += runs
+        if isinstance(outcome, Missed):
+            search.missed[number] = outcome
+        else:
+            search.found.append(Fleet(prospect, *outcome))
 
 
 def _fewest(task: tuple[Prospect, int, float, tuple[int, ...]]) -> tuple[Missed | tuple[int, Verdict], int]:
     """The fewest replicas, from `low` up, that meet the SLO and cost less than the limit; and how many runs it took."""
     prospect, low, limit, seeds = task
     low = max(low, prospect.least)
-    most = max(prospect.least * MOST_SPARE, low)
+    most = max(prospect.most, low)
     if math.isfinite(limit):
         most = min(most, max(low, math.ceil(limit / prospect.candidate.usd_per_hour) - 1))
     tried: dict[int, Verdict] = {}
@@ -183,7 +201,7 @@ def _fewest(task: tuple[Prospect, int, float, tuple[int, ...]]) -> tuple[Missed 
     high = low if holds(low) else _gallop(low, most, holds)
     if high is None:
         last = tried[max(tried)]
-        hopeless = max(tried) >= prospect.least * MOST_SPARE
+        hopeless = max(tried) >= prospect.most
         return Missed(last.strain, max(tried), last.runs[0].worst, hopeless), len(tried) * len(seeds)
     under = max((count for count in tried if count < high and not tried[count].holds), default=low - 1)
     while high - under > 1:
@@ -235,7 +253,7 @@ def _confirmed(task: tuple[Fleet, tuple[int, ...]]) -> tuple[Fleet | Missed, int
     prospect, count = fleet.prospect, fleet.replicas
     verdicts = {count: try_fleet(prospect.candidate, count, seeds, prospect.busy)}
     step = -1 if verdicts[count].holds else 1
-    while prospect.least <= count + step <= prospect.least * MOST_SPARE:
+    while prospect.least <= count + step <= prospect.most:
         count += step
         verdicts[count] = try_fleet(prospect.candidate, count, seeds, prospect.busy)
         if verdicts[count].holds == (step > 0):

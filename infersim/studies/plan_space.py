@@ -24,14 +24,18 @@ KEYS = (
     "hardware",
     "tensor",
     "chips",
+    "pipeline",
     "weights",
     "kv_cache",
     "engine",
+    "batching",
     "max_num_seqs",
     "max_num_batched_tokens",
     "tier",
+    "autoscaler",
 )
-"""What can be chosen. `tensor` is of chips that stream weights, `chips` of SRAM machines."""
+"""What can be chosen. `tensor` is of chips that stream weights, `chips` of SRAM machines; `batching` is a policy's name;
+`autoscaler` is `none`, or `scenario` for that of the first pool, whose fewest replicas are then what is looked for."""
 TENSOR = (1, 2, 4, 8)
 SERIES = tuple(dict.fromkeys(round(1.25**k) for k in range(40)))
 """Numbers of SRAM chips that are tried until the model fits: each a quarter more than the one before."""
@@ -64,10 +68,16 @@ class Candidate:
         """Price of a replica [USD/h]."""
         return choose_price(self.one.hardware, self.one.pool.price)[0] * self.one.chips
 
+    @property
+    def scaled(self) -> bool:
+        """Whether an autoscaler decides how many there are."""
+        return self.one.pool.autoscaler is not None
+
     def with_replicas(self, count: int) -> ResolvedScenario:
-        """The scenario served by so many of them."""
+        """The scenario served by so many of them; by at least so many when they are scaled."""
         assert self.resolved is not None
-        pool = self.one.pool.model_copy(update={"replicas": Replicas(initial=count, min=0, max=max(count, 64))})
+        limits = Replicas(initial=count, min=count if self.scaled else 0, max=max(count, self.pool.replicas.max))
+        pool = self.one.pool.model_copy(update={"replicas": limits})
         scenario = self.resolved.scenario.model_copy(update={"pools": [pool]})
         return replace(self.resolved, scenario=scenario, pools=(replace(self.one, pool=pool),))
 
@@ -79,7 +89,10 @@ class Candidate:
             "kv_cache": f"kv {pool.precision.kv_cache}",
             "max_num_seqs": f"seqs {pool.batching.max_num_seqs}",
             "max_num_batched_tokens": f"tokens {pool.batching.max_num_batched_tokens}",
+            "pipeline": f"pp{layout.pipeline}",
+            "batching": pool.batching.policy,
             "tier": pool.price.tier,
+            "autoscaler": f"scaled by {pool.autoscaler.policy}" if pool.autoscaler else "fixed",
         }
         words = [pool.hardware, f"x{layout.chips or layout.tensor}", pool.precision.weights or "as it comes"]
         return " ".join([*words, *(word for key, word in more.items() if key in self.shown)])
@@ -101,29 +114,46 @@ def candidates(scenario: Scenario, space: Space) -> list[Candidate]:
 
     Raises StudyError for unknown keys, unknown chips, engines, and empty lists.
     """
-    _check(space)
-    template = scenario.pools[0]
-    tiers = space.get("tier", [template.price.tier])
-    found: list[Pool] = []
-    for name in space.get("hardware", catalogue.hardware_names()):
-        chip = catalogue.hardware(name)
-        pipeline = chip.execution == "pipeline"
-        priced = [tier for tier in tiers if "hardware" in space or any(price.tier == tier for price in chip.prices)]
-        layouts = space.get("chips", [None]) if pipeline else space.get("tensor", TENSOR)
-        engines = space.get("engine", _engines(template.engine, name))
-        for layout, stored, kv, engine, seqs, tokens, tier in itertools.product(
-            layouts,
-            space.get("weights", [None, "fp8"]),
-            space.get("kv_cache", [None]),
-            engines,
-            space.get("max_num_seqs", [template.batching.max_num_seqs]),
-            space.get("max_num_batched_tokens", [template.batching.max_num_batched_tokens]),
-            priced,
-        ):
-            spread = {"chips": layout} if pipeline else {"tensor": layout}
-            found.append(_pool(template, name, spread, stored, kv, engine, seqs, tokens, tier))
+    check_space(scenario, space)
+    choices = [
+        (name, dict(zip(axes, choice, strict=True)))
+        for name in chips_of(space)
+        for axes in [axes_of(scenario, space, name)]
+        for choice in itertools.product(*axes.values())
+    ]
+    return [candidate_of(scenario, space, number, *choice) for number, choice in enumerate(choices)]
+
+
+def candidate_of(
+    scenario: Scenario, space: Space, number: int, hardware: str, choice: Mapping[str, Any]
+) -> Candidate:
+    """The candidate of one value for each of the chip's axes."""
     shown = tuple(key for key in KEYS if len(space.get(key, ())) > 1) + (() if "engine" in space else ("engine",))
-    return [replace(_candidate(scenario, number, pool), shown=shown) for number, pool in enumerate(found)]
+    return replace(_candidate(scenario, number, _pool(scenario.pools[0], hardware, choice)), shown=shown)
+
+
+def chips_of(space: Space) -> Sequence[str]:
+    """Chips to choose from."""
+    return space.get("hardware", catalogue.hardware_names())
+
+
+def axes_of(scenario: Scenario, space: Space, hardware: str) -> dict[str, Sequence[Any]]:
+    """What there is to choose on one chip: key -> values. A tier without a price is left out unless the chip was asked for."""
+    template, chip = scenario.pools[0], catalogue.hardware(hardware)
+    pipeline = chip.execution == "pipeline"
+    tiers = space.get("tier", [template.price.tier])
+    return {
+        "chips" if pipeline else "tensor": space.get("chips", [None]) if pipeline else space.get("tensor", TENSOR),
+        "pipeline": [1] if pipeline else space.get("pipeline", [template.parallelism.pipeline]),
+        "weights": space.get("weights", [None, "fp8"]),
+        "kv_cache": space.get("kv_cache", [None]),
+        "engine": space.get("engine", _engines(template.engine, hardware)),
+        "batching": space.get("batching", [template.batching.policy]),
+        "max_num_seqs": space.get("max_num_seqs", [template.batching.max_num_seqs]),
+        "max_num_batched_tokens": space.get("max_num_batched_tokens", [template.batching.max_num_batched_tokens]),
+        "tier": [tier for tier in tiers if "hardware" in space or any(price.tier == tier for price in chip.prices)],
+        "autoscaler": space.get("autoscaler", ["none"]),
+    }
 
 
 def _engines(preferred: str, hardware: str) -> list[str]:
@@ -132,7 +162,8 @@ def _engines(preferred: str, hardware: str) -> list[str]:
     return [preferred] if preferred in driving else driving
 
 
-def _check(space: Space) -> None:
+def check_space(scenario: Scenario, space: Space) -> None:
+    """Raise StudyError for unknown keys, chips, engines and choices."""
     for key, values in space.items():
         if key not in KEYS:
             raise StudyError(f"unknown key {key}; {nearest(key, KEYS)}", "--space")
@@ -142,6 +173,11 @@ def _check(space: Space) -> None:
         catalogue.hardware(name)
     for name in space.get("engine", ()):
         catalogue.engine(name)
+    for choice in space.get("autoscaler", ()):
+        if choice not in ("none", "scenario"):
+            raise StudyError(f"autoscaler={choice}; choose none or scenario", "--space")
+        if choice == "scenario" and scenario.pools[0].autoscaler is None:
+            raise StudyError(f"autoscaler=scenario, but pool {scenario.pools[0].name} has no autoscaler", "--space")
 
 
 @lru_cache(maxsize=4096)
@@ -152,24 +188,29 @@ def _drives(engine: str, hardware: str) -> bool:
     return chip.execution in drives.execution and (not vendors or chip.vendor.lower() in vendors)
 
 
-def _pool(
-    template: Pool, hardware: str, layout: dict[str, Any], stored: Any, kv: Any, engine: str, seqs: Any, tokens: Any,
-    tier: str,
-) -> Pool:  # fmt: skip
-    """One combination; what the template says of KV blocks, speculation and so on stays, its autoscaler goes."""
-    batching = template.batching.model_dump() | {"max_num_seqs": seqs, "max_num_batched_tokens": tokens}
-    return Pool.model_validate(
-        template.model_dump(exclude={"autoscaler", "replicas", "price", "precision", "parallelism", "batching"})
-        | {
-            "name": hardware,
-            "hardware": hardware,
-            "engine": engine,
-            "parallelism": {key: value for key, value in layout.items() if value is not None},
-            "precision": {"weights": stored, "kv_cache": kv},
-            "batching": batching,
-            "price": {"tier": tier},
-        }
-    )
+def _pool(template: Pool, hardware: str, choice: Mapping[str, Any]) -> Pool:
+    """One combination; what the template says of KV blocks, speculation and so on stays."""
+    layout = {key: choice[key] for key in ("tensor", "chips", "pipeline") if choice.get(key) is not None}
+    if "tensor" in choice:
+        layout |= template.parallelism.model_dump(include={"expert", "attention_data"})
+    batching = {"max_num_seqs": choice["max_num_seqs"], "max_num_batched_tokens": choice["max_num_batched_tokens"]}
+    changed: dict[str, Any] = {
+        "name": hardware,
+        "hardware": hardware,
+        "engine": choice["engine"],
+        "parallelism": layout,
+        "precision": {"weights": choice["weights"], "kv_cache": choice["kv_cache"]},
+        "batching": template.batching.model_dump() | batching | _batching(template, choice["batching"]),
+        "price": {"tier": choice["tier"]},
+        "autoscaler": None if choice["autoscaler"] == "none" else template.autoscaler,
+    }
+    return Pool.model_validate(template.model_dump(exclude=set(changed)) | changed)
+
+
+def _batching(template: Pool, policy: str) -> dict[str, Any]:
+    """A batching policy; `dynamic` waits as long as the template does, or 50 ms."""
+    delay_s = (template.batching.max_queue_delay_s or 0.05) if policy == "dynamic" else None
+    return {"policy": policy, "max_queue_delay_s": delay_s}
 
 
 def _candidate(scenario: Scenario, number: int, pool: Pool) -> Candidate:

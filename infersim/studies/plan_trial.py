@@ -32,6 +32,8 @@ class Run:
     tpot_p99_s: float
     watts: float
     attainment: float
+    usd: float
+    """All that was billed [USD]."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ class Verdict:
 
 
 def try_fleet(candidate: Candidate, replicas: int, seeds: tuple[int, ...], busy: float) -> Verdict:
-    """Run so many replicas once for each seed; `busy` is the least number that the rate keeps busy (see `bounds.py`)."""
-    return Verdict(tuple(run_once(candidate, replicas, seed, replicas >= busy) for seed in seeds))
+    """Run so many replicas (of a scaled candidate, at least so many) once for each seed; `busy` is the least number that the rate keeps busy (see `bounds.py`)."""
+    most = candidate.pool.replicas.max if candidate.scaled else replicas
+    return Verdict(tuple(run_once(candidate, replicas, seed, max(most, replicas) >= busy) for seed in seeds))
 
 
 def run_once(candidate: Candidate, replicas: int, seed: int, stable: bool = True) -> Run:
@@ -86,4 +89,5 @@ def run_once(candidate: Candidate, replicas: int, seed: int, stable: bool = True
         tpot_p99_s=summary["latency"]["tpot_s"]["p99"],
         watts=summary["energy"]["mean_w"],
         attainment=summary["slo"]["attainment"],
+        usd=summary["cost"]["total_usd"],
     )

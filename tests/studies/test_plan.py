@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infersim import load_scenario, plan, simulate
 from infersim.studies.demand import demand
@@ -98,9 +99,54 @@ def test_bad_spaces() -> None:
 
 def test_noise_near_the_edge_needs_confidence() -> None:
     """Two runs around the limit hold on average, and not with confidence; close together they do."""
-    runs = [Run(strain, "ttft_p99_s", 0.1, 0.01, 500.0, 1.0) for strain in (0.90, 1.05, 0.96, 0.98)]
+    runs = [Run(strain, "ttft_p99_s", 0.1, 0.01, 500.0, 1.0, 1.0) for strain in (0.90, 1.05, 0.96, 0.98)]
     assert Verdict(tuple(runs[:2])).strain < 1
     assert not Verdict(tuple(runs[:2])).holds
     assert Verdict(tuple(runs[2:])).spread == pytest.approx(6.3138 * 0.02 / math.sqrt(2) / math.sqrt(2), rel=1e-3)
     assert not Verdict(tuple(runs[2:])).holds
     assert Verdict((runs[0],)).holds
+
+
+SCALED = BUSY | {
+    "pools": [
+        {
+            "name": "chat",
+            "hardware": "l40s",
+            "replicas": {"max": 10},
+            "autoscaler": {"policy": "target_concurrency", "target": 20, "interval_s": 1},
+        }
+    ]
+}
+
+
+def test_the_fewest_replicas_of_an_autoscaler_are_what_brute_force_finds() -> None:
+    """Its price is what was billed by the hour of traffic, so it is not proportional to the number that is looked for."""
+    space = {"hardware": ["l40s"], "tensor": [1], "weights": ["bf16"], "autoscaler": ["scenario"]}
+    asked = demand(resolved_with(SCALED))
+    (candidate,) = candidates(resolved_with(SCALED).scenario, space)
+    least = next(count for count in range(1, 11) if try_fleet(candidate, count, (1, 2), 0.0).holds)
+    found = plan(SCALED, space, keep=1, replications=2)
+    best = found.ranking.iloc[0]
+    assert best["scaled"]
+    assert best["replicas"] == least
+    runs = [simulate(candidate.with_replicas(least), seed=seed).summary["cost"]["total_usd"] for seed in (1, 2)]
+    assert best["usd_per_hour"] == pytest.approx(sum(runs) / 2 / asked.span_s * 3600)
+    winner = yaml.safe_load(found.scenario_yaml)["pools"][0]
+    assert (winner["replicas"]["min"], winner["autoscaler"]["policy"]) == (least, "target_concurrency")
+    with pytest.raises(StudyError, match="pool chat has no autoscaler"):
+        plan(BUSY, space)
+
+
+def test_optuna_finds_the_best_of_a_small_space_and_the_same_for_any_number_of_workers() -> None:
+    usd, _, replicas = cheapest_by_brute_force(BUSY, SPACE, (1, 2), most=9)
+    found = [plan(BUSY, SPACE, keep=1, replications=2, trials=40, workers=workers) for workers in (1, 2)]
+    assert found[0].ranking.iloc[0]["usd_per_hour"] == pytest.approx(usd)
+    assert found[0].ranking.iloc[0]["replicas"] == replicas
+    assert found[0].losers.equals(found[1].losers)
+
+
+def test_optuna_looks_at_no_more_than_it_is_told_to() -> None:
+    space = {"tensor": [1, 2, 4], "weights": ["bf16", "fp8"], "max_num_seqs": [32, 64, 128, 256], "engine": ["vllm"]}
+    assert len(candidates(resolved_with(BUSY).scenario, space)) > 500
+    found = plan(BUSY, space, keep=2, replications=1, trials=24)
+    assert len(found.ranking) + len(found.losers) <= 24
