@@ -26,11 +26,14 @@ def plan(
             metavar="KEY=V1,V2",
             help="What to choose from: hardware, tensor, chips, pipeline, weights, kv_cache, engine, batching, "
             "max_num_seqs, max_num_batched_tokens, tier, autoscaler (none, scenario). Repeatable; all chips with a "
-            "price when absent.",
+            "published price when absent.",
         ),
     ] = None,
     keep: Annotated[int, typer.Option(min=1, help="How many of the best to rank.")] = 5,
     replications: Annotated[int, typer.Option(min=1, help="Runs that confirm each of the best.")] = 3,
+    each_chip: Annotated[
+        bool, typer.Option("--each-chip", help="Rank the best of every chip, instead of the best of all.")
+    ] = False,
     trials: Annotated[
         int | None,
         typer.Option(min=1, help="Look at so many candidates only, chosen by Optuna; for spaces too large to list."),
@@ -55,7 +58,7 @@ def plan(
     directory = out or Path("runs") / f"{load_scenario(scenario, changes).name}-plan"
     with progress_bar("candidates") as progress:
         found = make_plan(
-            scenario, space or [], settings=changes, replications=replications, keep=keep, trials=trials,
+            scenario, space or [], settings=changes, replications=replications, keep=keep, each_chip=each_chip, trials=trials,
             grams_per_kwh=GRAMS_PER_KWH if carbon is None else carbon, workers=workers, cluster=cluster,
             progress=progress,
         )  # fmt: skip
@@ -79,7 +82,7 @@ def rank_table(ranking: list[dict[str, Any]]) -> "Table":
     from infersim.results.units import digits, percent, seconds, usd
 
     table = plain_table(
-        "", "fleet", ">replicas", ">chips", ">USD/h", ">margin", ">TTFT p99", ">TPOT p99", ">in SLO", ">kW", ">kg CO2/h"
+        "", "fleet", ">n", ">chips", ">USD/h", ">margin", ">TTFT p99", ">TPOT p99", ">in SLO", ">kW", ">kg CO2/h"
     )
     for row in ranking:
         margin = f"{percent(row['margin'])} ± {percent(row['margin_confidence'])}"

@@ -84,6 +84,7 @@ def plan(
     settings: Sequence[str] = (),
     replications: int = 3,
     keep: int = 5,
+    each_chip: bool = False,
     trials: int | None = None,
     grams_per_kwh: float = GRAMS_PER_KWH,
     workers: int | None = 1,
@@ -93,7 +94,7 @@ def plan(
     """Find the cheapest fleets that meet the scenario's SLO under its workload.
 
     `space` maps keys of `plan_space.KEYS` to lists; the scenario's first pool is the template of the rest. The best `keep`
-    are ranked, each confirmed by `replications` runs. With `trials` only so many candidates are looked at, which Optuna
+    are ranked (of every chip with `each_chip`), each confirmed by `replications` runs. With `trials` only so many candidates are looked at, which Optuna
     chooses by what it learns (`plan_sample.py`): for spaces too large to bound every candidate. Raises StudyError when the scenario has no SLO, for a bad space,
     and when no candidate meets the SLO: with how close the best comes.
     """
@@ -105,7 +106,7 @@ def plan(
     asked = demand(resolved)
     choices: Space = space if isinstance(space, Mapping) else parse_space(space)
     seeds = tuple(resolved.scenario.seed + k for k in range(replications))
-    search = Search(seeds, keep, Machines(workers, cluster))
+    search = Search(seeds, keep, Machines(workers, cluster), each_chip)
     if trials is None:
         prospects = [prospect_of(candidate, asked) for candidate in candidates(resolved.scenario, choices)]
     else:

@@ -79,7 +79,7 @@ def _is_open(search: Search, prospect: Prospect) -> bool:
     """Whether a candidate was not searched yet and may still be among the best."""
     number = prospect.candidate.number
     searched = number in search.missed or any(fleet.prospect.candidate.number == number for fleet in search.found)
-    return not prospect.why and not searched and prospect.cost(prospect.least) < search.limit()
+    return not prospect.why and not searched and prospect.cost(prospect.least) < search.limit(prospect)
 
 
 def _cost(search: Search, prospect: Prospect) -> float | None:

@@ -107,15 +107,30 @@ class Search:
     seeds: tuple[int, ...]
     keep: int
     machines: Machines
+    each_chip: bool = False
+    """Whether the best of every chip are wanted, instead of the best of all."""
     found: list[Fleet] = field(default_factory=list)
     """Fleets that a single run found enough, or replications confirmed."""
     missed: dict[int, Missed] = field(default_factory=dict)
     simulated: int = 0
 
-    def limit(self) -> float:
-        """What a fleet may cost to be among the best [USD/h]."""
-        costs = sorted(fleet.usd_per_hour for fleet in self.found)
+    def limit(self, prospect: Prospect) -> float:
+        """What a fleet of this candidate may cost to be among the best [USD/h]."""
+        costs = sorted(fleet.usd_per_hour for fleet in self.found if self.rivals(fleet.prospect, prospect))
         return costs[self.keep - 1] if len(costs) >= self.keep else math.inf
+
+    def best(self) -> list[Fleet]:
+        """The best fleets known, cheapest first."""
+        ranked = sorted(self.found, key=lambda fleet: fleet.order)
+        return [
+            fleet
+            for place, fleet in enumerate(ranked)
+            if sum(self.rivals(fleet.prospect, other.prospect) for other in ranked[:place]) < self.keep
+        ]
+
+    def rivals(self, one: Prospect, other: Prospect) -> bool:
+        """Whether two candidates compete for a place."""
+        return not self.each_chip or one.candidate.pool.hardware == other.candidate.pool.hardware
 
 
 def prospect_of(candidate: Candidate, asked: Demand) -> Prospect:
@@ -140,7 +155,6 @@ def prospect_of(candidate: Candidate, asked: Demand) -> Prospect:
 def waiting_list(search: Search, prospects: Sequence[Prospect]) -> list[Prospect]:
     """Candidates that may still be among the best and were not searched, cheapest bound first."""
     done = {fleet.prospect.candidate.number for fleet in search.found}
-    limit = search.limit()
 
     def next_cost(prospect: Prospect) -> float:
         missed = search.missed.get(prospect.candidate.number)
@@ -152,7 +166,7 @@ def waiting_list(search: Search, prospects: Sequence[Prospect]) -> list[Prospect
         if not prospect.why
         and prospect.candidate.number not in done
         and not (search.missed.get(prospect.candidate.number, NEVER).hopeless)
-        and next_cost(prospect) < limit
+        and next_cost(prospect) < search.limit(prospect)
     ]
     return sorted(waiting, key=lambda prospect: (next_cost(prospect), prospect.candidate.number))
 
@@ -160,16 +174,30 @@ def waiting_list(search: Search, prospects: Sequence[Prospect]) -> list[Prospect
 def look_for_fleets(search: Search, prospects: Sequence[Prospect], progress: Progress | None) -> None:
     """Search candidates in waves until every bound exceeds the best fleets known."""
     while waiting := waiting_list(search, prospects):
-        search_wave(search, waiting[: WAVE if math.isfinite(search.limit()) else min(search.keep, WAVE)])
+        search_wave(search, _wave(search, waiting))
         if progress is not None:
             progress(len(prospects) - len(waiting_list(search, prospects)), len(prospects))
 
 
+def _wave(search: Search, waiting: Sequence[Prospect]) -> list[Prospect]:
+    """The next to search, cheapest bounds first: as many of rivals as are kept while nothing prunes them yet."""
+    wave: list[Prospect] = []
+    for prospect in waiting:
+        rivals = sum(search.rivals(prospect, other) for other in wave)
+        if math.isfinite(search.limit(prospect)) or rivals < search.keep:
+            wave.append(prospect)
+    return wave[:WAVE]
+
+
 def search_wave(search: Search, wave: Sequence[Prospect]) -> None:
     """Look for the fewest replicas of each of these within the present limit, and remember what was found."""
-    limit = search.limit()
     tasks = [
-        (prospect, search.missed.get(prospect.candidate.number, NEVER).replicas + 1, limit, search.seeds[:1])
+        (
+            prospect,
+            search.missed.get(prospect.candidate.number, NEVER).replicas + 1,
+            search.limit(prospect),
+            search.seeds[:1],
+        )
         for prospect in wave
     ]
     for prospect, answer in zip(wave, in_order(_fewest, tasks, search.machines), strict=True):
@@ -225,7 +253,7 @@ def confirm_best(search: Search, prospects: Sequence[Prospect], progress: Progre
     """The cheapest fleets, each with as many runs as there are seeds; looks again for others if that made them dearer."""
     confirmed: dict[int, Fleet] = {}
     while True:
-        ranked = sorted(search.found, key=lambda fleet: fleet.order)[: search.keep]
+        ranked = search.best()
         open_ones = [fleet for fleet in ranked if fleet.prospect.candidate.number not in confirmed]
         if not open_ones:
             if not waiting_list(search, prospects):

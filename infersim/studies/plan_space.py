@@ -15,6 +15,7 @@ from infersim.cost.price import choose_price
 from infersim.simulate import cost_tables
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError, nearest
+from infersim.spec.hardware import Hardware
 from infersim.spec.resolve import ResolvedPool, ResolvedScenario, resolve
 from infersim.spec.scenario import Pool, Replicas, Scenario
 from infersim.studies.errors import StudyError
@@ -109,7 +110,7 @@ def parse_space(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def candidates(scenario: Scenario, space: Space) -> list[Candidate]:
-    """Every combination. What the space leaves out: all chips that have a price of the tier, tensor parallelism of 1 to 8,
+    """Every combination. What the space leaves out: all chips with a published price of the tier, tensor parallelism of 1 to 8,
     the model's own dtype and fp8; the first pool's batching, tier, and engine (all that drive the chip, if it does not).
 
     Raises StudyError for unknown keys, unknown chips, engines, and empty lists.
@@ -124,9 +125,7 @@ def candidates(scenario: Scenario, space: Space) -> list[Candidate]:
     return [candidate_of(scenario, space, number, *choice) for number, choice in enumerate(choices)]
 
 
-def candidate_of(
-    scenario: Scenario, space: Space, number: int, hardware: str, choice: Mapping[str, Any]
-) -> Candidate:
+def candidate_of(scenario: Scenario, space: Space, number: int, hardware: str, choice: Mapping[str, Any]) -> Candidate:
     """The candidate of one value for each of the chip's axes."""
     shown = tuple(key for key in KEYS if len(space.get(key, ())) > 1) + (() if "engine" in space else ("engine",))
     return replace(_candidate(scenario, number, _pool(scenario.pools[0], hardware, choice)), shown=shown)
@@ -138,7 +137,8 @@ def chips_of(space: Space) -> Sequence[str]:
 
 
 def axes_of(scenario: Scenario, space: Space, hardware: str) -> dict[str, Sequence[Any]]:
-    """What there is to choose on one chip: key -> values. A tier without a price is left out unless the chip was asked for."""
+    """What there is to choose on one chip: key -> values. A tier without a published price is left out
+    unless the chip was asked for."""
     template, chip = scenario.pools[0], catalogue.hardware(hardware)
     pipeline = chip.execution == "pipeline"
     tiers = space.get("tier", [template.price.tier])
@@ -151,7 +151,7 @@ def axes_of(scenario: Scenario, space: Space, hardware: str) -> dict[str, Sequen
         "batching": space.get("batching", [template.batching.policy]),
         "max_num_seqs": space.get("max_num_seqs", [template.batching.max_num_seqs]),
         "max_num_batched_tokens": space.get("max_num_batched_tokens", [template.batching.max_num_batched_tokens]),
-        "tier": [tier for tier in tiers if "hardware" in space or any(price.tier == tier for price in chip.prices)],
+        "tier": [tier for tier in tiers if "hardware" in space or _published(chip, tier)],
         "autoscaler": space.get("autoscaler", ["none"]),
     }
 
@@ -160,6 +160,11 @@ def _engines(preferred: str, hardware: str) -> list[str]:
     """The scenario's engine where it drives the chip, else all that do."""
     driving = [engine for engine in catalogue.engine_names() if _drives(engine, hardware)]
     return [preferred] if preferred in driving else driving
+
+
+def _published(chip: Hardware, tier: str) -> bool:
+    """Whether somebody sells it at a known price; what a profile estimates nobody can rent."""
+    return any(price.tier == tier and price.usd_per_chip_hour.grade != "estimated" for price in chip.prices)
 
 
 def check_space(scenario: Scenario, space: Space) -> None:

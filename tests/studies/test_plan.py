@@ -147,6 +147,15 @@ def test_optuna_finds_the_best_of_a_small_space_and_the_same_for_any_number_of_w
 
 def test_optuna_looks_at_no_more_than_it_is_told_to() -> None:
     space = {"tensor": [1, 2, 4], "weights": ["bf16", "fp8"], "max_num_seqs": [32, 64, 128, 256], "engine": ["vllm"]}
-    assert len(candidates(resolved_with(BUSY).scenario, space)) > 500
+    assert len(candidates(resolved_with(BUSY).scenario, space)) > 300
     found = plan(BUSY, space, keep=2, replications=1, trials=24)
     assert len(found.ranking) + len(found.losers) <= 24
+
+
+def test_the_best_of_each_chip_are_those_of_a_plan_for_that_chip_alone() -> None:
+    found = plan(BUSY, SPACE, keep=1, each_chip=True, replications=1).ranking
+    assert sorted(found["hardware"]) == sorted(SPACE["hardware"])
+    assert found["usd_per_hour"].is_monotonic_increasing
+    for row in found.itertuples():
+        alone = plan(BUSY, SPACE | {"hardware": [row.hardware]}, keep=1, replications=1).ranking.iloc[0]
+        assert (alone["candidate"], alone["replicas"]) == (row.candidate, row.replicas)
