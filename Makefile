@@ -13,7 +13,7 @@ help:
 	@echo "make test   install with the test extra, then lint, type check and run every test"
 	@echo "make lint   the lint and type checks alone"
 	@echo "make bench  measure speed: the loop, start-up, a small scenario, the first compilation"
-	@echo "make readme write the demo's output into README.md"
+	@echo "make readme write what its commands print into README.md"
 	@echo "make clean  remove $(VENV), caches and runs/"
 
 demo: $(VENV)/.installed

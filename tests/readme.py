@@ -1,5 +1,10 @@
-"""The output of the demo as the README shows it: `make readme` writes it, `test_documents.py` compares it."""
+"""What commands print, as the README shows it: `make readme` brings it up to date, `test_documents.py` compares.
 
+A block of language `console` holds a command after `$ ` and then what it prints, without blanks at the ends of lines.
+"""
+
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -7,23 +12,30 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 
 
-def demo() -> str:
-    """What `make demo` prints, without blanks at the ends of lines."""
-    recipe = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "infersim run" in line)
-    arguments = recipe.partition("infersim ")[2].split()
+def shown() -> dict[str, str]:
+    """What the README says that each command prints."""
+    return {block["command"]: block["output"] for block in BLOCK.finditer(README.read_text(encoding="utf-8"))}
+
+
+def printed(command: str) -> str:
+    """What a command prints, run in an empty directory; `make X` stands for the infersim command of its recipe."""
+    if command.startswith("make "):
+        recipes = (ROOT / "Makefile").read_text(encoding="utf-8").partition(f"\n{command[5:]}:")[2]
+        command = next(line.partition("$(BIN)/")[2] for line in recipes.splitlines() if "$(BIN)/infersim" in line)
     with tempfile.TemporaryDirectory() as elsewhere:
-        code = "from infersim.cli import main; main()"
-        command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}", *arguments]
-        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=True)
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()) + "\n"
-
-
-def shown() -> str:
-    """What the README says that it prints."""
-    return README.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from infersim.cli import main; main()"
+        call = [sys.executable, "-c", code, *shlex.split(command)[1:]]
+        done = subprocess.run(call, cwd=elsewhere, capture_output=True, text=True, check=True)
+    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()).strip("\n") + "\n"
 
 
 if __name__ == "__main__":
-    README.write_text(README.read_text(encoding="utf-8").replace(shown(), demo()), encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    wanted = sys.argv[1:]
+    for command, output in shown().items():
+        if not wanted or any(word in command for word in wanted):
+            text = text.replace(f"$ {command}\n{output}```", f"$ {command}\n{printed(command)}```")
+    README.write_text(text, encoding="utf-8")

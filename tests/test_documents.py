@@ -61,10 +61,11 @@ def test_the_recipe_for_chips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert set(read_run(tmp_path / "out").summary["pools"]["h100"]["hardware"].split()) == {"my-chip"}
 
 
-def test_the_readme_shows_what_the_demo_prints() -> None:
+@pytest.mark.parametrize("command", readme.shown())
+def test_the_readme_shows_what_its_commands_print(command: str) -> None:
     """Words exactly, numbers within 2 % (processors differ in the last bit); `make readme` brings it up to date."""
     number = r"\d[\d,]*(?:\.\d+)?"
-    mine, theirs = (re.sub("─+", "─", output) for output in (readme.shown(), readme.demo()))
+    mine, theirs = (re.sub("─+", "─", output) for output in (readme.shown()[command], readme.printed(command)))
     assert re.sub(number, "#", mine).split() == re.sub(number, "#", theirs).split()
     values = [[float(text.replace(",", "")) for text in re.findall(number, output)] for output in (mine, theirs)]
     assert values[0] == pytest.approx(values[1], rel=0.02)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from infersim.spec.base import Quantity, Spec
 
-PROSE = {"source": 24, "title": 18, "question": 30, "provider": 8}
+PROSE = {"source": 24, "title": 18, "question": 30, "provider": 8, "candidate": 22, "fleet": 22, "why it lost": 30}
 """Columns whose text wraps, and the least width that they get."""
 
 

@@ -14,7 +14,7 @@ from infersim.cli.studying import AsJson, Cluster, Out, Scenario, Seed, Settings
 if TYPE_CHECKING:
     from rich.table import Table
 
-MOST_LOSERS = 12
+MOST_LOSERS = 8
 """Losers on the screen; losers.csv has all."""
 
 
@@ -68,7 +68,7 @@ def plan(
         print(to_json({"ranking": ranking, "losers": losers, "perfect": found.perfect}), end="")
     else:
         out_console = console()
-        out_console.print(rank_table(ranking), loser_table(losers))
+        out_console.print(rank_table(ranking), loser_table(losers, {row["hardware"] for row in ranking}))
         for line in remarks(ranking[0], found.perfect):
             out_console.print(line)
     say(
@@ -77,15 +77,15 @@ def plan(
 
 
 def rank_table(ranking: list[dict[str, Any]]) -> "Table":
-    """The best fleets, cheapest first."""
+    """The best fleets, cheapest first; kW and kg CO2 are by the hour."""
     from infersim.cli.facts import plain_table
     from infersim.results.units import digits, percent, seconds, usd
 
     table = plain_table(
-        "", "fleet", ">n", ">chips", ">USD/h", ">margin", ">TTFT p99", ">TPOT p99", ">in SLO", ">kW", ">kg CO2/h"
+        "", "fleet", ">n", ">chips", ">USD/h", ">margin", ">TTFT p99", ">TPOT p99", ">in SLO", ">kW", ">kg CO2"
     )
     for row in ranking:
-        margin = f"{percent(row['margin'])} ± {percent(row['margin_confidence'])}"
+        margin = f"{percent(row['margin']).removesuffix(' %')} ± {percent(row['margin_confidence'])}"
         table.add_row(
             row["candidate"], f"{row['replicas']}{'+' if row['scaled'] else ''}", str(row["chips"]), usd(row["usd_per_hour"]), margin,
             seconds(row["ttft_p99_s"]), seconds(row["tpot_p99_s"]), percent(row["attainment"]),
@@ -94,14 +94,16 @@ def rank_table(ranking: list[dict[str, Any]]) -> "Table":
     return table
 
 
-def loser_table(losers: list[dict[str, Any]]) -> "Table":
-    """The losers that came closest, and why they lost."""
+def loser_table(losers: list[dict[str, Any]], ranked: set[str]) -> "Table":
+    """The losers with the cheapest bounds and why they lost; first, one of each chip that is not ranked."""
     from infersim.cli.facts import plain_table
     from infersim.results.units import usd
 
     able = [row for row in losers if row["least_usd_per_hour"] == row["least_usd_per_hour"]]
     able.sort(key=lambda row: row["least_usd_per_hour"])
-    shown = able[:MOST_LOSERS]
+    first = {row["hardware"]: row for row in reversed(able) if row["hardware"] not in ranked}
+    others = [row for row in able if row["hardware"] in ranked]
+    shown = [*sorted(first.values(), key=able.index), *others][:MOST_LOSERS]
     table = plain_table(
         f"{len(losers)} others, of which {len(able)} can run", "candidate", ">bound, USD/h", "why it lost"
     )

@@ -148,7 +148,7 @@ def _report(
     chosen = {fleet.prospect.candidate.number for fleet in best}
     losers = pd.DataFrame(
         [_loser(prospect, search, best) for prospect in prospects if prospect.candidate.number not in chosen],
-        columns=["candidate", "least_usd_per_hour", "simulated", "why"],
+        columns=["candidate", "hardware", "least_usd_per_hour", "simulated", "why"],
     )
     runnable = [prospect for prospect in prospects if not prospect.why]
     ideal = min(runnable, key=lambda prospect: prospect.busy * prospect.candidate.usd_per_hour)
@@ -189,7 +189,7 @@ def _loser(prospect: Prospect, search: Search, best: list[Fleet]) -> dict[str, A
     """Why a candidate is not among the best."""
     number = prospect.candidate.number
     fleet = next((fleet for fleet in search.found if fleet.prospect.candidate.number == number), None)
-    missed, last = search.missed.get(number), best[-1].usd_per_hour
+    missed, rivals = search.missed.get(number), [one for one in best if search.rivals(one.prospect, prospect)]
     if prospect.why:
         why = prospect.why
     elif fleet is not None:
@@ -203,10 +203,11 @@ def _loser(prospect: Prospect, search: Search, best: list[Fleet]) -> dict[str, A
     else:
         more = missed.replicas + 1
         why = f"{missed.replicas} replicas miss {missed.worst} ({missed.strain:.3g} x); {more} cost "
-        why += f"${prospect.cost(more):.2f}/h, the last of the ranking ${last:.2f}/h"
+        why += f"${prospect.cost(more):.2f}/h, {rivals[-1].prospect.candidate.label()} ${rivals[-1].usd_per_hour:.2f}/h"
     least = float("nan") if prospect.candidate.resolved is None else prospect.cost(prospect.least)
     return {
         "candidate": prospect.candidate.label(),
+        "hardware": prospect.candidate.pool.hardware,
         "least_usd_per_hour": least,
         "simulated": fleet is not None or missed is not None,
         "why": why,

@@ -55,7 +55,7 @@ class Candidate:
     """The scenario served by this pool alone; None when it cannot be."""
     why: str = ""
     """Why it cannot."""
-    shown: tuple[str, ...] = ()
+    shown: frozenset[str] = frozenset()
     """Keys that tell it apart from others, beside chip, layout and weights."""
 
     @property
@@ -127,8 +127,10 @@ def candidates(scenario: Scenario, space: Space) -> list[Candidate]:
 
 def candidate_of(scenario: Scenario, space: Space, number: int, hardware: str, choice: Mapping[str, Any]) -> Candidate:
     """The candidate of one value for each of the chip's axes."""
-    shown = tuple(key for key in KEYS if len(space.get(key, ())) > 1) + (() if "engine" in space else ("engine",))
-    return replace(_candidate(scenario, number, _pool(scenario.pools[0], hardware, choice)), shown=shown)
+    pool = _pool(scenario.pools[0], hardware, choice)
+    shown = {key for key in KEYS if len(space.get(key, ())) > 1}
+    shown |= {"engine"} if pool.engine != scenario.pools[0].engine else set()
+    return replace(_candidate(scenario, number, pool), shown=frozenset(shown))
 
 
 def chips_of(space: Space) -> Sequence[str]:
