@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from infersim.cost.tables import CostTables
-    from infersim.dataplane.fleet import Fleet, PoolCost
+    from infersim.dataplane.fleet import Fleet, PoolCost, Sink
     from infersim.policies.autoscaling import Autoscaler
     from infersim.policies.plugins import Policies
     from infersim.policies.routing import Router
@@ -153,8 +153,10 @@ def offered(resolved: "ResolvedScenario") -> "Offered":
     return Offered(scenario.workload, scenario.horizon_s, scenario.seed, directory, limits)
 
 
-def fleet(resolved: "ResolvedScenario", tables: "list[CostTables]", router: "Router", requests: "Offered") -> "Fleet":
-    """The compiled fleet, with its router and the stream of requests, and no replica yet."""
+def fleet(
+    resolved: "ResolvedScenario", tables: "list[CostTables]", router: "Router", requests: "Offered", sink: "Sink"
+) -> "Fleet":
+    """The compiled fleet, with its router, the stream of requests and where they end, and no replica yet."""
     from infersim.dataplane.fleet import Fleet
 
     check_prefixes(resolved, requests.prefix_tokens)
@@ -163,6 +165,7 @@ def fleet(resolved: "ResolvedScenario", tables: "list[CostTables]", router: "Rou
         pools,
         requests.chunks(),
         router.compiled,
+        sink,
         reads=router.reads,
         scrape_s=resolved.scenario.router.scrape_interval_s,
         by_load=router.by_load,

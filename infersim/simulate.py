@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from infersim.cost.tables import CostTables
     from infersim.dataplane.fleet import Fleet
     from infersim.policies.autoscaling import Autoscaler
+    from infersim.results.gathering import Gathering
     from infersim.results.record import RunRecord
     from infersim.results.result import Result
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
@@ -77,6 +78,7 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord"
     from infersim import assembly
     from infersim.controlplane.datacenter import Datacenter
     from infersim.policies.plugins import load_policies
+    from infersim.results.gathering import Gathering
     from infersim.spec.resolve import sample_interval_s
 
     scenario = resolved.scenario
@@ -84,14 +86,16 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord"
     router, scalers = assembly.router(resolved, policies), assembly.scalers(resolved, policies)
     tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
     requests = assembly.offered(resolved)
-    fleet = assembly.fleet(resolved, tables, router, requests)
+    gathering = Gathering(scenario)
+    fleet = assembly.fleet(resolved, tables, router, requests, gathering)
     datacenter = Datacenter(
         fleet, [(pool.pool.name, costs) for pool, costs in zip(resolved.pools, tables, strict=True)]
     )
     _open_pools(datacenter, resolved.pools, scalers)
     with _blaming(scenario.router.policy):
         datacenter.run(requests.span_s, sample_interval_s(scenario, requests.span_s), progress)
-    return _record(resolved, tables, fleet, datacenter)
+    fleet.flush()
+    return _record(resolved, tables, fleet, datacenter, gathering)
 
 
 @contextmanager
@@ -129,7 +133,11 @@ def _open_pools(
 
 
 def _record(
-    resolved: "ResolvedScenario", tables: list["CostTables"], fleet: "Fleet", datacenter: "Datacenter"
+    resolved: "ResolvedScenario",
+    tables: list["CostTables"],
+    fleet: "Fleet",
+    datacenter: "Datacenter",
+    gathering: "Gathering",
 ) -> "RunRecord":
     from infersim.cost.price import choose_price
     from infersim.dataplane.records import REJECTED
@@ -152,20 +160,20 @@ def _record(
                 sources=pool_sources(pool.hardware, pool.engine, pool.pool.price),
             )
         )
-    outcomes = fleet.outcomes()
-    rejected = int((outcomes["status"] == REJECTED).sum())
+    sums = gathering.totals.of()
+    rejected = int(sums.endings[REJECTED])
     warnings = [f"{pool.name}: {note}" for pool in pools for note in pool.tables.notes]
     if rejected:
-        warnings.append(
-            f"{rejected} of {len(outcomes)} requests were rejected: longer than the context or the KV cache"
-        )
+        warnings.append(f"{rejected} of {sums.arrived} requests were rejected: longer than the context or the KV cache")
     return RunRecord(
         scenario=resolved.scenario,
         pools=pools,
-        outcomes=outcomes,
+        outcomes=gathering.rows(),
         leases=datacenter.leases(),
         samples=datacenter.samples(),
         events=datacenter.log,
         end_s=datacenter.env.now,
         warnings=warnings,
+        halvings=gathering.halvings,
+        streamed=gathering.totals,
     )

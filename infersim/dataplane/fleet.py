@@ -40,6 +40,9 @@ __all__ = ["Chunk", "Fleet", "Occupancy", "PoolCost", "RouteError", "RouterRaise
 Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray]
 """Requests sorted by time (REQUEST), their output lengths [tokens], and the names of their prefix blocks (int64)."""
 
+Sink = Callable[[NDArray], None]
+"""What takes ended requests (OUTCOME), batch after batch."""
+
 _OUTCOME_ROWS = 1 << 15
 
 
@@ -107,7 +110,7 @@ class Fleet:
         pools: list[PoolCost],
         chunks: Iterable[Chunk],
         route: Callable,
-        sink: Callable[[NDArray], None] | None = None,
+        sink: Sink | None = None,
         reads: frozenset[str] = frozenset(),
         scrape_s: float = 0.0,
         by_load: bool = False,
@@ -276,6 +279,10 @@ class Fleet:
         self._find_routable()
 
     # ------------------------------------------------------------ readings
+
+    def flush(self) -> None:
+        """Hand all ended requests to the sink now."""
+        self._retire()
 
     def outcomes(self) -> NDArray:
         """All requests that have ended so far, sorted by id (OUTCOME); only without a sink."""

@@ -44,9 +44,8 @@ def wasted(run: RunRecord, busy_usd: float) -> dict[str, float]:
     wasted_usd          busy dollars x recomputed tokens / all tokens processed; an estimate, by tokens
     """
     processed = sum(pool.tally.prompt_tokens for pool in run.pools)
-    served = run.outcomes[run.outcomes["output_tokens"] > 0]
-    needed = float((served["input_tokens"] - served["cached_tokens"]).sum())
-    tokens = max(processed - needed, 0.0) if served["preemptions"].any() else 0.0
+    sums = run.totals.of()
+    tokens = max(processed - sums.prompts, 0.0) if sums.of_all("preemptions") else 0.0
     every = processed + sum(pool.tally.output_tokens for pool in run.pools)
     return {"recomputed_tokens": tokens, "wasted_usd": busy_usd * tokens / every if every else 0.0}
 

@@ -9,15 +9,12 @@ Not here: joules (`power.py`). Read `summary.py` for where the two meet the late
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.totals import Sums
 from infersim.results.record import PoolRecord, RunRecord
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -86,20 +83,19 @@ def bill(run: RunRecord) -> Bill:
     return Bill(times.busy * rates, times.idle * rates, times.cold_start * rates)
 
 
-def unit_costs(usd: float, requests: "pd.DataFrame") -> dict[str, float]:
+def unit_costs(usd: float, sums: Sums) -> dict[str, float]:
     """Dollars for each unit of useful work; NaN where there was none.
 
-    `requests` is the requests frame of what the dollars served. Work is that of finished requests; those
+    `sums` is of the requests that the dollars served. Work is that of finished requests; those
     that met the SLO finished within every limit.
     """
-    finished = requests[requests["status"] == "finished"]
-    output_tokens = float(finished["output_tokens"].sum())
-    total_tokens = output_tokens + float(finished["input_tokens"].sum())
+    output_tokens = sums.of_finished("output_tokens")
+    total_tokens = output_tokens + sums.of_finished("input_tokens")
     return {
         "usd_per_million_output_tokens": per(usd * 1e6, output_tokens),
         "usd_per_million_total_tokens": per(usd * 1e6, total_tokens),
-        "usd_per_thousand_requests": per(usd * 1e3, len(finished)),
-        "usd_per_slo_met_request": per(usd, float(requests["slo_met"].sum())),
+        "usd_per_thousand_requests": per(usd * 1e3, sums.finished),
+        "usd_per_slo_met_request": per(usd, sums.met),
     }
 
 

@@ -10,18 +10,15 @@ Not here: dollars (`money.py`). Read `summary.py` next.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infersim.cost.energy import idle_joules, usage
+from infersim.dataplane.totals import Sums
 from infersim.results.money import lease_times, per
 from infersim.results.record import RunRecord
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 CAUSES = ("compute", "memory", "network", "launch")
 """What bounds a busy second: arithmetic, memory bandwidth, links between chips, launch floors and the host."""
@@ -51,8 +48,8 @@ def lease_joules(run: RunRecord) -> NDArray[np.float64]:
     return joules * run.scenario.facility.pue
 
 
-def energy_report(run: RunRecord, pools: Iterable[int], requests: "pd.DataFrame") -> dict[str, float]:
-    """Energy of some pools; `requests` is the frame of those that they served.
+def energy_report(run: RunRecord, pools: Iterable[int], sums: Sums) -> dict[str, float]:
+    """Energy of some pools; `sums` is of the requests that they served.
 
     total_j             dynamic_j + idle_j + building_j
     dynamic_j, idle_j   chips above idle power, and at idle power over the billed seconds
@@ -66,7 +63,6 @@ def energy_report(run: RunRecord, pools: Iterable[int], requests: "pd.DataFrame"
     dynamic, idle = sum(part[0] for part in parts), sum(part[1] for part in parts)
     pue = run.scenario.facility.pue
     total = (dynamic + idle) * pue
-    finished = requests[requests["status"] == "finished"]
     return {
         "total_j": total,
         "dynamic_j": dynamic,
@@ -74,12 +70,12 @@ def energy_report(run: RunRecord, pools: Iterable[int], requests: "pd.DataFrame"
         "building_j": (dynamic + idle) * (pue - 1.0),
         "total_kwh": total / 3.6e6,
         "mean_w": per(total, run.end_s),
-        "j_per_output_token": per(total, float(finished["output_tokens"].sum())),
-        "wh_per_request": per(total / 3600.0, len(finished)),
+        "j_per_output_token": per(total, sums.of_finished("output_tokens")),
+        "wh_per_request": per(total / 3600.0, sums.finished),
     }
 
 
-def carbon_report(run: RunRecord, total_j: float, requests: "pd.DataFrame") -> dict[str, float] | None:
+def carbon_report(run: RunRecord, total_j: float, sums: Sums) -> dict[str, float] | None:
     """Operational carbon of the electricity; None when the scenario's facility names no region and no figure.
 
     g_per_kwh                    of the grid [gCO2eq/kWh]
@@ -90,12 +86,11 @@ def carbon_report(run: RunRecord, total_j: float, requests: "pd.DataFrame") -> d
     if grid is None:
         return None
     grams = total_j / 3.6e6 * grid
-    finished = requests[requests["status"] == "finished"]
     return {
         "g_per_kwh": grid,
         "operational_kg": grams / 1e3,
-        "g_per_million_output_tokens": per(grams * 1e6, float(finished["output_tokens"].sum())),
-        "g_per_request": per(grams, len(finished)),
+        "g_per_million_output_tokens": per(grams * 1e6, sums.of_finished("output_tokens")),
+        "g_per_request": per(grams, sums.finished),
     }
 
 

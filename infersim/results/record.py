@@ -4,11 +4,14 @@ Not here: frames and metrics (`frames.py`, `metrics.py`). Read `result.py` next.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from infersim.cost.tables import CostTables
 from infersim.dataplane.tally import Tally
+from infersim.dataplane.totals import Totals
+from infersim.results.gathering import totals_for
 from infersim.results.provenance import Source
 from infersim.spec.scenario import Scenario
 
@@ -39,7 +42,7 @@ class RunRecord:
     """Resolved: what ran, defaults included."""
     pools: list[PoolRecord]
     outcomes: np.ndarray
-    """dataplane.records.OUTCOME, sorted by id: one row for each request that arrived."""
+    """dataplane.records.OUTCOME, sorted by id: one row for each request that arrived, or for a sample of them."""
     leases: np.ndarray
     """controlplane.ledger.LEASE, sorted by replica serial."""
     samples: np.ndarray
@@ -50,3 +53,16 @@ class RunRecord:
     """When the run ended: the horizon or the last request's end, whichever is later [s]."""
     warnings: list[str]
     """What a reader should know: rejected requests, repairs of a trace ..."""
+    halvings: int = 0
+    """How often the share of requests that have a row was halved (`gathering.py`)."""
+    streamed: Totals | None = None
+    """Totals of all requests, from when they ended; without, every request has a row."""
+
+    @cached_property
+    def totals(self) -> Totals:
+        """What all requests come down to, those without a row included."""
+        if self.streamed is not None:
+            return self.streamed
+        totals = totals_for(self.scenario)
+        totals.add(self.outcomes)
+        return totals

@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from infersim.dataplane.totals import Totals
 from infersim.results.chapter import Chapter
 from infersim.results.run import Run
 from infersim.results.units import clock, digits, percent
 from infersim.results.windows import label, window_edges
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 OBJECTIVE = 0.99
 """Share of requests that must meet every limit."""
@@ -23,17 +28,24 @@ MOST_WINDOWS = 120
 """Windows that a run is cut into for its service level."""
 
 
-def slo_windows(requests: pd.DataFrame, end_s: float) -> pd.DataFrame:
+def slo_windows(totals: Totals, end_s: float) -> pd.DataFrame:
     """One row for each window: start_s, end_s, arrived, met, attainment (NaN when nothing arrived), broken."""
     edges = window_edges(end_s, MOST_WINDOWS)
-    arrived = np.histogram(requests["arrival_s"], edges)[0]
-    met = np.histogram(requests.loc[requests["slo_met"], "arrival_s"], edges)[0]
+    # edges are whole multiples of the totals' windows, but for the last, which takes what is left
+    cells = np.minimum(np.rint(edges / totals.window_s).astype(np.int64), len(totals.windows))
+    cells[-1] = len(totals.windows)
+    below = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(totals.windows, axis=0)])
+    arrived, met = np.diff(below[cells], axis=0).T
+    return _judged(edges[:-1], edges[1:], arrived, met)
+
+
+def _judged(start_s: Array, end_s: Array, arrived: Counts, met: Counts) -> pd.DataFrame:
     attained = np.divide(met, arrived, out=np.full(len(arrived), np.nan), where=arrived > 0)
-    columns = {"start_s": edges[:-1], "end_s": edges[1:], "arrived": arrived, "met": met, "attainment": attained}
+    columns = {"start_s": start_s, "end_s": end_s, "arrived": arrived, "met": met, "attainment": attained}
     return pd.DataFrame(columns | {"broken": attained < OBJECTIVE})
 
 
-def slo_over_time(requests: pd.DataFrame, end_s: float) -> dict[str, Any]:
+def slo_over_time(table: pd.DataFrame) -> dict[str, Any]:
     """What the windows come down to.
 
     window_s               length of a window [s]
@@ -41,8 +53,8 @@ def slo_over_time(requests: pd.DataFrame, end_s: float) -> dict[str, Any]:
     broken_s               time in broken windows [s]
     longest_violation_s    longest stretch of broken windows; one in which nothing arrived does not end it [s]
     error_budget_burnt     requests that missed / those that were allowed to (1 % of all); more than 1 is a broken SLO
+    windows                start_s, end_s, arrived and met of each
     """
-    table = slo_windows(requests, end_s)
     asked = table[table["arrived"] > 0]
     missed = float(asked["arrived"].sum() - asked["met"].sum())
     allowed = (1.0 - OBJECTIVE) * float(asked["arrived"].sum())
@@ -53,6 +65,7 @@ def slo_over_time(requests: pd.DataFrame, end_s: float) -> dict[str, Any]:
         "broken_s": float(lengths[table["broken"]].sum()),
         "longest_violation_s": longest_violation(table)[2],
         "error_budget_burnt": missed / allowed if allowed > 0 else float("nan"),
+        "windows": {name: table[name].tolist() for name in ("start_s", "end_s", "arrived", "met")},
     }
 
 
@@ -76,9 +89,10 @@ def _budget(burnt: float) -> str:
 def why_slo(run: Run, most: int = 5) -> Chapter:
     """How well the service level was kept, and when it was not."""
     slo = run.summary["slo"]
-    if not slo["targets"] or not len(run.requests):
+    if not slo["targets"] or not run.summary["requests"]["arrived"]:
         return Chapter("Service level", ("The scenario sets no SLO." if not slo["targets"] else "No request arrived.",))
-    table, over = slo_windows(run.requests, float(run.summary["run"]["end_s"])), slo["over_time"]
+    over = slo["over_time"]
+    table = _judged(*(np.array(over["windows"][name]) for name in ("start_s", "end_s", "arrived", "met")))
     kept = "kept" if all(target["holds"] for target in slo["targets"].values()) else "broken"
     sentences = [
         f"The SLO was {kept}: {percent(slo['attainment'])} of requests met every limit, and "

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from infersim import __version__
+from infersim.dataplane.records import ENDINGS
+from infersim.dataplane.totals import LATENCY_ERROR, Sums
 from infersim.results.economics import by_purchase, projection, wasted
 from infersim.results.frames import SPANS
-from infersim.results.metrics import class_report, latency, limits, makespan_s, slo_report, throughput
+from infersim.results.metrics import class_report, latency, limits, slo_report, throughput
 from infersim.results.money import bill, per, unit_costs
 from infersim.results.power import carbon_report, energy_report, utilisation_report
 from infersim.results.record import RunRecord
-from infersim.results.slo import slo_over_time
+from infersim.results.slo import slo_over_time, slo_windows
 from infersim.results.steady import steady_state
 
 Summary = dict[str, Any]
@@ -24,33 +26,33 @@ Summary = dict[str, Any]
 
 def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) -> Summary:
     """Everything that a run comes down to, as nested dictionaries."""
-    tallies = [pool.tally for pool in run.pools]
-    latencies = latency(requests, tallies)
+    sums, rows = run.totals.of(), requests if run.halvings == 0 else None
+    latencies = latency(sums, rows, [pool.tally for pool in run.pools])
     dollars = bill(run).sums(np.ones(len(run.leases), dtype=bool))
-    energy = energy_report(run, range(len(run.pools)), requests)
-    slo = slo_report(requests, run.scenario, latencies)
+    energy = energy_report(run, range(len(run.pools)), sums)
+    slo = slo_report(sums, run.scenario, latencies)
     if slo["targets"]:
-        slo["over_time"] = slo_over_time(requests, float(run.end_s))
+        slo["over_time"] = slo_over_time(slo_windows(run.totals, float(run.end_s)))
     if run.scenario.workload.classes:
-        slo["classes"] = class_report(requests, run.scenario)
+        slo["classes"] = class_report(run.totals, rows, run.scenario)
     return {
         "infersim": __version__,
         "scenario": _scenario(run),
-        "run": {"end_s": float(run.end_s), "makespan_s": makespan_s(requests)},
-        "requests": _requests(requests),
-        "throughput": throughput(requests),
+        "run": {"end_s": float(run.end_s), "makespan_s": sums.makespan_s},
+        "requests": _requests(sums, run),
+        "throughput": throughput(sums),
         "latency": latencies,
-        "mean_spans_s": _mean_spans(requests),
+        "mean_spans_s": _mean_spans(sums),
         "steady_state": steady_state(requests),
         "slo": slo,
         "cost": dollars
-        | unit_costs(dollars["total_usd"], requests)
+        | unit_costs(dollars["total_usd"], sums)
         | wasted(run, dollars["busy_usd"])
         | projection(dollars["total_usd"], float(run.end_s))
         | {"by_purchase": by_purchase(run)},
         "energy": energy,
-        "carbon": carbon_report(run, energy["total_j"], requests),
-        "pools": {pool.name: _pool(run, index, requests, timeline) for index, pool in enumerate(run.pools)},
+        "carbon": carbon_report(run, energy["total_j"], sums),
+        "pools": {pool.name: _pool(run, index, rows, timeline) for index, pool in enumerate(run.pools)},
         "warnings": list(run.warnings),
         "provenance": [{"pool": pool.name, **vars(source)} for pool in run.pools for source in pool.sources],
     }
@@ -63,37 +65,37 @@ def _scenario(run: RunRecord) -> Summary:
     return {key: getattr(scenario, key) for key in keys}
 
 
-def _requests(requests: pd.DataFrame) -> Summary:
+def _requests(sums: Sums, run: RunRecord) -> Summary:
     """How many requests came and how they ended; tokens are those of finished ones.
 
     prefix_hit_ratio, where a prefix cache had hits: their cached prompt tokens / their prompt tokens.
+    rows, rows_share, percentile_error, where not every request has a row: how many do, their share (they were chosen by
+    the hash of their id), and the largest relative error of percentiles, which then come from histograms.
     """
-    finished = requests[requests["status"] == "finished"]
-    endings = requests["status"].value_counts(sort=False)
-    cached = int(finished["cached_tokens"].sum())
-    hits = {"prefix_hit_ratio": cached / int(finished["input_tokens"].sum())} if cached else {}
+    cached = sums.of_finished("cached_tokens")
+    hits = {"prefix_hit_ratio": cached / sums.of_finished("input_tokens")} if cached else {}
+    sample = {"rows": len(run.outcomes), "rows_share": 0.5**run.halvings, "percentile_error": LATENCY_ERROR}
     return {
-        "arrived": len(requests),
-        **{str(status): int(count) for status, count in endings.items()},
-        "input_tokens": int(finished["input_tokens"].sum()),
-        "output_tokens": int(finished["output_tokens"].sum()),
-        "preemptions": int(requests["preemptions"].sum()),
+        "arrived": sums.arrived,
+        **{status: int(count) for status, count in zip(ENDINGS, sums.endings, strict=True)},
+        "input_tokens": sums.of_finished("input_tokens"),
+        "output_tokens": sums.of_finished("output_tokens"),
+        "preemptions": sums.of_all("preemptions"),
         **hits,
+        **(sample if run.halvings else {}),
     }
 
 
-def _mean_spans(requests: pd.DataFrame) -> Summary:
+def _mean_spans(sums: Sums) -> Summary:
     """Where the mean latency of finished requests went [s]; sums to the mean of E2E."""
-    finished = (requests["status"] == "finished").to_numpy()
-    return {span: per(float(requests[span].to_numpy()[finished].sum()), finished.sum()) for span in SPANS}
+    return {span: per(sums.span_s(span), sums.finished) for span in SPANS}
 
 
-def _pool(run: RunRecord, index: int, requests: pd.DataFrame, timeline: pd.DataFrame) -> Summary:
+def _pool(run: RunRecord, index: int, requests: pd.DataFrame | None, timeline: pd.DataFrame) -> Summary:
     """One pool: what it is, what it did, what that cost."""
-    pool = run.pools[index]
+    pool, sums = run.pools[index], run.totals.of(pool=index)
     leases = run.leases["pool"] == index
-    own = requests[requests["pool"] == pool.name]
-    finished = own[own["status"] == "finished"]
+    own = None if requests is None else requests[requests["pool"] == pool.name]
     dollars = bill(run).sums(leases)
     return {
         "hardware": pool.hardware,
@@ -102,13 +104,13 @@ def _pool(run: RunRecord, index: int, requests: pd.DataFrame, timeline: pd.DataF
         "usd_per_chip_hour": pool.usd_per_chip_hour,
         "price_source": pool.price_source,
         "replicas": _replicas(run, index, timeline[timeline["pool"] == pool.name]),
-        "requests_finished": len(finished),
-        "input_tokens": int(finished["input_tokens"].sum()),
-        "output_tokens": int(finished["output_tokens"].sum()),
-        "latency": latency(own, [pool.tally]),
-        "slo_attainment": per(float(own["slo_met"].sum()), len(own)) if limits(run.scenario.slo) else float("nan"),
-        "cost": dollars | unit_costs(dollars["total_usd"], own),
-        "energy": energy_report(run, [index], own),
+        "requests_finished": sums.finished,
+        "input_tokens": sums.of_finished("input_tokens"),
+        "output_tokens": sums.of_finished("output_tokens"),
+        "latency": latency(sums, own, [pool.tally]),
+        "slo_attainment": per(sums.met, sums.arrived) if limits(run.scenario.slo) else float("nan"),
+        "cost": dollars | unit_costs(dollars["total_usd"], sums),
+        "energy": energy_report(run, [index], sums),
         "utilisation": utilisation_report(run, index),
         "notes": list(pool.tables.notes),
     }

@@ -236,6 +236,9 @@ class Scenario(Spec):
     """Python files with your own policies, relative to the scenario."""
     sample_interval_s: Positive | None = None
     """Spacing of the timeline [s]; a 400th of the horizon, at least 1 s, when absent."""
+    keep_requests: Annotated[int, Field(ge=1, le=10**9)] = 2_000_000
+    """Most requests that get a row of their own in the results. Of a longer run a half do, a quarter and so on, chosen by
+    the hash of their id; counts, sums and means stay exact, and percentiles come from histograms (within 0.4 %)."""
     _origin: "Document | None" = PrivateAttr(default=None)
 
     @property

@@ -37,8 +37,9 @@ def test_waste_is_what_was_processed_twice() -> None:
     tally = replace(run.pools[0].tally, prompt_tokens=125.0, output_tokens=11)
     run = edited(run, pools=[replace(run.pools[0], tally=tally)])
     assert wasted(run, 1.36) == pytest.approx({"recomputed_tokens": 25.0, "wasted_usd": 0.25})
-    run.outcomes["preemptions"] = 0
-    assert wasted(run, 1.36)["wasted_usd"] == 0.0
+    calm = run.outcomes.copy()
+    calm["preemptions"] = 0
+    assert wasted(edited(run, outcomes=calm), 1.36)["wasted_usd"] == 0.0
 
 
 def test_owned_against_rented() -> None:

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from infersim.dataplane.records import OUTCOME
+from infersim.dataplane.totals import Totals
 from infersim.results.explain import explain
 from infersim.results.result import Result
 from infersim.results.slo import longest_violation, slo_over_time, slo_windows
@@ -13,14 +15,21 @@ from infersim.spec.scenario import Slo
 from tests.results.run_records import edited, large_run, small_run
 
 
-def requests(attained: list[tuple[int, int]]) -> pd.DataFrame:
-    """For each second of a run, how many requests arrive and how many of them meet the SLO."""
-    rows = [(second + k / (n + 1), k < met) for second, (n, met) in enumerate(attained) for k in range(n)]
-    return pd.DataFrame(rows, columns=["arrival_s", "slo_met"])
+def windows(attained: list[tuple[int, int]]) -> pd.DataFrame:
+    """Windows of a second from how many requests arrive in each and how many of them meet a limit on TTFT of 1 s."""
+    rows = [
+        (second + k / (n + 1), 1.0 if k < met else 1.5) for second, (n, met) in enumerate(attained) for k in range(n)
+    ]
+    outcomes = np.zeros(len(rows), OUTCOME)
+    for row, (arrival_s, ttft_s) in zip(outcomes, rows, strict=True):
+        row["arrival_s"], row["first_token_s"], row["finish_s"] = arrival_s, arrival_s + ttft_s, arrival_s + 2.0
+    totals = Totals(1, np.full(3, np.inf), np.array([[1.2, np.inf, np.inf]]))
+    totals.add(outcomes)
+    return slo_windows(totals, float(len(attained)))
 
 
 def test_windows_of_a_second() -> None:
-    table = slo_windows(requests([(100, 100), (100, 98), (0, 0), (100, 99)]), 4.0)
+    table = windows([(100, 100), (100, 98), (0, 0), (100, 99)])
     assert table["arrived"].tolist() == [100, 100, 0, 100]
     np.testing.assert_allclose(table["attainment"], [1.0, 0.98, np.nan, 0.99])
     assert table["broken"].tolist() == [False, True, False, False]
@@ -28,17 +37,17 @@ def test_windows_of_a_second() -> None:
 
 def test_the_longest_violation_passes_over_silence() -> None:
     """Broken in seconds 1, 2 and 4; nobody asked in second 3, so the violation lasts from 1 to 5 s."""
-    asked = requests([(10, 10), (10, 5), (10, 0), (0, 0), (10, 9), (10, 10), (10, 0)])
-    assert longest_violation(slo_windows(asked, 7.0)) == (1.0, 5.0, 4.0)
-    found = slo_over_time(asked, 7.0)
+    asked = windows([(10, 10), (10, 5), (10, 0), (0, 0), (10, 9), (10, 10), (10, 0)])
+    assert longest_violation(asked) == (1.0, 5.0, 4.0)
+    found = slo_over_time(asked)
     assert found["broken_s"] == 4.0
     assert found["worst_attainment"] == 0.0
     assert found["error_budget_burnt"] == pytest.approx(26 / 0.6)  # 26 of 60 missed, 0.6 were allowed to
 
 
 def test_nothing_missed_and_nothing_asked() -> None:
-    assert slo_over_time(requests([(10, 10)] * 3), 3.0)["longest_violation_s"] == 0.0
-    assert np.isnan(slo_over_time(requests([]), 3.0)["error_budget_burnt"])
+    assert slo_over_time(windows([(10, 10)] * 3))["longest_violation_s"] == 0.0
+    assert np.isnan(slo_over_time(windows([(0, 0)] * 3))["error_budget_burnt"])
 
 
 def test_summary_and_words() -> None:
