@@ -38,7 +38,7 @@ from infersim.results.heat import heat
 from infersim.results.metrics import SLO_COLUMNS
 from infersim.results.plots import BLUE, GREEN, GREY, LATENCIES, ORANGE, PALE, RED, SKY
 from infersim.results.power import CAUSES
-from infersim.results.run import Run
+from infersim.results.run import Run, rows_share
 from infersim.results.units import moment, seconds, usd
 from infersim.results.windows import window_edges, windows
 
@@ -191,7 +191,7 @@ class Timeline:
     def heat(self) -> Chart | None:
         """Requests in flight by replica."""
         edges = window_edges(float(self.run.summary["run"]["end_s"]), 160)
-        warmth = heat(self.run.requests, self.run.replicas, edges)
+        warmth = heat(self.run.requests, self.run.replicas, edges, rows_share(self.run.summary))
         count = len(warmth.replicas)
         if not count:
             return None

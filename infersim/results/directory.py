@@ -2,7 +2,7 @@
 
     summary.json  requests.parquet  replicas.parquet  timeline.parquet  events.parquet  scenario.yaml  plots/*.png
     on request report.html and exports (`export.py`)
-    manifest.json   size and SHA-256 of each of them
+    manifest.json   size and SHA-256 of each of them, and which share of the requests has a row
 
 Nothing in it depends on the clock, the machine or the place: the same run gives the same bytes. The manifest is a file
 of its own so that an edited summary is noticed too.
@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from infersim.results.run import rows_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,6 +139,10 @@ def _write_files(
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     manifest = {
         "format": FORMAT,
+        "requests": {
+            "rows_share": rows_share(summary),
+            "percentile_error": summary["requests"].get("percentile_error", 0.0),
+        },
         "files": {path.relative_to(directory).as_posix(): _fingerprint(path) for path in files},
     }
     (directory / MANIFEST).write_text(to_json(manifest), encoding="utf-8")

@@ -11,9 +11,10 @@ Not here: the single chapters (`why_latency.py`, `why_cost.py`, `story.py`). Rea
 from pathlib import Path
 
 from infersim.results.chapter import Chapter, Explanation
-from infersim.results.run import Run, opened
+from infersim.results.run import Run, opened, rows_share
 from infersim.results.slo import why_slo
 from infersim.results.story import story
+from infersim.results.units import percent
 from infersim.results.why_cost import idle_windows, what_bound, why_bill
 from infersim.results.why_latency import why_tpot, why_ttft
 
@@ -32,4 +33,19 @@ def explain(run: Run | str | Path, request: int | None = None) -> Explanation:
 
 def why(run: Run) -> tuple[Chapter, ...]:
     """The chapters of a run's explanation."""
-    return (why_slo(run), why_ttft(run), why_tpot(run), why_bill(run), idle_windows(run), what_bound(run))
+    return (
+        *_sampled(run),
+        why_slo(run),
+        why_ttft(run),
+        why_tpot(run),
+        why_bill(run),
+        idle_windows(run),
+        what_bound(run),
+    )
+
+
+def _sampled(run: Run) -> tuple[Chapter, ...]:
+    """A word on what rests on a sample, where something does."""
+    share = rows_share(run.summary)
+    words = f"{percent(share)} of the requests, chosen by the hash of their id, have a row; what is said of the slowest and of "
+    return () if share == 1 else (Chapter("Sample", (words + "typical ones is said of these. The rest is of all.",)),)

@@ -24,8 +24,11 @@ class Heat:
     """Rows are replicas, columns windows; NaN where a replica was not ready (or draining) at all."""
 
 
-def heat(requests: pd.DataFrame, replicas: pd.DataFrame, edges: Array, most: int = 200) -> Heat:
-    """Mean number of requests routed to a replica and not ended, for the first `most` replicas that were ever ready."""
+def heat(requests: pd.DataFrame, replicas: pd.DataFrame, edges: Array, share: float = 1.0, most: int = 200) -> Heat:
+    """Mean number of requests routed to a replica and not ended, for the first `most` replicas that were ever ready.
+
+    `requests` holds a `share` of all of them.
+    """
     shown = replicas[replicas["ready_s"].notna()].head(most)
     serials = shown["replica"].to_numpy()
     rows = np.full(int(replicas["replica"].max()) + 1 if len(replicas) else 0, -1)
@@ -35,7 +38,7 @@ def heat(requests: pd.DataFrame, replicas: pd.DataFrame, edges: Array, most: int
     own, row = own[row >= 0], row[row >= 0]
     begun = (own["arrival_s"] + own["held_s"]).to_numpy()
     seconds = _since(row, begun, len(serials), edges) - _since(row, own["finish_s"].to_numpy(), len(serials), edges)
-    mean = np.maximum(np.diff(seconds, axis=1), 0.0) / np.diff(edges)
+    mean = np.maximum(np.diff(seconds, axis=1), 0.0) / np.diff(edges) / share
     up = (shown["ready_s"].to_numpy()[:, None] < edges[1:]) & (shown["closed_s"].to_numpy()[:, None] > edges[:-1])
     return Heat(serials, edges, np.where(up, mean, np.nan))
 

@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from infersim.results import units
 from infersim.results.metrics import SLO_COLUMNS
+from infersim.results.run import rows_share
 
 BLUE, SKY, GREEN, ORANGE, RED, INK, GREY, PALE = (
     "#0072B2",
@@ -68,7 +69,7 @@ def draw(summary: Mapping[str, Any], requests: pd.DataFrame, timeline: pd.DataFr
     """The four pictures of a run as PNG files by name: load, latency, queue, cost; same run, same bytes."""
     with rc_context(STYLE):
         pages = {
-            "load.png": ("load and replicas", _load(requests, timeline)),
+            "load.png": ("load and replicas", _load(requests, timeline, rows_share(summary))),
             "latency.png": ("latency of finished requests", _latency(summary, requests)),
             "queue.png": ("requests in the service", _queue(timeline)),
             "cost.png": ("cost", _cost(timeline)),
@@ -79,9 +80,9 @@ def draw(summary: Mapping[str, Any], requests: pd.DataFrame, timeline: pd.DataFr
         return {name: _png(figure) for name, (_, figure) in pages.items()}
 
 
-def _load(requests: pd.DataFrame, timeline: pd.DataFrame) -> Figure:
+def _load(requests: pd.DataFrame, timeline: pd.DataFrame, share: float) -> Figure:
     figure, (upper, lower) = _page(5.2, 2, 1, sharex=True)
-    plot_load(requests, timeline, upper)
+    plot_load(requests, timeline, upper, share)
     upper.set_xlabel("")
     plot_replicas(timeline, lower)
     return figure
@@ -126,14 +127,17 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def plot_load(requests: pd.DataFrame, timeline: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Requests that arrived and that ended, each second, over the intervals of the timeline."""
+def plot_load(requests: pd.DataFrame, timeline: pd.DataFrame, ax: Axes | None = None, share: float = 1.0) -> Axes:
+    """Requests that arrived and that ended, each second, over the intervals of the timeline.
+
+    `requests` holds a `share` of all of them.
+    """
     ax, times = _axes(ax), timeline["time_s"].unique()
     scale = _time_axis(ax, times)
     edges = np.concatenate([[0.0], times[times > 0]])
     if len(edges) > 1:
         arrived, ended = (np.histogram(requests[moment], edges)[0] for moment in ("arrival_s", "finish_s"))
-        rates = (arrived / np.diff(edges), ended / np.diff(edges))
+        rates = (arrived / np.diff(edges) / share, ended / np.diff(edges) / share)
         ax.stairs(rates[0], edges / scale, fill=True, color=SKY, alpha=0.75, lw=0, label="arrived")
         ax.stairs(rates[1], edges / scale, color=INK, lw=1.0, label="ended")
         _legend(ax)

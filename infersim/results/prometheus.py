@@ -1,7 +1,8 @@
 """A run as Prometheus text, as if its end were scraped from vLLM: the metric names and buckets of vLLM V1.
 
 One set of series for each pool, labelled model_name and engine (the pool's name). Gauges hold at the end of the run;
-their peaks are in the timeline. Names and buckets: vllm/v1/metrics/loggers.py, v0.11.
+their peaks are in the timeline. Of a run whose requests do not all have a row, histograms, preemptions and prefix hits
+are those of the rows, scaled up; the other counters are exact. Names and buckets: vllm/v1/metrics/loggers.py, v0.11.
 
 Not here: other formats (`export.py`).
 """
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from infersim.results.run import Run
+from infersim.results.run import Run, rows_share
 
 TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
         160.0, 640.0, 2560.0)  # fmt: skip
@@ -60,16 +61,17 @@ def _series(run: Run, metric: str) -> Iterator[str]:
         labels = f'model_name="{_escaped(model)}",engine="{_escaped(pool)}"'
         own = run.requests[run.requests["pool"] == pool]
         done = own[own["status"] == "finished"]
+        weight = round(1.0 / rows_share(run.summary))
         if metric in HISTOGRAMS:
             column, buckets = HISTOGRAMS[metric]
-            yield from _histogram(metric, labels, done[column].dropna().to_numpy(), buckets)
+            yield from _histogram(metric, labels, done[column].dropna().to_numpy(), buckets, weight)
         elif metric == "vllm:request_success_total":
-            yield f'{metric}{{{labels},finished_reason="stop"}} {len(done)}\n'
+            yield f'{metric}{{{labels},finished_reason="stop"}} {run.summary["pools"][pool]["requests_finished"]}\n'
         else:
-            yield f"{metric}{{{labels}}} {_value(run, metric, pool, own):.17g}\n"
+            yield f"{metric}{{{labels}}} {_value(run, metric, pool, own, weight):.17g}\n"
 
 
-def _value(run: Run, metric: str, pool: str, own: pd.DataFrame) -> float:
+def _value(run: Run, metric: str, pool: str, own: pd.DataFrame, weight: int) -> float:
     """A gauge or a counter of one pool at the end of the run."""
     columns = {
         "vllm:num_requests_running": "running",
@@ -79,20 +81,21 @@ def _value(run: Run, metric: str, pool: str, own: pd.DataFrame) -> float:
         "vllm:generation_tokens_total": "output_tokens",
     }
     if metric == "vllm:num_preemptions_total":
-        return float(own["preemptions"].sum())
+        return float(own["preemptions"].sum()) * weight
     if metric == "vllm:prefix_cache_hits_total":
-        return float(own["cached_tokens"].sum())
+        return float(own["cached_tokens"].sum()) * weight
     last = run.timeline.loc[run.timeline["pool"] == pool, columns[metric]]
     return float(np.nan_to_num(last.iloc[-1])) if len(last) else 0.0
 
 
-def _histogram(name: str, labels: str, values: np.ndarray, buckets: tuple[float, ...]) -> Iterator[str]:
-    counts = np.searchsorted(np.sort(values), buckets, side="right")
+def _histogram(name: str, labels: str, values: np.ndarray, buckets: tuple[float, ...], weight: int) -> Iterator[str]:
+    """A histogram of values that each stand for `weight` requests."""
+    counts = weight * np.searchsorted(np.sort(values), buckets, side="right")
     for edge, count in zip(buckets, counts, strict=True):
         yield f'{name}_bucket{{{labels},le="{edge}"}} {count}\n'
-    yield f'{name}_bucket{{{labels},le="+Inf"}} {len(values)}\n'
-    yield f"{name}_count{{{labels}}} {len(values)}\n"
-    yield f"{name}_sum{{{labels}}} {float(values.sum()):.17g}\n"
+    yield f'{name}_bucket{{{labels},le="+Inf"}} {weight * len(values)}\n'
+    yield f"{name}_count{{{labels}}} {weight * len(values)}\n"
+    yield f"{name}_sum{{{labels}}} {weight * float(values.sum()):.17g}\n"
 
 
 def _escaped(text: str) -> str:

@@ -39,6 +39,11 @@ class Run(Protocol):
         """The scenario as it ran."""
 
 
+def rows_share(summary: Mapping[str, Any]) -> float:
+    """The share of all requests that have a row in the requests frame: 1, but in long runs (`gathering.py`)."""
+    return float(summary["requests"].get("rows_share", 1.0))
+
+
 def opened(run: "Run | str | Path") -> Run:
     """The run itself, or the run directory at this path read back; raises `directory.RunDirectoryError`."""
     if isinstance(run, str | Path):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from infersim.results.chapter import Chapter
 from infersim.results.metrics import SLO_COLUMNS
-from infersim.results.run import Run
+from infersim.results.run import Run, rows_share
 from infersim.results.units import moment, percent, seconds
 from infersim.results.why_latency import ttft_parts
 
@@ -24,6 +24,8 @@ def story(run: Run, request: int) -> tuple[Chapter, ...]:
     if not len(found):
         ids = run.requests["id"]
         known = f"ids go from {ids.min()} to {ids.max()}" if len(ids) else "no request arrived"
+        if (share := rows_share(run.summary)) < 1:
+            known = f"only {percent(share)} of the requests have a row ({known}); raise keep_requests to keep more"
         raise UnknownRequest(f"there is no request {request}; {known}")
     row = run.requests.loc[found[0]]
     chapters = (_life(run, row, found), _beside_others(run, row))

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from infersim.results.run import rows_share
 from infersim.results.units import clock, digits, energy, percent, seconds, usd, watts
 
 WIDTH = 100
@@ -64,8 +65,18 @@ def summary_tables(summary: Mapping[str, Any], narrow: bool = False) -> Group:
         _pools(summary, narrow),
         _bill(summary),
     ]
+    parts += [_pairs([("rows", _rows(summary))])] if rows_share(summary) < 1 else []
     parts += [_pairs([("note", warning) for warning in summary["warnings"]])] if summary["warnings"] else []
     return Group(*(piece for part in parts for piece in (Padding(part, (0, 0, 0, 1), expand=False), Text())))
+
+
+def _rows(summary: Mapping[str, Any]) -> str:
+    """How many requests have a row, and what that means for the numbers."""
+    requests = summary["requests"]
+    return (
+        f"{requests['rows']:,} requests, 1 in {1 / rows_share(summary):,.0f}, have a row (keep_requests); counts, sums and means "
+        f"are of all, percentiles within {percent(requests['percentile_error'])}"
+    )
 
 
 def _title(summary: Mapping[str, Any]) -> Text:

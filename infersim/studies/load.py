@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infersim.cost.price import choose_price
+from infersim.results.run import rows_share
 from infersim.simulate import simulate
 from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.bounds import bound
@@ -78,7 +79,7 @@ def run_loaded(resolved: ResolvedScenario) -> Row:
     row = flat(result.summary)
     served = result.requests[result.requests["status"] == "finished"]
     inputs, outputs = (served[name].to_numpy(np.float64) for name in ("input_tokens", "output_tokens"))
-    least = least_usd(resolved, Demand(inputs, outputs, row["run.end_s"]))
+    least = least_usd(resolved, Demand(inputs, outputs, row["run.end_s"])) / rows_share(result.summary)
     return {
         "usd_per_hour": row["cost.total_usd"] / row["run.end_s"] * 3600,
         "least_usd_per_million_output_tokens": 1e6 * least / max(row["requests.output_tokens"], 1),

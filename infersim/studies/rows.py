@@ -18,8 +18,8 @@ from infersim.spec.resolve import ResolvedScenario, resolved_yaml
 
 Row = dict[str, Any]
 
-LEFT_OUT = ("scenario.description", "infersim")
-"""Keys of the summary that are the same for every row or mere prose."""
+LEFT_OUT = ("scenario.description", "infersim", "slo.over_time.windows")
+"""Keys of the summary that are the same for every row, mere prose or a table of their own."""
 
 
 def run_row(resolved: ResolvedScenario) -> Row:
@@ -29,7 +29,7 @@ def run_row(resolved: ResolvedScenario) -> Row:
 
 def flat(summary: Mapping[str, Any]) -> Row:
     """Nested dictionaries as dotted keys; lists of words joined by `; `, NaN as None."""
-    return {key: value for key, value in _leaves(summary, "") if key not in LEFT_OUT}
+    return {key: value for key, value in _leaves(summary, "") if not key.startswith(LEFT_OUT)}
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
