@@ -26,6 +26,9 @@ REPLICAS = _array(records.REPLICA)
 ROUTE = types.int64(numba.from_dtype(records.REQUEST), REPLICAS, types.int64[::1], types.int64[::1])
 """Signature of a routing policy: (request, replicas, routable, memory) -> index of a replica."""
 
+ORDER = types.float64(types.int64, numba.from_dtype(records.REQUEST))
+"""Signature of users' queue orders: (pool, request) -> key, smaller first."""
+
 OBSERVE = types.void(
     types.float64,
     types.int64,
@@ -43,6 +46,7 @@ COUNTS = types.float64[::1]
 ADVANCE = types.int64(
     types.float64,  # until
     types.FunctionType(ROUTE),
+    types.FunctionType(ORDER),
     _array(records.CLOCK),
     _array(records.REQUEST),  # the chunk of requests that arrive
     types.int64[::1],  # their output tokens
@@ -67,6 +71,7 @@ ADVANCE = types.int64(
     types.Array(numba.from_dtype(records.ENTRY), 2, "C"),  # prefix cache entries by replica
     types.int64[:, ::1],  # hash tables over them
     types.int64[::1],  # names of the prefix blocks of requests in sight
+    types.Array(numba.from_dtype(records.SHARE), 2, "C"),  # tenants' shares by replica
     _array(records.STEP),  # the step that is being formed
     _array(records.TABLE),
     types.float64[::1],  # flat tables of times
@@ -85,6 +90,11 @@ def compiled_policy(function: Callable, signature: types.Type) -> Callable:
     if not JIT:
         return function
     return numba.cfunc(signature, cache=_has_file(function), boundscheck=True)(function)
+
+
+def no_order(pool, request):
+    """The queue order of a fleet without one of its own; never asked."""
+    return 0.0
 
 
 def _has_file(function: Callable) -> bool:

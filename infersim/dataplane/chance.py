@@ -3,6 +3,8 @@
 So the luck of one request never depends on what happens to another. Routers use it too.
 """
 
+import math
+
 from infersim.dataplane.jit import compiled
 
 _MASK = 0x7FFFFFFF
@@ -22,3 +24,10 @@ def uniform(first, second, third):
     x = mixed(first & _MASK)
     x = mixed((x ^ second) & _MASK)
     return mixed((x + 0x3C6EF372 + third) & _MASK) / 2147483648.0
+
+
+@compiled
+def normal(first, second):
+    """A standard normal number for two integers (Box and Muller 1958)."""
+    radius = math.sqrt(-2.0 * math.log(1.0 - uniform(first, second, 0)))
+    return radius * math.cos(2.0 * math.pi * uniform(first, second, 1))

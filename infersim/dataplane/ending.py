@@ -10,14 +10,15 @@ from infersim.dataplane.chance import uniform
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_to_grow, claimed
 from infersim.dataplane.prefix import make_room
-from infersim.dataplane.records import DECODE, DONE, NONE, PREFILL, PREFILL_ONLY
+from infersim.dataplane.records import DECODE, DONE, FAIR_SHARE, NONE, PREFILL, PREFILL_ONLY
 from infersim.dataplane.sequences import finish, join, leave, release_blocks, settle, share_prefix, stop_decoding
+from infersim.dataplane.shares import charge_outputs
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
 
 
 @inlined
 def end_step(
-    now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, values, counts, edges, clock,
+    now, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, values, counts, edges, clock,
     free_slots, outcomes,
 ):  # fmt: skip
     """Carry out the step or leap of a replica that ends now."""
@@ -25,6 +26,9 @@ def end_step(
     if steps == 0:
         return
     batch = server.batch if server.decodes else 0
+    if table.queue_order == FAIR_SHARE:
+        charge_outputs(server, asked, flights, books.shares[server.index], table, steps)
+        server.charged_steps = 0
     server.steps = 0
     server.busy_s += now - server.start_s
     server.total_steps += steps
@@ -42,12 +46,14 @@ def end_step(
         server.output_tokens += steps * batch
         table.output_tokens += steps * batch
         if table.draft_tokens > 0:
-            _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, values)
-        _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots, outcomes)
+            _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, table, values)
+        _finish_decoding(
+            now, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots, outcomes
+        )
     if server.mixed:
         server.stalled = server.batch > 0 and batch == 0
         _end_chunks(
-            now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, counts, edges, clock,
+            now, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, counts, edges, clock,
             free_slots, outcomes, batch,
         )  # fmt: skip
     else:
@@ -89,7 +95,7 @@ def _count_late_tokens(now, server, flights, table, counts, edges):
 
 
 @compiled
-def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, values):
+def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, table, values):
     """Give each decoding sequence the draft tokens that were accepted in the step, beside the one that is always right.
 
     Draft tokens are accepted from the first on, each with its chance, until one is not.
@@ -114,6 +120,8 @@ def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, v
             server.context += accepted
             server.output_tokens += accepted
             table.output_tokens += accepted
+            if table.queue_order == FAIR_SHARE:
+                books.shares[server.index, asked[slot].tenant].counter += table.output_weight * accepted
             push_finish(heap, sequences, server.decoded + flight.output_tokens - flight.generated, slot)
             sequences += 1
         slot = flight.next
@@ -121,7 +129,9 @@ def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, table, v
 
 
 @inlined
-def _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots, outcomes):
+def _finish_decoding(
+    now, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots, outcomes
+):
     """Finish the decoding sequences that have their last token; a static batch ends as a whole."""
     ended = 0
     while server.batch > 0 and heap[0] >> SLOT_BITS == server.decoded:
@@ -131,7 +141,7 @@ def _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, 
             release_blocks(slot, server, flights, cache, table)
             flights[slot].state = DONE
         elif table.prefix_tokens == 0:
-            finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+            finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
         else:
             heap[server.batch] = slot  # behind the heap, where it was
             ended += 1
@@ -139,12 +149,12 @@ def _finish_decoding(now, server, replica, asked, flights, heap, phases, cache, 
         _sort_by_order(heap, server.batch, ended, flights)
         for k in range(server.batch, server.batch + ended):
             slot = heap[k]
-            finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+            finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
     if server.rows > 0 and server.batch == 0:
         server.rows = 0
         while server.batch_head != NONE:
             slot = server.batch_head
-            finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+            finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
 
 
 @compiled
@@ -160,7 +170,7 @@ def _sort_by_order(slots, start, count, flights):
 
 @inlined
 def _end_chunks(
-    now, server, replica, asked, flights, heap, phases, cache, lookup, names, table, counts, edges, clock, free_slots,
+    now, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, counts, edges, clock, free_slots,
     outcomes, batch,
 ):  # fmt: skip
     """End the prompt chunks of the step: sequences whose prompt is processed emit a token and decode from now on."""
@@ -186,7 +196,7 @@ def _end_chunks(
             flight.since_s = now
             _emit_first(now, flight, server, table, counts, edges)
             if flight.generated == flight.output_tokens:
-                finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes)
+                finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
             elif table.role == PREFILL_ONLY:
                 leave(now, slot, server, replica, flights, clock)
             else:

@@ -31,6 +31,7 @@ from infersim.dataplane.records import (
     REPLICA,
     REQUEST,
     SERVER,
+    SHARE,
     STEP,
 )
 from infersim.dataplane.tally import Tally, itl_edges
@@ -102,7 +103,8 @@ class Fleet:
     `by_load` says that the router's answer is always the replica with the fewest requests outstanding, the lowest index
     on ties, which is kept as a tree instead of asking. `reads` names the signals beyond the counts that the router
     reads (kv, prefix); with `scrape_s` it sees the
-    replicas as they were at the last multiple of so many seconds.
+    replicas as they were at the last multiple of so many seconds. `order(pool, request)` is the compiled key of pools
+    whose queue order is `own`.
     """
 
     def __init__(
@@ -114,9 +116,11 @@ class Fleet:
         reads: frozenset[str] = frozenset(),
         scrape_s: float = 0.0,
         by_load: bool = False,
+        order: Callable | None = None,
     ) -> None:
         """An empty fleet at time 0."""
         self._route = route
+        self._order = order or abi.compiled_policy(abi.no_order, abi.ORDER)
         self._chunks: Iterator[Chunk] = iter(chunks)
         self._kept: list[NDArray] = []
         self._sink = sink or self._kept.append
@@ -141,6 +145,8 @@ class Fleet:
         self._buckets = 1 << (2 * self._entries).bit_length()
         self._memory = np.zeros(8, np.int64)
         self._routable = np.zeros(0, np.int64)
+        self._shared = any(pool.queue_order == "fair_share" for pool in pools)
+        self._tenants = 1
         self._serials = 0
         self._make_slots(1024)
         self._make_replicas(1)
@@ -179,11 +185,11 @@ class Fleet:
         while True:
             with _exceptions_of_policies():
                 why = run(
-                    until, self._route, self._clocks, self._requests, self._outputs, self._asked, self._flights,
-                    self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
+                    until, self._route, self._order, self._clocks, self._requests, self._outputs, self._asked,
+                    self._flights, self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
                     self._servers, self._routable, self._receivers, self._memory, self._loads, self._load_tree,
                     self._keys, self._tree, self._finishes, self._phases, self._caches, self._lookups, self._names,
-                    self._step, self._tables, self._values, self._counts, self._edges, self._outcomes,
+                    self._shares, self._step, self._tables, self._values, self._counts, self._edges, self._outcomes,
                 )  # fmt: skip
             if why == loop.STARVED:
                 self._feed()
@@ -208,6 +214,8 @@ class Fleet:
         self._keep_names(names[0] if names else np.zeros(0, np.int64))
         self._outputs = np.ascontiguousarray(outputs, np.int64)
         self._clock.cursor = 0
+        if self._shared and len(requests) and (most := int(self._requests.tenant.max())) >= self._tenants:
+            self._make_shares(len(self._replicas), most + 1)
 
     def _keep_names(self, names: NDArray[np.int64]) -> None:
         """Append the prefix names of a new chunk to those that requests in flight still need, and forget the rest."""
@@ -259,6 +267,8 @@ class Fleet:
         self._caches[index]["newer"] = np.append(np.arange(1, self._entries), NONE)[: self._entries]
         server.spare = 0 if self._entries else NONE
         self._phases[index] = 0
+        server.index, server.last_tenant = index, NONE
+        self._shares[index] = np.zeros((), SHARE)
         self._serials += 1
         self._find_routable()
         return index
@@ -367,7 +377,16 @@ class Fleet:
         self._seen = replicas.copy()
         self._finishes, self._phases, self._caches, self._lookups = finishes, phases, caches, lookups
         self._tree = winner_tree(keys)
+        self._make_shares(capacity, self._tenants)
         self._find_routable()
+
+    def _make_shares(self, capacity: int, tenants: int) -> None:
+        """Make room for the counters of `tenants` tenants on each of `capacity` replicas."""
+        shares = records_of(capacity * tenants, SHARE).reshape(capacity, tenants)
+        if hasattr(self, "_shares"):
+            rows, columns = self._shares.shape
+            shares[:rows, :columns] = self._shares
+        self._shares, self._tenants = shares, tenants
 
 
 @contextmanager

@@ -9,8 +9,18 @@ from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import affordable_steps, blocks_for, blocks_to_grow
 from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
-from infersim.dataplane.records import CHUNKED_PREFILL, DONE, DYNAMIC, NONE, PREEMPTED, PREFILL_FIRST, PRIORITY
+from infersim.dataplane.records import (
+    CHUNKED_PREFILL,
+    DONE,
+    DYNAMIC,
+    FAIR_SHARE,
+    NONE,
+    PREEMPTED,
+    PREFILL_FIRST,
+    PRIORITY,
+)
 from infersim.dataplane.sequences import admit_head, join, preempt, use_prefix
+from infersim.dataplane.shares import charge, choose_head
 from infersim.dataplane.timing import leap_end
 
 LEAP_LIMIT = 1 << 30
@@ -18,7 +28,7 @@ LEAP_LIMIT = 1 << 30
 
 
 @inlined
-def form_step(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, values):
+def form_step(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, values):
     """Form the next step or leap of a replica; return when it ends, or when to look again [s], inf if idle."""
     step.budget = table.max_num_batched_tokens
     step.sequences = 0
@@ -28,24 +38,32 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
     step.preemptions = 0
     step.retry = False
     server.decodes = False
+    if table.queue_order == FAIR_SHARE:
+        choose_head(server, books.shares[server.index])
     if server.rows == 0 and _still_gathering(now, server, flights, table):
         return _idle(now, server, flights, table)
     if table.queue_order == PRIORITY and server.rows == 0:
-        _oust(now, step, server, replica, asked, flights, heap, phases, cache, table)
+        _oust(now, step, server, replica, asked, flights, heap, phases, cache, books, table)
     if table.batching == CHUNKED_PREFILL:
-        _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table)
-        _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, False)
+        _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table)
+        _add_prompts(
+            now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, False
+        )
     else:
         if server.rows == 0:
             step.free = server.kv_free
-            _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, True)
+            _add_prompts(
+                now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, True
+            )
         if step.sequences == 0:
-            _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table)
+            _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table)
             step.retry = step.retry or step.preemptions > 0
             if table.batching != PREFILL_FIRST and server.rows == 0:
                 server.rows = server.batch
     if step.sequences == 0 and step.budget == table.max_num_batched_tokens:
         return _idle(now, server, flights, table)
+    if table.queue_order == FAIR_SHARE and server.queue_head != NONE and replica.running < table.max_num_seqs:
+        step.retry = True  # every token may change who is at the head of the queue
     return _start(now, step, server, heap, phases, cache, lookup, table, values)
 
 
@@ -73,12 +91,12 @@ def _still_gathering(now, server, flights, table):
 
 
 @inlined
-def _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, table):
+def _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table):
     """Let all decoding sequences have a token, preempting until their blocks can be claimed."""
     lookahead = blocks_for(table.draft_tokens, table.block_size)
     while phases[server.decoded % table.block_size] + lookahead * server.batch > server.kv_free:
         slot = _victim(server, asked, flights, table)
-        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table)
+        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table)
     step.reserve = lookahead * server.batch
     step.free = server.kv_free - phases[server.decoded % table.block_size] - step.reserve
     step.budget -= server.batch * (1 + table.draft_tokens)
@@ -103,7 +121,7 @@ def _victim(server, asked, flights, table):
 
 
 @compiled
-def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table):
+def _oust(now, step, server, replica, asked, flights, heap, phases, cache, books, table):
     """Preempt sequences of strictly lower priority while the head of the queue finds no room beside them."""
     while server.queue_head != NONE and server.batch_head != NONE:
         flight = flights[server.queue_head]
@@ -120,7 +138,7 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table
         if chunk <= 0 or (replica.running < table.max_num_seqs and blocks_for(chunk, table.block_size) <= room):
             step.retry = True  # not blocked by this measure yet, but it may be a step later
             break
-        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table)
+        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table)
     step.preemptions = 0
 
 
@@ -128,7 +146,7 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, table
 
 
 @inlined
-def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, alone):
+def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, alone):
     """Continue the partly prefilled sequence, then admit from the queue; `alone`: prompts whole, without decoding."""
     partial = server.prefilling
     if partial != NONE:
@@ -143,7 +161,7 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
                 make_room(step.free, server, cache, lookup, table)
             else:
                 claimed = server.kv_free - step.free
-                preempt(now, partial, step, server, replica, asked, flights, heap, phases, cache, table)
+                preempt(now, partial, step, server, replica, asked, flights, heap, phases, cache, books, table)
                 step.free = server.kv_free - claimed
     if step.preemptions > 0:
         step.retry = True
@@ -158,13 +176,13 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
             step.retry = True
             return
         if not _admit(
-            now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, alone
+            now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, alone
         ):
             return
 
 
 @inlined
-def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, table, alone):
+def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, alone):
     """Admit the head of the queue if its blocks are free; return whether it was."""
     flight = flights[head]
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
@@ -174,7 +192,7 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         blocks = blocks_for(flight.computed, table.block_size)
         if blocks + claim + lookahead + margin > step.free or step.budget < 1 + table.draft_tokens:
             return False
-        admit_head(now, server, replica, flights, table)
+        admit_head(now, server, replica, asked, flights, books, table)
         step.free -= blocks + claim + lookahead
         step.reserve += lookahead
         server.kv_free -= blocks
@@ -199,11 +217,13 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
     if blocks + margin > step.free:
         step.retry = step.retry or idle > 0  # evicted meanwhile, they would leave less to be held at once
         return False
-    admit_head(now, server, replica, flights, table)
+    admit_head(now, server, replica, asked, flights, books, table)
     if hits > 0:
         use_prefix(head, hits, server, asked, flights, cache, lookup, names, table)
     if flight.cached_tokens < 0:
         flight.cached_tokens = hits * table.prefix_tokens
+        if table.queue_order == FAIR_SHARE:
+            charge(server, books.shares[server.index], asked[head].tenant, table.input_weight * prompt)
     if server.prefilling == NONE:
         server.prefilling = head
     step.free -= blocks

@@ -38,6 +38,12 @@ class PoolCost:
     batching: str = "chunked_prefill"
     max_queue_delay_s: float = 0.0
     queue_order: str = "fcfs"
+    prediction_sigma: float = 0.0
+    """Standard deviation of log(predicted / true output tokens), for shortest_predicted."""
+    input_weight: int = 1
+    """What a prompt token counts in fair sharing."""
+    output_weight: int = 2
+    """And an output token."""
     watermark_blocks: int = 0
     acceptance: tuple[float, ...] = ()
     """Speculative decoding: the chance of each draft token to be accepted if those before it were; none without."""
@@ -145,7 +151,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         for name in (
             "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
             "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
-            "max_queue_delay_s", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
+            "max_queue_delay_s", "prediction_sigma", "input_weight", "output_weight", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
             "swap_block_s", "prefix_tokens",
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))

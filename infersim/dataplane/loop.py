@@ -14,7 +14,18 @@ from infersim.dataplane.forming import form_step
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_for
 from infersim.dataplane.queue import queue_key
-from infersim.dataplane.records import DRAINING, HANDLING, HELD, NONE, PRIORITY, READY, REJECTED, SENDING
+from infersim.dataplane.records import (
+    DRAINING,
+    FAIR_SHARE,
+    HANDLING,
+    HELD,
+    NONE,
+    PRIORITY,
+    READY,
+    REJECTED,
+    SENDING,
+    Books,
+)
 from infersim.dataplane.sequences import enqueue, release_blocks, write_outcome
 from infersim.dataplane.signals import refresh, scrape
 from infersim.dataplane.timing import leap_end, steps_until
@@ -71,12 +82,12 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
 
 
 @inlined
-def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
+def _deliver(now, slot, servers, replicas, asked, flights, books, tables, keys, tree):
     """Let a request leave the front end: queue it, and wake its replica or cut its leap short."""
     r = flights[slot].replica
     server, replica = servers[r], replicas[r]
     table = tables[replica.pool]
-    enqueue(now, slot, server, replica, flights, table)
+    enqueue(now, slot, server, replica, asked, flights, books, table)
     if server.steps == 0:
         reschedule(tree, keys, r, now)
     elif server.steps > 1 and _may_be_admitted(slot, server, replica, table):
@@ -92,7 +103,7 @@ def _deliver(now, slot, servers, replicas, flights, tables, keys, tree):
 
 @compiled
 def _send(
-    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, receivers,
+    now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, receivers,
     memory, caches, tables, keys, tree, outcomes,
 ):  # fmt: skip
     """Choose a decode replica for a sequence whose prompt is processed, and send it there, or reject it.
@@ -117,7 +128,7 @@ def _send(
     flight.replica = r
     flight.state = SENDING
     flight.order = clock.routed
-    flight.key = queue_key(table.queue_order, asked[slot])
+    flight.key = queue_key(asked[slot], flight.output_tokens, order, replicas[r].pool, table)
     replicas[r].outstanding += 1
     replicas[r].waiting += 1
     start_s = max(now, source.link_free_s)
@@ -154,7 +165,7 @@ def _part(now, slot, clock, servers, replicas, flights, caches, tables, keys, tr
 @inlined
 def _may_be_admitted(slot, server, replica, table):
     """Whether a request that was queued in the middle of a leap can change the next step."""
-    if server.queue_head != slot or server.rows > 0:
+    if server.rows > 0 or (server.queue_head != slot and table.queue_order != FAIR_SHARE):
         return False
     room = replica.running < table.max_num_seqs and server.batch < table.max_num_batched_tokens
     return room or table.queue_order == PRIORITY
@@ -169,8 +180,8 @@ def _note_load(r, clock, replicas, loads, load_tree):
 
 @inlined
 def _dispatch(
-    now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, routable,
-    memory, loads, load_tree, phases, caches, lookups, names, tables, keys, tree, outcomes,
+    now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, routable,
+    memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree, outcomes,
 ):  # fmt: skip
     """Route the request in `slot`; return False if the router's answer is not a ready replica."""
     flight, request = flights[slot], asked[slot]
@@ -200,7 +211,7 @@ def _dispatch(
     flight.replica = r
     flight.state = HANDLING
     flight.order = clock.routed
-    flight.key = queue_key(table.queue_order, request)
+    flight.key = queue_key(request, flight.output_tokens, order, replica.pool, table)
     replica.outstanding += 1
     replica.waiting += 1
     _note_load(r, clock, replicas, loads, load_tree)
@@ -209,18 +220,18 @@ def _dispatch(
         push_delivery(due_s, due_order, due_slot, clock.pending, now + handling_s, clock.routed, slot)
         clock.pending += 1
     else:
-        _deliver(now, slot, servers, replicas, flights, tables, keys, tree)
+        _deliver(now, slot, servers, replicas, asked, flights, books, tables, keys, tree)
     return True
 
 
 @compiled
 def advance(
-    until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
+    until, route, order, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
     servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups, names,
-    steps, tables, values, counts, edges, outcomes,
+    shares, steps, tables, values, counts, edges, outcomes,
 ):  # fmt: skip
     """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
-    clock = clocks[0]
+    clock, books = clocks[0], Books(shares)
     room = outcomes.shape[0] - finishes.shape[1] - 1
     while True:
         if clock.outcomes >= room:
@@ -233,8 +244,8 @@ def advance(
             clock.held -= 1
             if not _dispatch(
                 clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-                seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, tables, keys, tree,
-                outcomes,
+                seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys,
+                tree, outcomes,
             ):  # fmt: skip
                 return BAD_ROUTE
             continue
@@ -280,8 +291,8 @@ def advance(
                 if _hold(slot, clock, flights):
                     return HELD_EDGE
             elif not _dispatch(
-                now, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
-                servers, routable, memory, loads, load_tree, phases, caches, lookups, names, tables, keys, tree,
+                now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
+                servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree,
                 outcomes,
             ):  # fmt: skip
                 return BAD_ROUTE
@@ -292,7 +303,7 @@ def advance(
                 now, slot, clock, servers, replicas, flights, caches, tables, keys, tree
             )
             _note_load(flights[slot].source, clock, replicas, loads, load_tree)
-            _deliver(now, slot, servers, replicas, flights, tables, keys, tree)
+            _deliver(now, slot, servers, replicas, asked, flights, books, tables, keys, tree)
             if drained:
                 return DRAINED
         else:
@@ -300,15 +311,16 @@ def advance(
             table = tables[replica.pool]
             heap, phase, leaving = finishes[r], phases[r], clock.leaving
             end_step(
-                now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values, counts,
-                edges, clock, free_slots, outcomes,
+                now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, books, table,
+                values, counts, edges, clock, free_slots, outcomes,
             )  # fmt: skip
             if clock.leaving_head != NONE and receivers.shape[0] > 0:
                 reschedule(tree, keys, r, now)  # they leave first: that may free blocks for the next step
                 continue
             ends_s = form_step(
-                now, steps[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, table, values
-            )
+                now, steps[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, books,
+                table, values,
+            )  # fmt: skip
             reschedule(tree, keys, r, ends_s)
             _note_load(r, clock, replicas, loads, load_tree)
             if replica.status == DRAINING and replica.outstanding == 0:
@@ -323,16 +335,16 @@ def advance_for(stamp: int, signature):
 
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
-        until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+        until, route, order, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
         seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups,
-        names, steps, tables, values, counts, edges, outcomes,
+        names, shares, steps, tables, values, counts, edges, outcomes,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1
         return advance(
-            until, route, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
+            until, route, order, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
             replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases,
-            caches, lookups, names, steps, tables, values, counts, edges, outcomes,
+            caches, lookups, names, shares, steps, tables, values, counts, edges, outcomes,
         )  # fmt: skip
 
     return stamped

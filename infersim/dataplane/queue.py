@@ -1,29 +1,52 @@
-"""A replica's queue: a list in order of arrival, or a heap sorted by key.
+"""A replica's queue: a list in order of arrival, a heap sorted by key, or lists of tenants (`shares.py`).
 
-Both hang on the flights' own links and have their first request at `server.queue_head`. The heap is a skew heap: any
+They hang on the flights' own links and have their first request at `server.queue_head`. The heap is a skew heap: any
 two merge by walking down their right edges, which needs no array and log n steps on average. Not here: who is admitted
 (`forming.py`).
 """
 
+import math
+
+from infersim.dataplane.chance import normal
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.records import EARLIEST_DEADLINE, FCFS, NONE, PRIORITY, SHORTEST_JOB
+from infersim.dataplane.records import (
+    EARLIEST_DEADLINE,
+    FAIR_SHARE,
+    FCFS,
+    NONE,
+    OWN_ORDER,
+    PRIORITY,
+    SHORTEST_JOB,
+    SHORTEST_PREDICTED,
+)
+from infersim.dataplane.shares import pop_share, push_share
+
+PREDICTION = -1
+"""What the chance of a prediction's error is drawn for; tokens of a request count from 0."""
 
 
 @inlined
-def queue_key(order, request):
-    """Where a request stands in a queue of the given order: smaller keys first."""
-    if order == PRIORITY:
+def queue_key(request, output_tokens, own_order, pool, table):
+    """Where a request stands in the queues of a pool: smaller keys first."""
+    if table.queue_order == PRIORITY:
         return -float(request.priority)
-    if order == SHORTEST_JOB:
+    if table.queue_order == SHORTEST_JOB:
         return float(request.input_tokens)
-    if order == EARLIEST_DEADLINE:
+    if table.queue_order == EARLIEST_DEADLINE:
         return request.arrival_s + request.deadline_s
+    if table.queue_order == SHORTEST_PREDICTED:
+        return output_tokens * math.exp(table.prediction_sigma * normal(request.id, PREDICTION))
+    if table.queue_order == OWN_ORDER:
+        return own_order(pool, request)
     return 0.0
 
 
 @inlined
-def push_back(server, flights, slot, order):
+def push_back(server, asked, flights, slot, books, order):
     """Put a request that has just arrived into the queue."""
+    if order == FAIR_SHARE:
+        push_share(server, asked, flights, slot, books.shares[server.index], False)
+        return
     flights[slot].next = NONE
     flights[slot].previous = NONE
     if order != FCFS:
@@ -37,8 +60,11 @@ def push_back(server, flights, slot, order):
 
 
 @compiled
-def push_front(server, flights, slot, order):
+def push_front(server, asked, flights, slot, books, order):
     """Put a preempted request back: to the front, or where its key says."""
+    if order == FAIR_SHARE:
+        push_share(server, asked, flights, slot, books.shares[server.index], True)
+        return
     flights[slot].next = NONE
     flights[slot].previous = NONE
     if order != FCFS:
@@ -51,8 +77,10 @@ def push_front(server, flights, slot, order):
 
 
 @inlined
-def pop(server, flights, order):
+def pop(server, asked, flights, books, order):
     """Take the first request out of the queue; return its slot."""
+    if order == FAIR_SHARE:
+        return pop_share(server, asked, flights, books.shares[server.index])
     slot = server.queue_head
     if order != FCFS:
         server.queue_head = _merged(flights, flights[slot].previous, flights[slot].next)

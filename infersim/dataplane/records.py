@@ -4,7 +4,10 @@ What a client sent (REQUEST) and what befell it (OUTCOME) are different dtypes, 
 length does not compile. Not here: how they change (`sequences.py`). Read `abi.py` next.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 NONE = -1
 """No slot, no replica."""
@@ -80,8 +83,8 @@ FINISHED, REJECTED = range(2)
 BATCHINGS = ("chunked_prefill", "prefill_first", "static", "dynamic")
 CHUNKED_PREFILL, PREFILL_FIRST, STATIC, DYNAMIC = range(4)
 
-QUEUE_ORDERS = ("fcfs", "priority", "shortest_job", "earliest_deadline")
-FCFS, PRIORITY, SHORTEST_JOB, EARLIEST_DEADLINE = range(4)
+QUEUE_ORDERS = ("fcfs", "priority", "shortest_job", "earliest_deadline", "shortest_predicted", "fair_share", "own")
+FCFS, PRIORITY, SHORTEST_JOB, EARLIEST_DEADLINE, SHORTEST_PREDICTED, FAIR_SHARE, OWN_ORDER = range(7)
 
 ROLES = ("both", "prefill", "decode")
 BOTH, PREFILL_ONLY, DECODE_ONLY = range(3)
@@ -138,8 +141,28 @@ FLIGHT = np.dtype(
 STATES = ("held", "handling", "queued", "prefill", "decode", "preempted", "done", "leaving", "sending")
 HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE, LEAVING, SENDING = range(9)
 
+SHARE = np.dtype(
+    [
+        ("counter", np.int64),  # service that the tenant has had, in weighted tokens
+        ("head", np.int64),  # first
+        ("tail", np.int64),  # and last of its requests in the queue,
+        ("queued", np.int64),  # and how many they are
+    ],
+    align=True,
+)
+"""What a replica whose queue is shared fairly keeps of a tenant."""
+
+
+class Books(NamedTuple):
+    """What replicas keep beside their records, for those that need it; the first index is the replica's."""
+
+    shares: NDArray
+    """SHARE by tenant."""
+
+
 SERVER = np.dtype(
     [
+        ("index", np.int64),  # of its replica
         ("start_s", np.float64),  # start of the step or leap that runs
         ("last_start_s", np.float64),  # start of the step that ended last, inf if the replica was idle
         ("steps", np.int64),  # steps in the leap that runs, 0 if none runs
@@ -161,6 +184,8 @@ SERVER = np.dtype(
         ("queue_head", np.int64),
         ("queued", np.int64),  # requests in the queue
         ("queue_tail", np.int64),  # last of an unsorted queue
+        ("last_tenant", np.int64),  # whose request left a fairly shared queue last,
+        ("charged_steps", np.int64),  # and steps of the running leap whose tokens are in the counters
         ("spare", np.int64),  # prefix cache: first of the unused entries,
         ("oldest", np.int64),  # least and
         ("newest", np.int64),  # most recently used idle entry,
@@ -214,6 +239,9 @@ TABLE = np.dtype(
         ("batching", np.int64),  # one of BATCHINGS
         ("max_queue_delay_s", np.float64),
         ("queue_order", np.int64),  # one of QUEUE_ORDERS
+        ("prediction_sigma", np.float64),  # standard deviation of log(predicted / true output tokens)
+        ("input_weight", np.int64),  # what a prompt token counts in fair sharing,
+        ("output_weight", np.int64),  # and an output token
         ("watermark_blocks", np.int64),
         ("draft_tokens", np.int64),  # drafted for each sequence and step, 0 without speculation
         ("acceptance", np.int64),  # where the chances of each to be accepted start in the flat array

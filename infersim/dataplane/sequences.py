@@ -13,6 +13,7 @@ from infersim.dataplane.queue import pop, push_back, push_front
 from infersim.dataplane.records import (
     DECODE,
     DONE,
+    FAIR_SHARE,
     FINISHED,
     HANDLING,
     LEAVING,
@@ -21,12 +22,13 @@ from infersim.dataplane.records import (
     PREFILL,
     QUEUED,
 )
+from infersim.dataplane.shares import charge_begun
 
 # ---------------------------------------------------------------- the queue
 
 
 @inlined
-def enqueue(now, slot, server, replica, flights, table):
+def enqueue(now, slot, server, replica, asked, flights, books, table):
     """Put the request in `slot` into its replica's queue."""
     flight = flights[slot]
     if flight.state == HANDLING:
@@ -35,15 +37,17 @@ def enqueue(now, slot, server, replica, flights, table):
         flight.transfer_s += now - flight.since_s
     flight.since_s = now
     flight.state = QUEUED
-    push_back(server, flights, slot, table.queue_order)
+    if table.queue_order == FAIR_SHARE:
+        charge_begun(now, server, asked, flights, books.shares[server.index], table)
+    push_back(server, asked, flights, slot, books, table.queue_order)
     server.queued += 1
     replica.queued_tokens += flight.target - flight.computed
 
 
 @inlined
-def admit_head(now, server, replica, flights, table):
+def admit_head(now, server, replica, asked, flights, books, table):
     """Move the head of the queue to the end of the batch; return its slot."""
-    slot = pop(server, flights, table.queue_order)
+    slot = pop(server, asked, flights, books, table.queue_order)
     server.queued -= 1
     flight = flights[slot]
     if flight.state == PREEMPTED:
@@ -158,7 +162,7 @@ def stop_decoding(slot, server, flights, heap, phases, position, table):
 
 
 @compiled
-def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, table):
+def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table):
     """Push a sequence out of the batch back into the queue; its computed tokens are forgotten or swapped out."""
     flight = flights[slot]
     keep = False
@@ -183,7 +187,7 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
     flight.state = PREEMPTED
     flight.preemptions += 1
     step.preemptions += 1
-    push_front(server, flights, slot, table.queue_order)
+    push_front(server, asked, flights, slot, books, table.queue_order)
     server.queued += 1
     replica.running -= 1
     replica.waiting += 1
@@ -212,7 +216,7 @@ def leave(now, slot, server, replica, flights, clock):
 
 
 @inlined
-def finish(now, slot, server, replica, asked, flights, cache, table, clock, free_slots, outcomes):
+def finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes):
     """End a sequence of the batch whose counters are settled."""
     flight = flights[slot]
     flight.decode_s += now - flight.since_s
