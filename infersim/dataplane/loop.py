@@ -243,7 +243,7 @@ def advance(
                 clock.held_tail = NONE
             clock.held -= 1
             if not _dispatch(
-                clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+                clock.now_s, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
                 seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys,
                 tree, outcomes,
             ):  # fmt: skip
@@ -257,7 +257,7 @@ def advance(
             clock.leaving -= 1
             source = flights[slot].source
             sent = _send(
-                clock.now_s, slot, route, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+                clock.now_s, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
                 seen, servers, receivers, memory[4:], caches, tables, keys, tree, outcomes,
             )  # fmt: skip
             if sent < 0:

@@ -79,9 +79,8 @@ def charge_outputs(server, asked, flights, shares, table, steps):
         share = shares[asked[slot].tenant]
         if flight.state == DECODE and server.decodes:
             share.counter += table.output_weight * (steps - server.charged_steps)
-        elif flight.state == PREFILL and server.mixed and flight.chunk > 0:
-            if flight.computed + flight.chunk >= flight.target:
-                share.counter += table.output_weight
+        elif flight.state == PREFILL and server.mixed and 0 < flight.target - flight.computed <= flight.chunk:
+            share.counter += table.output_weight
         slot = flight.next
     server.charged_steps = steps
     choose_head(server, shares)
