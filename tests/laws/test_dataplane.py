@@ -31,7 +31,8 @@ def long_prompts_last(request, replicas, routable, memory):
     return routable[replicas[routable[0]].running % routable.shape[0]]
 
 
-TECHNIQUES = ["-".join(pair) for pair in product(BATCHINGS, QUEUE_ORDERS)]
+PAIRS = [*product(BATCHINGS, QUEUE_ORDERS[:4]), *product(("chunked_prefill", "dynamic"), QUEUE_ORDERS[4:])]
+TECHNIQUES = ["-".join(pair) for pair in PAIRS]
 
 
 @pytest.fixture(params=[*ROUTERS, "users_own", *TECHNIQUES])
@@ -53,7 +54,9 @@ def served_as(case: Case, batching: str, queue_order: str) -> Case:
         swap = pool.swap and batching == "chunked_prefill"
         return replace(pool, batching=batching, queue_order=queue_order, swap=swap)
 
-    return replace(case, pools=[changed(pool) for pool in case.pools])
+    requests = case.requests.copy()
+    requests["tenant"] = requests["id"] % 3
+    return replace(case, pools=[changed(pool) for pool in case.pools], requests=requests)
 
 
 @pytest.fixture
