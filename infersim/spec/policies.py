@@ -4,8 +4,10 @@ Not here: the policies (`infersim/policies/`), which write their names into thes
 of a scenario are not loaded when it is checked, so `simulate` has the last word where there are any.
 """
 
+from infersim.spec.autoscalers import NAMES
+
 ROUTERS = {
     "round_robin", "random", "least_outstanding", "power_of_two", "least_prompt_work", "least_kv_used",
     "fastest_weighted", "session_sticky", "prefix_aware", "cheapest_first",
 }  # fmt: skip
-AUTOSCALERS = {"target_concurrency", "queue_depth"}
+AUTOSCALERS = set(NAMES)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from infersim.spec.autoscalers import Autoscaler
 from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec, wrong_at
 from infersim.spec.facility import Facility
 from infersim.spec.slo import Slo
@@ -137,21 +138,6 @@ class Replicas(Spec):
         if not self.min <= self.initial <= self.max:
             raise ValueError(f"need min <= initial <= max, found {self.min}, {self.initial}, {self.max}")
         return self
-
-
-class Autoscaler(Spec):
-    """Who decides how many replicas a pool has."""
-
-    policy: str
-    """target_concurrency, queue_depth, or a plugin's name."""
-    target: Positive
-    """What one replica should hold: requests in flight (target_concurrency) or waiting (queue_depth)."""
-    interval_s: Positive = 15.0
-    """Time between decisions [s]."""
-    up_cooldown_s: NonNegative = 0.0
-    """Least time between two scale-ups [s]."""
-    down_cooldown_s: NonNegative = 300.0
-    """Least time from any change to a scale-down [s]."""
 
 
 class PriceChoice(Spec):

@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Discriminator, ValidationError
 from pydantic.fields import FieldInfo
 
 from infersim.spec.base import Spec
@@ -155,6 +155,9 @@ def _variants(kind: Any) -> tuple[str | None, dict[str, type[BaseModel]]]:
             if isinstance(key, str):
                 members = get_args(_bare(kind))
                 return key, {str(get_args(m.model_fields[key].annotation)[0]): m for m in members}
+            if isinstance(info, Discriminator):  # the members carry their tags
+                tagged = [get_args(member) for member in get_args(_bare(kind))]
+                return "policy", {tag.tag: member for member, tag in tagged}
     return None, {}
 
 
