@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from infersim.cost.tables import CostTables
     from infersim.dataplane.fleet import Fleet, PoolCost, Sink
-    from infersim.policies.autoscaling import Autoscaler
+    from infersim.policies.autoscaling import Autoscaler, Facts, Registered
+    from infersim.policies.autoscaling.oracle import Future
     from infersim.policies.plugins import Policies
     from infersim.policies.routing import Router
     from infersim.spec.errors import KeyPath
@@ -35,25 +36,62 @@ def chosen(resolved: "ResolvedScenario", path: "KeyPath", known: Mapping[str, Ch
     return known[name]
 
 
-def scalers(resolved: "ResolvedScenario", policies: "Policies") -> "list[Autoscaler | None]":
-    """Each pool's autoscaler, if it has one."""
+def scalers(resolved: "ResolvedScenario", policies: "Policies") -> "list[tuple[Autoscaler, Registered] | None]":
+    """Each pool's autoscaler and what it has declared, if it has one."""
     from infersim.policies.errors import PolicyError
 
-    scalers: list[Autoscaler | None] = []
+    scalers: list[tuple[Autoscaler, Registered] | None] = []
     for number, resolved_pool in enumerate(resolved.pools):
         spec = resolved_pool.pool.autoscaler
         if spec is None:
             scalers.append(None)
             continue
         path = ("pools", number, "autoscaler", "policy")
-        policy = chosen(resolved, path, policies.autoscalers, spec.policy)
+        registered = chosen(resolved, path, policies.autoscalers, spec.policy)
         try:
-            scalers.append(policy(spec.target))
+            scalers.append((registered.make(**spec.parameters), registered))
         except Exception as error:
-            raise PolicyError(
-                f"autoscaler {spec.policy!r} cannot be made with target {spec.target:g}: {error}"
-            ) from error
+            given = ", ".join(f"{name} {value!r}" for name, value in spec.parameters.items()) or "nothing"
+            raise PolicyError(f"autoscaler {spec.policy!r} cannot be made with {given}: {error}") from error
     return scalers
+
+
+def facts(resolved: "ResolvedScenario", pool: "ResolvedPool", tables: "CostTables") -> "Facts":
+    """What an autoscaler may know of its pool beforehand."""
+    import math
+
+    from infersim.policies.autoscaling import Facts
+
+    def strictest(key: str) -> float:
+        return min((limit for slo in resolved.scenario.class_slos if (limit := getattr(slo, key))), default=math.inf)
+
+    spec, limits = pool.pool.autoscaler, pool.pool.replicas
+    return Facts(
+        pool=pool.pool.name,
+        fewest=limits.min,
+        most=limits.max,
+        interval_s=spec.interval_s if spec else math.inf,
+        max_num_seqs=tables.max_num_seqs,
+        cold_start_s=tables.provision_s + tables.load_s + tables.initialise_s,
+        ttft_s=strictest("ttft_p99_s"),
+        tpot_s=strictest("tpot_p99_s"),
+    )
+
+
+def future(resolved: "ResolvedScenario", tables: "CostTables") -> "Future":
+    """The work that the scenario's requests will bring, for an oracle."""
+    import numpy as np
+
+    from infersim.cost.least import least_work
+    from infersim.policies.autoscaling.oracle import Future
+
+    blocks = list(offered(resolved).blocks())
+    columns = [
+        np.concatenate([np.zeros(0), *(getattr(block, name) for block in blocks)])
+        for name in ("arrival_s", "input_tokens", "output_tokens")
+    ]
+    prompt, decode = least_work(tables, columns[1], columns[2])
+    return Future(columns[0], prompt + decode)
 
 
 def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":

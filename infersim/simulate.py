@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from infersim.controlplane.datacenter import Datacenter
     from infersim.cost.tables import CostTables
     from infersim.dataplane.fleet import Fleet
-    from infersim.policies.autoscaling import Autoscaler
+    from infersim.policies.autoscaling import Autoscaler, Registered
     from infersim.results.gathering import Gathering
     from infersim.results.record import RunRecord
     from infersim.results.result import Result
-    from infersim.spec.resolve import ResolvedPool, ResolvedScenario
+    from infersim.spec.resolve import ResolvedScenario
     from infersim.spec.scenario import Scenario
 
 __all__ = ["check_runnable", "cost_tables", "pool_cost", "simulate"]
@@ -91,7 +91,7 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord"
     datacenter = Datacenter(
         fleet, [(pool.pool.name, costs) for pool, costs in zip(resolved.pools, tables, strict=True)]
     )
-    _open_pools(datacenter, resolved.pools, scalers)
+    _open_pools(datacenter, resolved, tables, scalers)
     with _blaming(scenario.router.policy):
         datacenter.run(requests.span_s, sample_interval_s(scenario, requests.span_s), progress)
     fleet.flush()
@@ -119,17 +119,34 @@ def _blaming(router: str) -> Iterator[None]:
 
 
 def _open_pools(
-    datacenter: "Datacenter", pools: "tuple[ResolvedPool, ...]", scalers: "list[Autoscaler | None]"
+    datacenter: "Datacenter",
+    resolved: "ResolvedScenario",
+    tables: "list[CostTables]",
+    scalers: "list[tuple[Autoscaler, Registered] | None]",
 ) -> None:
     """Open the replicas that are ready at the start, and let each pool's autoscaler begin."""
+    from infersim import assembly
+    from infersim.controlplane.meter import Judge, Meter
     from infersim.controlplane.scaler import autoscale
 
-    for pool, resolved, scaler in zip(datacenter.pools, pools, scalers, strict=True):
-        limits, spec = resolved.pool.replicas, resolved.pool.autoscaler
+    env, slos, judge = datacenter.env, resolved.scenario.class_slos, None
+    for pool, asked, costs, scaler in zip(datacenter.pools, resolved.pools, tables, scalers, strict=True):
+        limits, spec = asked.pool.replicas, asked.pool.autoscaler
+        pool.most = limits.max
         for _ in range(limits.initial):
             pool.open(ready=True)
-        if scaler is not None and spec is not None:
-            datacenter.env.process(autoscale(pool, scaler, spec, limits))
+        if scaler is None or spec is None:
+            continue
+        policy, registered = scaler
+        if "attainment" in registered.reads:
+            judge = judge or Judge(env.fleet, slos, len(tables))
+        if "future" in registered.reads:
+            policy.future = assembly.future(resolved, costs)  # type: ignore[attr-defined]
+        facts = assembly.facts(resolved, asked, costs)
+        meter = Meter(pool, facts, spec.scrape_lag_s, judge if "attainment" in registered.reads else None)
+        if spec.scrape_lag_s > 0:
+            env.process(meter.scrape(spec.interval_s))
+        env.process(autoscale(pool, meter, policy, registered, spec, limits))
 
 
 def _record(

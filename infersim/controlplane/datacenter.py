@@ -82,7 +82,7 @@ class Datacenter:
     def _complaint(self) -> str:
         fleet = self.env.fleet
         pools = "; ".join(
-            f"pool {pool.name}: {len(pool.serving)} ready, {len(pool.starting)} starting, {pool.view().waiting} waiting"
+            f"pool {pool.name}: {len(pool.serving)} ready, {len(pool.starting)} starting, {fleet.observe(pool.number)[0].waiting} waiting"
             for pool in self.pools
         )
         return (

@@ -55,4 +55,5 @@ SAMPLE = np.dtype(
 """The state of one pool at one moment; counters run from the start."""
 
 EVENT_COLUMNS = ("time_s", "kind", "pool", "replica", "detail")
-"""kind is one of: scale (detail says from, to and why), requested, provisioned, ready, draining, closed, failed."""
+"""kind is one of: scale (detail says from, to and why), limited (detail says
+what was wanted, and what the most is), requested, provisioned, ready, draining, closed, failed."""

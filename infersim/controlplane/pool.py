@@ -7,6 +7,7 @@ Billing runs from when the machine is found to when it is given back. Not here: 
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 import simpy
@@ -17,33 +18,6 @@ from infersim.cost.energy import usage
 from infersim.cost.tables import CostTables
 
 Log = list[tuple[float, str, str, int, str]]
-
-
-@dataclass(frozen=True)
-class View:
-    """What an autoscaler may know of its pool."""
-
-    time_s: float
-    ready: int
-    """Replicas that serve."""
-    starting: int
-    """Replicas on their way."""
-    waiting: int
-    """Requests in replicas' front ends and queues."""
-    running: int
-    """Requests in batches."""
-    held: int
-    """Requests of the whole service that wait for a replica of this pool's role."""
-
-    @property
-    def current(self) -> int:
-        """Replicas that serve or are on their way."""
-        return self.ready + self.starting
-
-    @property
-    def in_flight(self) -> int:
-        """Requests in this pool, held ones included."""
-        return self.waiting + self.running + self.held
 
 
 @dataclass
@@ -69,6 +43,8 @@ class Pool:
         self.serving: list[Replica] = []
         self.leaving: list[Replica] = []
         """Told to go, and not yet given back."""
+        self.most = 2**53
+        """More replicas than this are never asked for (the scenario's replicas.max)."""
         self._past_billed_s = 0.0
         self._past_up_s = 0.0
 
@@ -106,15 +82,28 @@ class Pool:
         self.leaving.append(chosen)
         chosen.stop.succeed()
 
-    def scale_to(self, replicas: int, reason: str) -> None:
-        """Open or drain replicas until `replicas` serve or are on their way."""
+    def scale_to(self, replicas: int, reason: str, ready: bool = False) -> None:
+        """Open or drain replicas until `replicas` serve or are on their way; `ready` ones serve at once.
+
+        More than `most` are cut to it, and that is an event (`limited`). Raises ValueError for what is no number of
+        replicas.
+        """
+        if not isinstance(replicas, Integral) or replicas < 0:
+            raise ValueError(f"pool {self.name} cannot have {replicas!r} replicas; ask for a whole number from 0 on")
+        if replicas > self.most:
+            self.note("limited", f"asked for {replicas}, the most is {self.most}: {reason}")
+            replicas = self.most
         current = len(self.starting) + len(self.serving)
         if replicas != current:
-            self._log.append((self.env.now, "scale", self.name, -1, f"{current} -> {replicas}: {reason}"))
+            self.note("scale", f"{current} -> {replicas}: {reason}")
         for _ in range(replicas - current):
-            self.open()
+            self.open(ready)
         for _ in range(current - replicas):
             self.drain()
+
+    def note(self, kind: str, detail: str) -> None:
+        """Write down an event of the pool as a whole."""
+        self._log.append((self.env.now, kind, self.name, -1, detail))
 
     # ------------------------------------------------------------ a replica's life
 
@@ -189,18 +178,6 @@ class Pool:
         return int(self.env.fleet.replica(replica.index).outstanding)
 
     # ------------------------------------------------------------ readings
-
-    def view(self) -> View:
-        """What an autoscaler may know now."""
-        held, _ = self.env.fleet.observe(self.number)
-        return View(
-            time_s=self.env.now,
-            ready=len(self.serving),
-            starting=len(self.starting),
-            waiting=held.waiting,
-            running=held.running,
-            held=self.env.fleet.held_for(self.number),
-        )
 
     def lease(self, replica: Replica) -> np.void:
         """A replica's row for the bill, up to now if it has not been given back."""

@@ -42,6 +42,17 @@ OBSERVE = types.void(
 )
 """Signature of `progress.observe`."""
 
+GLANCE = types.void(
+    types.float64,
+    types.int64,
+    REPLICAS,
+    _array(records.SERVER),
+    types.int64[:, ::1],
+    _array(records.TABLE),
+    types.float64[::1],
+)
+"""Signature of `progress.glance`."""
+
 COUNTS = types.float64[::1]
 ADVANCE = types.int64(
     types.float64,  # until

@@ -148,6 +148,10 @@ class Fleet:
         self._shared = any(pool.queue_order == "fair_share" for pool in pools)
         self._tenants = 1
         self._serials = 0
+        self.taps: list[Callable[[NDArray], None]] = []
+        """Who sees ended requests (OUTCOME) before they are handed on."""
+        self._opened_s: dict[int, float] = {}
+        self._up = [[0, 0.0, 0.0] for _ in pools]  # live replicas, sum of when they opened, seconds of closed ones
         self._make_slots(1024)
         self._make_replicas(1)
 
@@ -232,6 +236,8 @@ class Fleet:
     def _retire(self) -> None:
         rows = int(self._clock.outcomes)
         if rows:
+            for tap in self.taps:
+                tap(self._outcomes[:rows])
             self._sink(np.array(self._outcomes[:rows], OUTCOME))
         self._clock.outcomes = 0
 
@@ -270,6 +276,9 @@ class Fleet:
         server.index, server.last_tenant = index, NONE
         self._shares[index] = np.zeros((), SHARE)
         self._serials += 1
+        self._opened_s[index] = self.now
+        self._up[pool][0] += 1
+        self._up[pool][1] += self.now
         self._find_routable()
         return index
 
@@ -286,6 +295,10 @@ class Fleet:
                 f"replica {replica} still holds {self._replicas[replica].outstanding} requests; drain it first"
             )
         self._replicas[replica].status = CLOSED
+        up, opened_s = self._up[int(self._replicas[replica].pool)], self._opened_s.pop(replica)
+        up[0] -= 1
+        up[1] -= opened_s
+        up[2] += self.now - opened_s
         self._find_routable()
 
     # ------------------------------------------------------------ readings
@@ -293,6 +306,23 @@ class Fleet:
     def flush(self) -> None:
         """Hand all ended requests to the sink now."""
         self._retire()
+
+    def glance(self, pool: int) -> tuple[float, ...]:
+        """What a pool holds now and has done so far, quickly; counts of steps' shapes are in `observe`.
+
+        (ready and draining replicas, waiting and running requests, KV blocks in use, output tokens, busy seconds, prompt
+        tokens, requests routed, requests ended, replica-seconds ready or draining).
+        """
+        seen = np.zeros(7)
+        _compiled_glance()(self.now, pool, self._replicas, self._servers, self._phases, self._tables, seen)
+        table = self._tables[pool]
+        live, opened_s, past_s = self._up[pool]
+        up_s = past_s + live * self.now - opened_s
+        return (*seen.tolist(), float(table.prompt_tokens), int(table.routed), int(table.ended), up_s)
+
+    def kept(self) -> NDArray:
+        """Requests that have ended and were not handed on yet (OUTCOME), in order of ending; `taps` get them before."""
+        return self._outcomes[: int(self._clock.outcomes)]
 
     def outcomes(self) -> NDArray:
         """All requests that have ended so far, sorted by id (OUTCOME); only without a sink."""
@@ -417,6 +447,11 @@ def _exceptions_of_policies() -> Iterator[None]:
 def _compiled_loop() -> Callable:
     """The loop, from the cache on disk or compiled now; plain Python under NUMBA_DISABLE_JIT=1."""
     return loop.advance_for(abi.source_stamp(), abi.ADVANCE) if abi.JIT else loop.advance
+
+
+@cache
+def _compiled_glance() -> Callable:
+    return progress.glance_for(abi.source_stamp(), abi.GLANCE) if abi.JIT else progress.glance
 
 
 @cache

@@ -49,6 +49,31 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
 
 
 @compiled
+def glance(now, pool, replicas, servers, phases, tables, seen):
+    """Fill `seen` with what a pool holds at `now` and has done up to now, without the shapes of its steps.
+
+    Ready and draining replicas, waiting and running requests, KV blocks in use, output tokens, busy seconds.
+    """
+    table = tables[pool]
+    seen[5], seen[6] = table.output_tokens, table.busy_s
+    for r in range(replicas.shape[0]):
+        replica, server = replicas[r], servers[r]
+        if replica.pool != pool or replica.status == CLOSED:
+            continue
+        seen[0 if replica.status == READY else 1] += 1
+        seen[2] += replica.waiting
+        seen[3] += replica.running
+        seen[4] += table.blocks - server.kv_free
+        if server.steps > 0:
+            seen[6] += now - server.start_s
+            if not server.mixed:
+                steps = steps_done(now, server)
+                seen[5] += steps * server.batch
+                begun = min(steps + 1, server.steps)
+                seen[4] += claimed(phases[r], server.decoded, server.batch, table.block_size, begun)
+
+
+@compiled
 def _add_steps(server, table, counts, edges, steps):
     """Add the first steps of a leap that has not ended."""
     batch = server.batch
@@ -62,6 +87,17 @@ def _add_steps(server, table, counts, edges, steps):
     ended_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
     table.itl_sum_s += (ended_s - server.start_s) * batch
     table.output_tokens += steps * batch
+
+
+def glance_for(stamp: int, signature):
+    """`glance` compiled with `signature` and cached under `stamp`; see `loop.advance_for`."""
+
+    @numba.njit(signature, cache=True, _nrt=False)
+    def stamped(now, pool, replicas, servers, phases, tables, seen):
+        if stamp >= 0:  # always; it makes the stamp part of the cache key
+            glance(now, pool, replicas, servers, phases, tables, seen)
+
+    return stamped
 
 
 def observe_for(stamp: int, signature):

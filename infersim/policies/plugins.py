@@ -23,7 +23,7 @@ class Policies:
     """What a run may choose from, by name."""
 
     routers: dict[str, routing.Router]
-    autoscalers: dict[str, type]
+    autoscalers: dict[str, autoscaling.Registered]
 
 
 def load_policies(files: Iterable[Path]) -> Policies:

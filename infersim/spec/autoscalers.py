@@ -33,6 +33,11 @@ class _Asked(Spec):
         """Least time between two scale-ups, and from any change to a scale-down [s]."""
         return 0.0, 0.0
 
+    @property
+    def periods_s(self) -> tuple[float, ...]:
+        """How often it is asked [s]."""
+        return (self.interval_s,)
+
 
 class _Cooling(_Asked):
     up_cooldown_s: NonNegative = 0.0
@@ -172,6 +177,11 @@ class KedaQueueLength(_Asked):
     behavior: Behavior = Behavior()
     """The HPA's (advanced.horizontalPodAutoscalerConfig)."""
 
+    @property
+    def periods_s(self) -> tuple[float, ...]:
+        """The HPA's sync period, and KEDA's polling interval [s]."""
+        return self.interval_s, self.polling_interval_s
+
 
 class KnativeKpa(_Asked):
     """The Knative Pod Autoscaler."""
@@ -237,6 +247,8 @@ class _Forecast(_Asked):
     """How far ahead it looks [s]; a cold start and an interval when absent."""
     bin_s: Interval = 60.0
     """Requests in flight are averaged over so long [s]."""
+    refit_s: Positive = 3600.0
+    """How often its constants are fitted anew [s]."""
 
 
 class Seasonal(_Forecast):
@@ -246,6 +258,8 @@ class Seasonal(_Forecast):
     """Mean over earlier seasons, decomposed by statsmodels' STL, plus the present trend."""
     season_s: Positive = 86400.0
     """Length of a season [s]."""
+    bin_s: Interval = 300.0
+    """Requests in flight are averaged over so long [s]."""
 
 
 class HoltWinters(_Forecast):
@@ -255,8 +269,6 @@ class HoltWinters(_Forecast):
     """statsmodels' ExponentialSmoothing of requests in flight, with a damped trend."""
     season_s: Positive | None = None
     """Length of a season [s]; none when absent (Holt's linear method)."""
-    refit_s: Positive = 3600.0
-    """How often its constants are fitted anew [s]."""
 
 
 class Oracle(_Asked):
@@ -301,17 +313,19 @@ Autoscaler = Annotated[
     | Annotated[Own, Tag("own")],
     Discriminator(_which),
 ]
-NAMES = frozenset({
-    "fixed",
-    "schedule",
-    "target_concurrency",
-    "queue_depth",
-    "kubernetes_hpa",
-    "keda_queue_length",
-    "knative_kpa",
-    "slo_feedback",
-    "queueing",
-    "seasonal",
-    "holt_winters",
-    "oracle",
-})
+NAMES = frozenset(
+    {
+        "fixed",
+        "schedule",
+        "target_concurrency",
+        "queue_depth",
+        "kubernetes_hpa",
+        "keda_queue_length",
+        "knative_kpa",
+        "slo_feedback",
+        "queueing",
+        "seasonal",
+        "holt_winters",
+        "oracle",
+    }
+)

@@ -13,17 +13,20 @@ import numpy as np
 import simpy
 
 from infersim.controlplane.datacenter import Datacenter
-from infersim.controlplane.pool import View
+from infersim.controlplane.meter import Judge, Meter
 from infersim.controlplane.scaler import autoscale
 from infersim.cost.build import build_tables
 from infersim.cost.tables import CostTables, Work
 from infersim.dataplane.fleet import Fleet
 from infersim.dataplane.records import REQUEST
-from infersim.policies.autoscaling import AUTOSCALERS
+from infersim.policies.autoscaling import AUTOSCALERS, Facts, Registered, View
 from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
 from infersim.spec import catalogue
-from infersim.spec.scenario import Autoscaler, Parallelism, Replicas
+from infersim.spec.autoscalers import Own
+from infersim.spec.scenario import Parallelism, Replicas
+from infersim.spec.scenario import Pool as PoolSpec
+from infersim.spec.slo import Slo
 
 PROVISION_S, LOAD_S, INITIALISE_S = 5.0, 3.0, 2.0
 COLD_START_S = PROVISION_S + LOAD_S + INITIALISE_S
@@ -85,12 +88,36 @@ def at(house: Datacenter, *actions: tuple[float, Callable[[], Any]]) -> None:
     house.env.process(act())
 
 
-def scale(house: Datacenter, policy: str, target: float, limits: Replicas, pool: int = 0, **spec: float) -> None:
-    """Open the initial replicas of a pool and let an autoscaler run it."""
+def scale(house: Datacenter, policy: str, target: float, limits: Replicas, pool: int = 0, **spec: Any) -> None:
+    """Open the initial replicas of a pool and let an autoscaler with a target run it."""
+    scale_by(house, limits, pool, policy=policy, target=target, **spec)
+
+
+def scale_by(house: Datacenter, limits: Replicas, pool: int = 0, slo: Slo | None = None, **spec: Any) -> Any:
+    """Open the initial replicas of a pool and let any autoscaler run it; return its policy."""
+    asked = PoolSpec.model_validate({"name": "pool", "hardware": "any", "autoscaler": spec}).autoscaler
+    assert asked is not None
+    registered, policy = AUTOSCALERS[asked.policy], AUTOSCALERS[asked.policy].make(**asked.parameters)
+    _begin(house, pool, limits, asked, policy, registered, slo or Slo())
+    return policy
+
+
+def _begin(
+    house: Datacenter, pool: int, limits: Replicas, asked: Any, policy: Any, registered: Registered, slo: Slo
+) -> None:
+    here = house.pools[pool]
+    here.most = limits.max
     for _ in range(limits.initial):
-        house.pools[pool].open(ready=True)
-    asked = Autoscaler(policy=policy, target=target, **spec)
-    house.env.process(autoscale(house.pools[pool], AUTOSCALERS[policy](target), asked, limits))
+        here.open(ready=True)
+    facts = Facts(
+        here.name, limits.min, limits.max, asked.interval_s, here.tables.max_num_seqs, COLD_START_S,
+        slo.ttft_p99_s or np.inf, slo.tpot_p99_s or np.inf,
+    )  # fmt: skip
+    judge = Judge(house.env.fleet, [slo], len(house.pools)) if "attainment" in registered.reads else None
+    meter = Meter(here, facts, asked.scrape_lag_s, judge)
+    if asked.scrape_lag_s:
+        house.env.process(meter.scrape(asked.interval_s))
+    house.env.process(autoscale(here, meter, policy, registered, asked, limits))
 
 
 def scale_as(house: Datacenter, desired: Callable[[View], Any], limits: Replicas) -> None:
@@ -100,9 +127,8 @@ def scale_as(house: Datacenter, desired: Callable[[View], Any], limits: Replicas
         def desired(self, view: View) -> float:
             return desired(view)
 
-    for _ in range(limits.initial):
-        house.pools[0].open(ready=True)
-    house.env.process(autoscale(house.pools[0], Mine(), Autoscaler(policy="mine", target=1), limits))
+    registered = Registered("mine", Mine, frozenset(), polls=False, from_start=False)
+    _begin(house, 0, limits, Own(policy="mine"), Mine(), registered, Slo())
 
 
 def life(house: Datacenter, serial: int) -> dict[str, float]:

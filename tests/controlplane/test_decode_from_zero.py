@@ -44,5 +44,6 @@ def test_sequences_that_nobody_receives_are_held_for_the_decode_pool_alone() -> 
     made = house()
     made.pools[0].open(ready=True)
     made.env.run(until=3)
-    assert [pool.view().held for pool in made.pools] == [0, 2]
-    assert [pool.view().waiting for pool in made.pools] == [0, 0]
+    fleet = made.env.fleet
+    assert [fleet.held_for(pool.number) for pool in made.pools] == [0, 2]
+    assert [fleet.glance(pool.number)[2] for pool in made.pools] == [0, 0]

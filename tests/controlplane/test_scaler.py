@@ -17,7 +17,7 @@ def scalings(house: Datacenter) -> list[tuple[float, str]]:
 def test_up_and_down_with_cooldowns() -> None:
     """Six requests from 1 to 101, four more from 15 to 35; two in flight for each replica, asked every 10 s.
 
-    10: 6 in flight, 3 replicas. 20: 10 want 5, cut to 4, but the last scale-up was 10 s ago. 30: it was 20 s ago.
+    10: 6 in flight, 3 replicas. 20: 10 want 5, cut to 4 (an event), but the last scale-up was 10 s ago. 30: it was 20 s ago.
     40, 50: 6 want 3, but the last change was less than 30 s ago. 60: the youngest idle one goes. 110: nothing is in
     flight, two of three go and the least stays.
     """
@@ -31,7 +31,7 @@ def test_up_and_down_with_cooldowns() -> None:
     assert events(house) == [
         (0, "requested", 0), (0, "ready", 0),
         (10, "scale", -1), (10, "requested", 1), (10, "requested", 2),
-        (15, "provisioned", 1), (15, "provisioned", 2), (20, "ready", 1), (20, "ready", 2),
+        (15, "provisioned", 1), (15, "provisioned", 2), (20, "limited", -1), (20, "ready", 1), (20, "ready", 2),
         (30, "scale", -1), (30, "requested", 3), (35, "provisioned", 3), (40, "ready", 3),
         (60, "scale", -1), (60, "draining", 3), (60, "closed", 3),
         (110, "scale", -1), (110, "draining", 2), (110, "closed", 2), (110, "draining", 1), (110, "closed", 1),

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from infersim.controlplane.pool import View
-from infersim.policies.autoscaling import AUTOSCALERS, QueueDepth, TargetConcurrency, autoscaling
+from infersim.policies.autoscaling import AUTOSCALERS, Reading, View, autoscaling
+from infersim.policies.autoscaling.targets import QueueDepth, TargetConcurrency
 from infersim.policies.errors import PolicyError
 
 
 def view(ready: int = 0, starting: int = 0, waiting: int = 0, running: int = 0, held: int = 0) -> View:
-    return View(0.0, ready, starting, waiting, running, held)
+    return View(0.0, ready, starting, readings=[Reading(0.0, ready, waiting, running, held)])
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_queue_depth(seen: View, replicas: int) -> None:
 
 
 def test_names_are_in_snake_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infersim.policies.autoscaling.AUTOSCALERS", AUTOSCALERS.copy())
+    monkeypatch.setattr("infersim.policies.autoscaling.registry.AUTOSCALERS", AUTOSCALERS.copy())
     monkeypatch.setattr("infersim.spec.policies.AUTOSCALERS", set())
-    from infersim.policies import autoscaling as module
+    from infersim.policies.autoscaling import registry
     from infersim.spec import policies as names
 
     class TwoOfThem:
@@ -65,7 +65,7 @@ def test_names_are_in_snake_case(monkeypatch: pytest.MonkeyPatch) -> None:
             return 2
 
     assert autoscaling(TwoOfThem) is TwoOfThem
-    assert module.AUTOSCALERS["two_of_them"] is TwoOfThem
+    assert registry.AUTOSCALERS["two_of_them"].make is TwoOfThem
     assert {"two_of_them"} == names.AUTOSCALERS
 
 

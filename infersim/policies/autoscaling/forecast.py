@@ -157,7 +157,12 @@ def fitted(values: list[float], period: int) -> Smoothing:
             seasonal_periods=period if seasonal else None, initialization_method="heuristic" if seasonal else "estimated",
         ).fit()  # fmt: skip
     given = found.params
-    constants = (given["smoothing_level"], given["smoothing_trend"], given["smoothing_seasonal"], given["damping_trend"])
+    constants = (
+        given["smoothing_level"],
+        given["smoothing_trend"],
+        given["smoothing_seasonal"],
+        given["damping_trend"],
+    )
     alpha, beta, gamma, phi = (0.0 if math.isnan(constant) else float(constant) for constant in constants)
     seasons = [float(index) for index in found.season[-period:]] if seasonal else []
     return Smoothing((alpha, beta, gamma, phi), float(found.level[-1]), float(found.trend[-1]), seasons)

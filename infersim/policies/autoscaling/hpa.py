@@ -21,7 +21,7 @@ from infersim.policies.autoscaling.view import View
 from infersim.spec.scaling_rules import Behavior
 
 _NOISE = 1e-12
-"""Rounding of ratios such as 3 x 0.1 / 0.1, which would be one replica more."""
+"""Rounding: 44 / 4 / 10 is within 0.1 of 1, and 3 x 0.1 / 0.1 is 3."""
 
 
 @autoscaling(polls=True)
@@ -49,13 +49,13 @@ class KubernetesHpa:
         ratio = mean / self.target
         missing, unready = view.ready - measured, view.starting
         if missing == 0 and not (unready and ratio > 1):
-            if abs(ratio - 1) <= self.tolerance:
+            if abs(ratio - 1) <= self.tolerance + _NOISE:
                 return view.current
             return math.ceil(ratio * measured * (1 - _NOISE))
         counted = measured + missing + (unready if ratio > 1 else 0)
         guessed = missing * self.target if ratio < 1 else 0.0
         new = (mean * measured + guessed) / counted / self.target
-        if abs(new - 1) <= self.tolerance or (ratio < 1 < new) or (ratio > 1 > new):
+        if abs(new - 1) <= self.tolerance + _NOISE or (ratio < 1 < new) or (ratio > 1 > new):
             return view.current
         wanted = math.ceil(new * counted * (1 - _NOISE))
         turned = (new < 1 and wanted > view.current) or (new > 1 and wanted < view.current)

@@ -71,6 +71,6 @@ class KedaQueueLength:
     def _synced(self, view: View) -> int:
         """Scaled by the HPA beneath, between one and the most."""
         queue, current = getattr(view, self._signal), view.current
-        within = abs(queue / (self.queue_length * current) - 1) <= self.tolerance
+        within = abs(queue / (self.queue_length * current) - 1) <= self.tolerance + 1e-12
         wanted = current if within else math.ceil(queue / self.queue_length * (1 - 1e-12))
         return self._rules.limited(view.time_s, current, wanted, max(1, view.facts.fewest), view.facts.most)

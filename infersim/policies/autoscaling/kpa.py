@@ -107,4 +107,4 @@ class KnativeKpa:
             if view.time_s - self._active_since_s < self.stable_s - 1e-6:
                 return 1
             self._inactive_since_s = view.time_s
-        return 0 if view.time_s - self._inactive_since_s > self.grace_s - 1e-6 else 1
+        return 0 if view.time_s - self._inactive_since_s >= self.grace_s - 1e-6 else 1

@@ -33,7 +33,7 @@ class Future:
         return float(self._sum_s[last] - self._sum_s[first])
 
 
-@autoscaling(reads={"future"})
+@autoscaling(reads={"future"}, from_start=True)
 class Oracle:
     """The fewest replicas for the work that is about to arrive; they are there at once."""
 

@@ -4,12 +4,14 @@ A replica with n requests is a state-dependent M/M/1 queue: its tokens come ever
 
     mu(n) = min(n, N) / (O (a + b min(n, N)))      requests a second,
 
-with N the largest batch and O the mean output length; a prompt's share of the steps is in b. By birth and death the
+with N the largest batch (max_num_seqs, or what the KV cache holds) and O the mean output length; a prompt's share of the steps is in b. By birth and death the
 stationary probabilities are p(n) ~ prod lambda / mu(i), i = 1 .. n. TPOT holds while a + b n <= limit; where all of N
 do, TTFT holds while the wait for a place, (n - N) / mu(N), is within its limit. The most load of a replica is the largest
 lambda for which more requests than that are there for at most 1 - objective of the time, and
 
-    desired = ceil(arrival rate / most load of a replica).
+    desired = ceil(arrival rate / most load of a replica),
+
+the rate being the larger of those over the window and over its last quarter.
 
 Measured: a request's seconds a token by Little's law as requests in batches / tokens a second; a and b by least squares over past
 windows that are forgotten with a half-life of 15 minutes, drawn to "half of it grows with the batch" until batches have
@@ -51,10 +53,10 @@ class Queueing:
         weight, _, _, _, _, tokens, endings = self._sums
         if weight == 0 or endings == 0:
             return max(view.current, 1 if view.in_flight else 0)
-        rate = view.arrival_rate(self.window_s)
+        rate = max(view.arrival_rate(self.window_s), view.arrival_rate(self.window_s / 4))
         base_s, slope_s = self._step()
         most = most_load(
-            base_s, slope_s, tokens / endings, view.facts.max_num_seqs, view.facts.ttft_s, view.facts.tpot_s,
+            base_s, slope_s, tokens / endings, self._places(view), view.facts.ttft_s, view.facts.tpot_s,
             1 - self.objective,
         )  # fmt: skip
         wanted = max(math.ceil(rate / most * (1 - 1e-9)), 1 if view.in_flight else 0)
@@ -76,14 +78,21 @@ class Queueing:
         batch, tau_s = running / busy, running / tokens_s
         self._sums += (1.0, batch, batch * batch, tau_s, batch * tau_s, tokens_s, endings_s)
 
+    def _places(self, view: View) -> int:
+        """The largest batch: what the engine takes, or what the KV cache holds of requests such as these."""
+        running, share = view.mean("running", self.window_s), view.mean("kv_cache", self.window_s)
+        ready = view.mean("ready", self.window_s)
+        cached = running / ready / share if share > 0 and ready > 0 else math.inf
+        return max(1, int(min(view.facts.max_num_seqs, cached)))
+
     def _step(self) -> tuple[float, float]:
         """Seconds a token, and what each request of the batch adds [s]."""
         weight, batch, squares, tau_s, products, _, _ = self._sums
         batch, squares, tau_s, products = batch / weight, squares / weight, tau_s / weight, products / weight
         guess, trust = tau_s / (2 * batch), (VARIED * batch) ** 2
-        slope_s = (products - batch * tau_s + trust * guess) / (squares - batch * batch + trust)
-        slope_s = min(max(slope_s, 0.0), tau_s / batch)
-        return tau_s - slope_s * batch, slope_s
+        fitted_s = (products - batch * tau_s + trust * guess) / (squares - batch * batch + trust)
+        slope_s = float(min(max(fitted_s, 0.0), tau_s / batch))
+        return float(tau_s - slope_s * batch), slope_s
 
 
 def most_load(
@@ -93,8 +102,8 @@ def most_load(
     batch = np.arange(1, max_num_seqs + 1)
     log_mu = np.log(batch / (output_tokens * (base_s + slope_s * batch)))
     fastest = math.exp(log_mu[-1])
-    allowed = max_num_seqs if slope_s == 0 else min(max_num_seqs, max(1, int((tpot_s - base_s) / slope_s))) \
-        if math.isfinite(tpot_s) else max_num_seqs
+    within = (tpot_s - base_s) / slope_s if slope_s > 0 else math.inf
+    allowed = int(min(max_num_seqs, max(1.0, within)))
     beyond = ttft_s * fastest if allowed == max_num_seqs else 0.0
     low, high = 0.0, 1.0
     for _ in range(2):

@@ -18,8 +18,9 @@ Not here: what may be asked of the view (`view.py`), the shipped ones (the files
 """
 
 import re
-from collections.abc import Callable, Collection
-from typing import Protocol
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from infersim.policies.autoscaling.view import View
 from infersim.policies.errors import PolicyError
@@ -34,28 +35,46 @@ class Autoscaler(Protocol):
         ...
 
 
-AUTOSCALERS: dict[str, type] = {}
+@dataclass(frozen=True)
+class Registered:
+    """An autoscaler's class and what it has declared."""
+
+    name: str
+    make: type
+    """Called with the parameters of the scenario."""
+    reads: frozenset[str]
+    polls: bool
+    from_start: bool
+
+    @property
+    def summary(self) -> str:
+        """What it does in one line."""
+        return (self.make.__doc__ or "").strip().split("\n")[0]
+
+
+AUTOSCALERS: dict[str, Registered] = {}
 """All known autoscalers by name."""
 
 SIGNALS = ("attainment", "future")
 """What costs time to keep, or is known to nobody in life, and is there for those that declare it."""
 
 
-def autoscaling(policy: type | None = None, *, reads: Collection[str] = (), polls: bool = False) -> Callable | type:
+def autoscaling(
+    policy: type | None = None, *, reads: Collection[str] = (), polls: bool = False, from_start: bool = False
+) -> Any:
     """Register a class as an autoscaler under its name in snake_case.
 
     `reads` declares "attainment" for `view.attainment`; "future" is the oracle's. One that `polls` looks only every
-    `interval_s`, and not at once when a request finds no replica.
+    `interval_s`, and not at once when a request finds no replica; one `from_start` is asked at time 0 too.
     """
     if policy is None:
-        return lambda given: autoscaling(given, reads=reads, polls=polls)
+        return lambda given: autoscaling(given, reads=reads, polls=polls, from_start=from_start)
     if not callable(getattr(policy, "desired", None)):
         raise PolicyError(f"autoscaler {policy.__name__} has no method desired(view), which answers how many replicas")
     if unknown := set(reads) - set(SIGNALS):
         found, known = ", ".join(sorted(unknown)), ", ".join(SIGNALS)
         raise PolicyError(f"autoscaler {policy.__name__} declares that it reads {found}; known: {known}")
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", policy.__name__).lower()
-    policy.reads, policy.polls = frozenset(reads), polls  # type: ignore[attr-defined]
-    AUTOSCALERS[name] = policy
+    AUTOSCALERS[name] = Registered(name, policy, frozenset(reads), polls, from_start)
     names.AUTOSCALERS.add(name)
     return policy

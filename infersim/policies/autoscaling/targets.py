@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infersim.spec.autoscalers import Rule
 
 
-@autoscaling
+@autoscaling(from_start=True)
 class Fixed:
     """Always so many, whatever happens: desired = replicas."""
 
@@ -29,7 +29,7 @@ class Fixed:
         return self.replicas
 
 
-@autoscaling(polls=True)
+@autoscaling(polls=True, from_start=True)
 class Schedule:
     """The replicas of the rule that came into force last, as cron and KEDA's cron scaler have it.
 

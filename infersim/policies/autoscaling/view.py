@@ -30,7 +30,7 @@ class Reading(NamedTuple):
     running: int = 0
     """Requests in batches."""
     held: int = 0
-    """Requests of the whole service that have no replica."""
+    """Requests of the whole service that wait for a replica of this pool's role."""
     kv_cache: float = 0.0
     """Share of the KV blocks in use."""
     arrived: int = 0
@@ -45,8 +45,10 @@ class Reading(NamedTuple):
     """Counts replica-seconds in steps."""
     up_s: float = 0.0
     """Counts replica-seconds ready or draining."""
+    judged: int = 0
+    """Counts requests that ended in the pool, like what follows, and is kept only where attainment is declared."""
     ttft_met: int = 0
-    """Counts requests that ended in the pool with the TTFT of their SLO; kept only where it is declared."""
+    """Counts those within the TTFT of their SLO."""
     tpot_met: int = 0
     """Likewise TPOT."""
     slo_met: int = 0
@@ -80,6 +82,9 @@ class Facts(NamedTuple):
     """Whether requests are judged by their SLO (`reads={"attainment"}`)."""
 
 
+_NOTHING = Facts()
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What an autoscaler may know of its pool now."""
@@ -93,7 +98,7 @@ class View:
     """Replicas that finish what they hold, and take nothing more."""
     readings: Sequence[Reading] = (Reading(),)
     """The load, oldest first; the last one is the newest that has been scraped."""
-    facts: Facts = Facts()
+    facts: Facts = _NOTHING
 
     @property
     def current(self) -> int:
@@ -117,7 +122,7 @@ class View:
 
     @property
     def held(self) -> int:
-        """Requests of the whole service that have no replica."""
+        """Requests of the whole service that wait for a replica of this pool's role."""
         return self.readings[-1].held
 
     @property
@@ -173,10 +178,12 @@ class View:
         Raises PolicyError unless the autoscaler is declared with `@autoscaling(reads={"attainment"})`.
         """
         if not self.facts.judged:
-            raise PolicyError("reads attainment, which is kept for those that say so: @autoscaling(reads={'attainment'})")
+            raise PolicyError(
+                "reads attainment, which is kept for those that say so: @autoscaling(reads={'attainment'})"
+            )
         before, met = self.before(window_s), f"{limit}_met"
-        ended = self.newest.ended - before.ended
-        return (getattr(self.newest, met) - getattr(before, met)) / ended if ended else math.nan
+        judged = self.newest.judged - before.judged
+        return (getattr(self.newest, met) - getattr(before, met)) / judged if judged else math.nan
 
     def at(self, time_s: float) -> "View":
         """The same view with the load of no later than `time_s`."""
