@@ -174,6 +174,7 @@ def _record(
                 price_source=source,
                 tables=costs,
                 tally=fleet.tally(number),
+                embodied_kg=pool.hardware.embodied_kg.value if pool.hardware.embodied_kg else None,
                 sources=pool_sources(pool.hardware, pool.engine, pool.pool.price),
             )
         )

@@ -156,8 +156,12 @@ def pools(run: Run) -> str:
     carbon = run.summary["carbon"]
     if carbon:
         words += (
-            f" Carbon of the electricity: {digits(carbon['operational_kg'])} kg at {digits(carbon['g_per_kwh'])} g/kWh."
+            f" Carbon of the electricity: {digits(carbon['operational_kg'])} kg at {digits(carbon['g_per_kwh'])} g/kWh; "
+            f"of making the chips, for the hours billed: {digits(carbon['embodied_kg'])} kg."
         )
+    water = run.summary["water"]
+    if water:
+        words += f" Water for cooling: {digits(water['total_l'])} L, {digits(water['ml_per_request'])} mL a request."
     paid = ", ".join(f"{usd(p['usd'])} to {p['provider']} ({p['tier']})" for p in run.summary["cost"]["by_purchase"])
     month = f"{usd(run.summary['cost']['usd_per_month'])} a month and {usd(run.summary['cost']['usd_per_year'])} a year"
     lines = (words, f"Paid: {paid}. Going on like this: {month}.")

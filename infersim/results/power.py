@@ -9,6 +9,7 @@ busy share for those of the time that replicas were up.
 Not here: dollars (`money.py`). Read `summary.py` next.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,12 +76,16 @@ def energy_report(run: RunRecord, pools: Iterable[int], sums: Sums) -> dict[str,
     }
 
 
+HOURS_PER_YEAR = 8766.0
+
+
 def carbon_report(run: RunRecord, total_j: float, sums: Sums) -> dict[str, float] | None:
-    """Operational carbon of the electricity; None when the scenario's facility names no region and no figure.
+    """Carbon of the electricity and of making the chips; None when the facility names no region and no figure.
 
     g_per_kwh                    of the grid [gCO2eq/kWh]
     operational_kg               energy x g_per_kwh
-    g_per_million_output_tokens  likewise, and g_per_request
+    embodied_kg                  that of the chips x billed hours / their lifetime; NaN when a chip's profile has no figure
+    g_per_million_output_tokens  operational, likewise g_per_request
     """
     grid = run.scenario.facility.grid_g_per_kwh
     if grid is None:
@@ -89,8 +94,33 @@ def carbon_report(run: RunRecord, total_j: float, sums: Sums) -> dict[str, float
     return {
         "g_per_kwh": grid,
         "operational_kg": grams / 1e3,
+        "embodied_kg": sum(embodied_kg(run, index) for index in range(len(run.pools))),
         "g_per_million_output_tokens": per(grams * 1e6, sums.of_finished("output_tokens")),
         "g_per_request": per(grams, sums.finished),
+    }
+
+
+def embodied_kg(run: RunRecord, index: int) -> float:
+    """Share of the carbon of making a pool's chips that falls on the hours that they were billed [kgCO2eq]."""
+    pool = run.pools[index]
+    billed_h = float(lease_times(run).billed[run.leases["pool"] == index].sum()) / 3600.0
+    made = math.nan if pool.embodied_kg is None else pool.embodied_kg
+    return made * pool.chips * billed_h / (run.scenario.facility.chip_lifetime_years * HOURS_PER_YEAR)
+
+
+def water_report(run: RunRecord, energy: dict[str, float], sums: Sums) -> dict[str, float] | None:
+    """Water for cooling on site: the chips' energy x the facility's water usage; None when it states none.
+
+    total_l, ml_per_request, l_per_million_output_tokens
+    """
+    usage_l_per_kwh = run.scenario.facility.water_l_per_kwh
+    if usage_l_per_kwh is None:
+        return None
+    litres = (energy["dynamic_j"] + energy["idle_j"]) / 3.6e6 * usage_l_per_kwh
+    return {
+        "total_l": litres,
+        "ml_per_request": per(litres * 1e3, sums.finished),
+        "l_per_million_output_tokens": per(litres * 1e6, sums.of_finished("output_tokens")),
     }
 
 

@@ -30,6 +30,8 @@ class PoolRecord:
     tables: CostTables
     tally: Tally
     """Counts over the whole run."""
+    embodied_kg: float | None = None
+    """Carbon of making one chip [kgCO2eq]; None when its profile does not say."""
     sources: tuple[Source, ...] = ()
     """The graded numbers that it started from."""
 

@@ -16,7 +16,7 @@ from infersim.results.economics import by_purchase, projection, wasted
 from infersim.results.frames import SPANS
 from infersim.results.metrics import class_report, latency, limits, slo_report, throughput
 from infersim.results.money import bill, per, unit_costs
-from infersim.results.power import carbon_report, energy_report, utilisation_report
+from infersim.results.power import carbon_report, energy_report, utilisation_report, water_report
 from infersim.results.record import RunRecord
 from infersim.results.slo import slo_over_time, slo_windows
 from infersim.results.steady import steady_state
@@ -52,6 +52,7 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         | {"by_purchase": by_purchase(run)},
         "energy": energy,
         "carbon": carbon_report(run, energy["total_j"], sums),
+        "water": water_report(run, energy, sums),
         "pools": {pool.name: _pool(run, index, rows, timeline) for index, pool in enumerate(run.pools)},
         "warnings": list(run.warnings),
         "provenance": [{"pool": pool.name, **vars(source)} for pool in run.pools for source in pool.sources],

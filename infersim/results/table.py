@@ -184,6 +184,16 @@ def _bill(summary: Mapping[str, Any]) -> Table:
             f"{digits(power['wh_per_request'])} Wh per request",
         ),
     ]
+    if carbon := summary["carbon"]:
+        rows.append(
+            (
+                "carbon",
+                f"{digits(carbon['operational_kg'])} kg of electricity at {digits(carbon['g_per_kwh'])} g/kWh, "
+                f"{digits(carbon['embodied_kg'])} kg of making the chips, {digits(carbon['g_per_request'])} g per request",
+            )
+        )
+    if water := summary["water"]:
+        rows.append(("water", f"{digits(water['total_l'])} L, {digits(water['ml_per_request'])} mL per request"))
     if summary["slo"]["targets"]:
         rows[1] = (rows[1][0], f"{rows[1][1]}, {usd(cost['usd_per_slo_met_request'])} per request within the SLO")
     return _pairs(rows)

@@ -1,4 +1,4 @@
-"""The building around the chips: its power usage and the carbon of its electricity.
+"""The building around the chips: its power and water usage, the carbon of its electricity, how long chips are kept.
 
 Not here: what they come to (`infersim/results/power.py`).
 """
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from infersim.spec.base import NonNegative, Spec, wrong_at
+from infersim.spec.base import NonNegative, Positive, Spec, wrong_at
 from infersim.spec.errors import nearest
 
 GRIDS = {
@@ -31,6 +31,12 @@ class Facility(Spec):
     """Whose grid it draws from, a Google Cloud region (us-central1, europe-west4): decides the carbon of a kWh."""
     carbon_g_per_kwh: NonNegative | None = None
     """Your own figure for the electricity [gCO2eq/kWh]; wins over the region's."""
+
+    water_l_per_kwh: NonNegative | None = None
+    """Water that cooling takes for each kWh of the chips [L/kWh], as WUE of The Green Grid counts it on site. Published
+    means of 2023 and 2024: Microsoft 0.30, AWS 0.18."""
+    chip_lifetime_years: Positive = 4.0
+    """How long chips are kept [years of 8,766 h]; the carbon of making them is spread over it."""
 
     @model_validator(mode="after")
     def _known(self) -> "Facility":

@@ -119,6 +119,8 @@ class Hardware(Spec):
     """Time until a machine with this chip is found and booted [s]."""
     power: Power
     """Electrical power."""
+    embodied_kg: Quantity | None = None
+    """Carbon of making one chip with its board and memory, cradle to gate, without the host [kgCO2eq]."""
     efficiency: Efficiency
     """Fitted shares of the peaks."""
     prices: list[Price] = Field(min_length=1)
