@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test lint bench clean
 
 help:
-	@echo "make demo   install into $(VENV), run the bursty chat scenario, print its table and where its plots lie"
+	@echo "make demo   install into $(VENV), run the bursty chat scenario, print its table and where its report and plots lie"
 	@echo "make test   install with the test extra, then lint, type check and run every test"
 	@echo "make lint   the lint and type checks alone"
 	@echo "make bench  measure speed: the loop, start-up, a small scenario, the first compilation"
@@ -17,7 +17,7 @@ help:
 	@echo "make clean  remove $(VENV), caches and runs/"
 
 demo: $(VENV)/.installed
-	$(BIN)/infersim run chat_burst --out runs/demo
+	$(BIN)/infersim run chat_burst --out runs/demo --report
 
 test: lint
 	$(BIN)/python -m pytest
