@@ -114,7 +114,7 @@ def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
             return tables
         tokens = pool.pool.speculative.tokens
         draft = None if pool.draft is None else build(pool.draft, 1, 1)
-        return speculative(tables, build(resolved.model, 1 + tokens, 1), draft, tokens)
+        return speculative(tables, build(resolved.model, 1 + tokens, 1), draft, tokens, pool.pool.kv_cache.blocks)
     except DoesNotFit as error:
         raise DoesNotFit(str(resolved.error(("pools", index), str(error)))) from error
 

@@ -62,6 +62,8 @@ def usage(tables: CostTables, tally: Tally) -> Usage:
         (tables.decode_per_context, tally.context_by_batch),
         (tables.prefill_chunk, tally.prefill_chunks),
     ]
+    if tables.prompts is not None:
+        parts.append((tables.prompts, tally.steps_by_prompt_tokens))
     names = ("flops", "memory_bytes", "network_bytes", "compute_s", "memory_s", "network_s", "launch_s")
     sums = {name: sum(float(np.dot(getattr(work, name), counts)) for work, counts in parts) for name in names}
     sums["flops"] += float(tables.prefill_pair.flops) * tally.prefill_pairs

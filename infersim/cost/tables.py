@@ -5,6 +5,7 @@ c with pairs_c (query-key pairs) and context_c (keys read). It takes
 
     linear_s[T] + sequences_s[N] + decode_base_s[B] + decode_per_context_s[B] * S
       + sum over chunks of (prefill_chunk_s + max(prefill_per_pair_s * pairs_c, prefill_per_context_s * context_c))
+      + prompts_s[P], P being the prompt tokens of all chunks, where a draft model has to read them too
 
 The compiled loop reads only these times and counts the shapes that it ran; FLOPs, bytes, joules and the binding roof
 are priced afterwards from the counts (`infersim/cost/energy.py`). Read `roofline.py` next.
@@ -119,16 +120,29 @@ class CostTables:
     initialise_s: float
     max_context: int
     """Longest context the model serves [tokens]."""
+    prompts: Work | None = None
+    """By prompt tokens P of the step, 0 to max_num_batched_tokens: what they cost beside `linear`, if anything."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know: conversions between dtypes, padding, estimates that matter."""
 
     def step_s(
-        self, tokens: int, sequences: int, decoding: int, context: float, chunks: list[tuple[float, float]]
+        self,
+        tokens: int,
+        sequences: int,
+        decoding: int,
+        context: float,
+        chunks: list[tuple[float, float]],
+        prompt_tokens: int = 0,
     ) -> float:
-        """Time of one step [s]; `chunks` holds (pairs, context) of each prefill chunk. The loop's formula."""
+        """Time of one step [s]; `chunks` holds (pairs, context) of each prefill chunk. The loop's formula.
+
+        `prompt_tokens` of all chunks together matter where a draft model reads them too.
+        """
         seconds = self.linear.seconds[tokens] + self.sequences.seconds[sequences]
         seconds += self.decode_base.seconds[decoding] + self.decode_per_context.seconds[decoding] * context
         for pairs, attended in chunks:
             compute, memory = self.prefill_pair.seconds * pairs, self.prefill_context.seconds * attended
             seconds += self.prefill_chunk.seconds + max(compute, memory)
+        if self.prompts is not None:
+            seconds += self.prompts.seconds[prompt_tokens]
         return float(seconds)

@@ -8,10 +8,21 @@ import math
 from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK, push_finish
 from infersim.dataplane.chance import uniform
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import blocks_to_grow, claimed
+from infersim.dataplane.kvcache import blocks_held, blocks_to_process, claimed, growth
 from infersim.dataplane.prefix import make_room
 from infersim.dataplane.records import DECODE, DONE, FAIR_SHARE, NONE, PREFILL, PREFILL_ONLY
-from infersim.dataplane.sequences import finish, join, leave, release_blocks, settle, share_prefix, stop_decoding
+from infersim.dataplane.sequences import (
+    finish,
+    fork,
+    join,
+    leave,
+    note_growth,
+    release_blocks,
+    settle,
+    share_prefix,
+    stop_decoding,
+    stop_growing,
+)
 from infersim.dataplane.shares import charge_outputs
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
 
@@ -38,13 +49,15 @@ def end_step(
     _count_steps(now, server, flights, table, counts, edges, batch, steps)
     if batch > 0:
         if not server.mixed:
-            server.kv_free -= claimed(phases, server.decoded, batch, table.block_size, steps)
+            server.kv_free -= claimed(phases, server.decoded, growth(server, table), table.block_size, steps)
             make_room(server.kv_free, server, cache, lookup, table)
         server.last_decode_s = now
         server.decoded += steps
         server.context += steps * batch
         server.output_tokens += steps * batch
         table.output_tokens += steps * batch
+        if server.decoded >= server.crossing:
+            stop_growing(server, flights, phases, table)
         if table.draft_tokens > 0:
             _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, table, values)
         _finish_decoding(
@@ -89,8 +102,8 @@ def _count_late_tokens(now, server, flights, table, counts, edges):
             if not math.isnan(flight.last_token_s):
                 last_s = flight.last_token_s
                 flight.last_token_s = math.nan
-            counts[table.itl + itl_bin(now - last_s, edges)] += 1.0
-            table.itl_sum_s += now - last_s
+            counts[table.itl + itl_bin(now - last_s, edges)] += flight.rows
+            table.itl_sum_s += (now - last_s) * flight.rows
         slot = flight.next
 
 
@@ -112,11 +125,11 @@ def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, t
                 uniform(asked[slot].id, flight.generated, accepted) < values[table.acceptance + accepted]
             ):
                 accepted += 1
-            server.kv_free -= blocks_to_grow(flight.computed, accepted, table.block_size)
+            server.kv_free += blocks_held(flight.computed, 1, 0, table)
             flight.computed += accepted
             flight.generated += accepted
-            flight.joined_at = server.decoded
-            phases[(server.decoded - flight.computed) % table.block_size] += 1
+            server.kv_free -= blocks_held(flight.computed, 1, 0, table)
+            note_growth(flight, server, phases, table)
             server.context += accepted
             server.output_tokens += accepted
             table.output_tokens += accepted
@@ -134,20 +147,20 @@ def _finish_decoding(
 ):
     """Finish the decoding sequences that have their last token; a static batch ends as a whole."""
     ended = 0
-    while server.batch > 0 and heap[0] >> SLOT_BITS == server.decoded:
+    while server.decoding > 0 and heap[0] >> SLOT_BITS == server.decoded:
         slot = heap[0] & SLOT_MASK
         stop_decoding(slot, server, flights, heap, phases, 0, table)
         if server.rows > 0:
-            release_blocks(slot, server, flights, cache, table)
+            release_blocks(slot, server, asked, flights, cache, table)
             flights[slot].state = DONE
         elif table.prefix_tokens == 0:
             finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
         else:
-            heap[server.batch] = slot  # behind the heap, where it was
+            heap[server.decoding] = slot  # behind the heap, where it was
             ended += 1
     if ended > 0:
-        _sort_by_order(heap, server.batch, ended, flights)
-        for k in range(server.batch, server.batch + ended):
+        _sort_by_order(heap, server.decoding, ended, flights)
+        for k in range(server.decoding, server.decoding + ended):
             slot = heap[k]
             finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
     if server.rows > 0 and server.batch == 0:
@@ -186,6 +199,9 @@ def _end_chunks(
         tokens += flight.chunk
         table.prompt_tokens += flight.chunk
         sequences += 1
+        if not table.plain_blocks:
+            server.kv_free += blocks_to_process(flight, asked[slot], flight.computed, flight.chunk, table)
+            server.kv_free -= blocks_held(flight.computed + flight.chunk, 1, 0, table)
         flight.computed += flight.chunk
         if table.prefix_tokens > 0:
             share_prefix(slot, server, asked, flights, cache, lookup, names, table)
@@ -194,27 +210,34 @@ def _end_chunks(
         else:
             flight.prefill_s += now - flight.since_s
             flight.since_s = now
-            _emit_first(now, flight, server, table, counts, edges)
+            if flight.output_tokens > 0:
+                _emit_first(
+                    now, flight, 1 if table.plain_blocks else 1 + asked[slot].forks, server, table, counts, edges
+                )
             if flight.generated == flight.output_tokens:
                 finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
             elif table.role == PREFILL_ONLY:
-                leave(now, slot, server, replica, flights, clock)
+                leave(now, slot, server, replica, asked, flights, table, clock)
             else:
+                if not table.plain_blocks:
+                    fork(slot, server, asked, flights, table)
                 join(slot, server, flights, heap, phases, table)
         slot = following
     counts[table.by_tokens + tokens] += 1.0
     counts[table.by_sequences + sequences] += 1.0
+    if table.prompts != NONE:
+        counts[table.by_prompt_tokens + tokens - batch * (1 + table.draft_tokens)] += 1.0
 
 
 @inlined
-def _emit_first(now, flight, server, table, counts, edges):
-    """Emit the token that a processed prompt yields: the first, or after a preemption the next."""
+def _emit_first(now, flight, rows, server, table, counts, edges):
+    """Emit the token that a processed prompt yields for each row: the first, or after a preemption the next."""
     flight.generated += 1
-    server.output_tokens += 1
-    table.output_tokens += 1
+    server.output_tokens += rows
+    table.output_tokens += rows
     if math.isnan(flight.last_token_s):
         flight.first_token_s = now
         return
-    counts[table.itl + itl_bin(now - flight.last_token_s, edges)] += 1.0
-    table.itl_sum_s += now - flight.last_token_s
+    counts[table.itl + itl_bin(now - flight.last_token_s, edges)] += rows
+    table.itl_sum_s += (now - flight.last_token_s) * rows
     flight.last_token_s = math.nan

@@ -34,6 +34,7 @@ from infersim.dataplane.records import (
     SHARE,
     STEP,
 )
+from infersim.dataplane.sequences import NEVER
 from infersim.dataplane.tally import Tally, itl_edges
 
 __all__ = ["Chunk", "Fleet", "Occupancy", "PoolCost", "RouteError", "RouterRaised", "Wake", "Why"]
@@ -140,7 +141,8 @@ class Fleet:
         self._step = records_of(1, STEP)
         self._names = np.zeros(0, np.int64)
         self._entries = max(
-            pool.blocks * pool.block_size // pool.prefix_tokens if pool.prefix_tokens else 0 for pool in pools
+            (pool.blocks * pool.block_size // pool.prefix_tokens if pool.prefix_tokens else 0) + pool.host_entries
+            for pool in pools
         )
         self._buckets = 1 << (2 * self._entries).bit_length()
         self._memory = np.zeros(8, np.int64)
@@ -213,6 +215,10 @@ class Fleet:
             self._clock.last_chunk = True
             return
         requests, outputs, *names = chunk
+        if requests["forks"].any() and self._tables.draft_tokens.any():
+            first = requests["id"][requests["forks"] > 0][0]
+            raise ValueError(f"request {first} has several samples or beams, which draft tokens are not modelled for")
+        self._tables.plain_blocks &= not requests["forks"].any()
         self._requests = records_of(len(requests), REQUEST)
         self._requests[:] = requests
         self._keep_names(names[0] if names else np.zeros(0, np.int64))
@@ -267,7 +273,11 @@ class Fleet:
         server = self._servers[index]
         server.last_start_s = math.inf
         server.kv_free = table.blocks
-        for end in ("batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest"):
+        server.host_room, server.crossing = table.host_entries, NEVER
+        for end in (
+            "batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest", "host_oldest",
+            "host_newest",
+        ):  # fmt: skip
             setattr(server, end, NONE)
         self._lookups[index] = 0
         self._caches[index]["newer"] = np.append(np.arange(1, self._entries), NONE)[: self._entries]

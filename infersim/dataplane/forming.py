@@ -7,7 +7,14 @@ import math
 
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import affordable_steps, blocks_for, blocks_to_grow
+from infersim.dataplane.kvcache import (
+    affordable_steps,
+    blocks_for,
+    blocks_held,
+    blocks_to_process,
+    draft_blocks,
+    growth,
+)
 from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
 from infersim.dataplane.records import (
     CHUNKED_PREFILL,
@@ -15,6 +22,7 @@ from infersim.dataplane.records import (
     DYNAMIC,
     FAIR_SHARE,
     NONE,
+    ON_HOST,
     PREEMPTED,
     PREFILL_FIRST,
     PRIORITY,
@@ -93,11 +101,11 @@ def _still_gathering(now, server, flights, table):
 @inlined
 def _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table):
     """Let all decoding sequences have a token, preempting until their blocks can be claimed."""
-    lookahead = blocks_for(table.draft_tokens, table.block_size)
-    while phases[server.decoded % table.block_size] + lookahead * server.batch > server.kv_free:
+    lookahead = draft_blocks(table)
+    while phases[server.decoded % table.block_size] + lookahead * server.decoding > server.kv_free:
         slot = _victim(server, asked, flights, table)
         preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table)
-    step.reserve = lookahead * server.batch
+    step.reserve = lookahead * server.decoding
     step.free = server.kv_free - phases[server.decoded % table.block_size] - step.reserve
     step.budget -= server.batch * (1 + table.draft_tokens)
     step.sequences = server.batch
@@ -128,14 +136,16 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, books
         if table.async_scheduling and flight.since_s > server.last_start_s:
             step.retry = True
             break
-        lookahead = blocks_for(table.draft_tokens, table.block_size) * server.batch
+        lookahead = draft_blocks(table) * server.decoding
         room = server.kv_free - phases[server.decoded % table.block_size] - lookahead - table.watermark_blocks
         wanted = flight.target + (1 if flight.computed > 0 else 0)
         chunk = min(wanted, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
         slot = _victim(server, asked, flights, table)
         if asked[slot].priority >= asked[server.queue_head].priority:
             break
-        if chunk <= 0 or (replica.running < table.max_num_seqs and blocks_for(chunk, table.block_size) <= room):
+        blocks = (table.full_blocks + table.window_blocks) * blocks_for(chunk, table.block_size)
+        admissible = _has_row(server.queue_head, server, replica, asked, table)
+        if chunk <= 0 or (admissible and blocks <= room):
             step.retry = True  # not blocked by this measure yet, but it may be a step later
             break
         preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table)
@@ -154,7 +164,8 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
         if step.budget > 0:
             flight = flights[partial]
             chunk = min(flight.target - flight.computed, step.budget)
-            blocks = blocks_to_grow(flight.computed, chunk, table.block_size)
+            blocks = blocks_to_process(flight, asked[partial], flight.computed, chunk, table)
+            blocks -= blocks_held(flight.computed, 1, 0, table)
             if blocks <= step.free:
                 step.free -= blocks
                 _add_chunk(step, flight, chunk, table)
@@ -169,8 +180,10 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
     # An engine that has nothing scheduled ahead, because its batch is empty and its queue young, takes all at once.
     young = server.queue_head != NONE and flights[server.queue_head].since_s > server.last_start_s
     scheduled_ahead = table.async_scheduling and not (replica.running == 0 and young)
-    while server.queue_head != NONE and step.budget > 0 and replica.running < table.max_num_seqs:
+    while server.queue_head != NONE and step.budget > 0:
         head = server.queue_head
+        if not _has_row(head, server, replica, asked, table):
+            return
         ousted = flights[head].state == PREEMPTED and flights[head].since_s == now
         if ousted or (scheduled_ahead and flights[head].since_s > server.last_start_s):
             step.retry = True
@@ -182,46 +195,58 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
 
 
 @inlined
+def _has_row(head, server, replica, asked, table):
+    """Whether the batch has room for the rows of the head of the queue."""
+    if table.plain_blocks:
+        return replica.running < table.max_num_seqs
+    return replica.running + server.forks + 1 + asked[head].forks <= table.max_num_seqs
+
+
+@inlined
 def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, alone):
     """Admit the head of the queue if its blocks are free; return whether it was."""
     flight = flights[head]
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
     if flight.computed > 0:  # swapped out, or sent by a prefill replica: it decodes in this very step
-        claim = 1 if flight.computed % table.block_size == 0 else 0
-        lookahead = blocks_for(table.draft_tokens, table.block_size)
-        blocks = blocks_for(flight.computed, table.block_size)
-        if blocks + claim + lookahead + margin > step.free or step.budget < 1 + table.draft_tokens:
+        rows, prompt = 1 + asked[head].forks, asked[head].input_tokens
+        lookahead = draft_blocks(table)
+        blocks = blocks_held(flight.computed, rows, prompt, table)
+        claim = blocks_held(flight.computed + 1, rows, prompt, table) - blocks
+        if blocks + claim + lookahead + margin > step.free or step.budget < rows * (1 + table.draft_tokens):
             return False
         admit_head(now, server, replica, asked, flights, books, table)
+        flight.rows = rows
         step.free -= blocks + claim + lookahead
         step.reserve += lookahead
         server.kv_free -= blocks
         if flight.swapped:
             step.copied_blocks += blocks
             flight.swapped = False
-        step.budget -= 1 + table.draft_tokens
-        step.sequences += 1
+        step.budget -= rows * (1 + table.draft_tokens)
+        step.sequences += rows
         server.decodes = True
         server.stalled = True
         flight.prefill_s += now - flight.since_s
         join(head, server, flights, heap, phases, table)
         make_room(step.free, server, cache, lookup, table)
         return True
-    hits, idle = _cached_blocks(head, asked, flights, cache, lookup, names, table)
+    hits, unused, hosted = _cached_blocks(head, asked, flights, cache, lookup, names, table)
     prompt = flight.target - hits * table.prefix_tokens
     chunk = min(prompt, step.budget)
     if alone and chunk < prompt and step.sequences > 0:
         return False
-    total = blocks_for(hits * table.prefix_tokens + chunk, table.block_size)
-    blocks = total - (hits - idle) * table.entry_blocks
+    blocks = blocks_to_process(flight, asked[head], hits * table.prefix_tokens, chunk, table)
+    blocks -= (hits - unused) * table.entry_blocks
     if blocks + margin > step.free:
-        step.retry = step.retry or idle > 0  # evicted meanwhile, they would leave less to be held at once
+        step.retry = step.retry or unused > 0  # evicted meanwhile, they would leave less to be held at once
         return False
     admit_head(now, server, replica, asked, flights, books, table)
     if hits > 0:
         use_prefix(head, hits, server, asked, flights, cache, lookup, names, table)
+        step.copied_blocks += hosted * table.entry_blocks
     if flight.cached_tokens < 0:
         flight.cached_tokens = hits * table.prefix_tokens
+        flight.host_cached_tokens = hosted * table.prefix_tokens
         if table.queue_order == FAIR_SHARE:
             charge(server, books.shares[server.index], asked[head].tenant, table.input_weight * prompt)
     if server.prefilling == NONE:
@@ -234,16 +259,19 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
 
 @inlined
 def _cached_blocks(head, asked, flights, cache, lookup, names, table):
-    """Prefix blocks of a waiting request that are cached, and how many of them are idle."""
+    """Prefix blocks of a waiting request that are cached, how many of them nobody uses, and how many are on the host."""
     if table.prefix_tokens == 0:
-        return 0, 0
+        return 0, 0, 0
     start = asked[head].prefix_start
     most = min(asked[head].prefix_blocks, (flights[head].target - 1) // table.prefix_tokens)
-    hits, idle = matching_blocks(cache, lookup, names, start, most), 0
+    hits, unused, hosted = matching_blocks(cache, lookup, names, start, most), 0, 0
     for k in range(hits):
-        if cache[find_entry(cache, lookup, names[start + k])].users == 0:
-            idle += 1
-    return hits, idle
+        users = cache[find_entry(cache, lookup, names[start + k])].users
+        if users <= 0:
+            unused += 1
+        if users == ON_HOST:
+            hosted += 1
+    return hits, unused, hosted
 
 
 @inlined
@@ -287,11 +315,15 @@ def _start(now, step, server, heap, phases, cache, lookup, table, values):
     server.steps = 1
     if server.mixed:
         server.kv_free = step.free + step.reserve
+        if table.prompts != NONE:
+            server.base_s += values[table.prompts + tokens - batch * (1 + table.draft_tokens)]
     elif (
         table.draft_tokens == 0
         and not (step.retry or server.stalled or step.copied_blocks > 0)
         and server.prefilling == NONE
     ):
-        most = min((heap[0] >> SLOT_BITS) - server.decoded, LEAP_LIMIT)
-        server.steps = affordable_steps(phases, server.decoded, batch, table.block_size, server.kv_free, most)
+        most = min(min(heap[0] >> SLOT_BITS, server.crossing) - server.decoded, LEAP_LIMIT)
+        server.steps = affordable_steps(
+            phases, server.decoded, growth(server, table), table.block_size, server.kv_free, most
+        )
     return leap_end(now, server.base_s, server.slope_s, server.context if batch > 0 else 0, batch, server.steps)

@@ -1,11 +1,12 @@
 """Paged KV blocks, counted and not placed: how many a sequence holds and how many the next steps claim.
 
-A decoding sequence claims a block in each step in which its computed tokens are a multiple of the block size. Measured
+A decoding sequence claims blocks in each step in which its computed tokens are a multiple of the block size. Measured
 in the replica's decode counter that happens at one fixed phase, so a histogram of phases tells what any number of steps
-will claim. Not here: who is preempted when they run out (`forming.py`). Read `agenda.py` next.
+will claim. How many it claims changes once: when its windows are full. Not here: who is preempted when they run out (`forming.py`). Read `agenda.py` next.
 """
 
-from infersim.dataplane.jit import compiled
+from infersim.dataplane.jit import compiled, inlined
+from infersim.dataplane.records import PREFILL_ONLY
 
 
 @compiled
@@ -14,28 +15,104 @@ def blocks_for(tokens, block_size):
     return (tokens + block_size - 1) // block_size
 
 
-@compiled
-def blocks_to_grow(tokens, more, block_size):
-    """KV blocks that a sequence of `tokens` tokens needs beyond its own to hold `more` more."""
-    return blocks_for(tokens + more, block_size) - blocks_for(tokens, block_size)
+@inlined
+def blocks_held(tokens, rows, prompt, table):
+    """KV blocks of a sequence whose `rows` rows have `tokens` tokens each and share the full blocks of its prompt.
+
+    Each row keeps its own windows.
+    """
+    if table.plain_blocks:
+        return blocks_for(tokens, table.block_size)
+    return _blocks_of_rows(tokens, rows, prompt, table)
 
 
 @compiled
-def claimed(phases, decoded, batch, block_size, steps):
-    """Blocks that `batch` decoding sequences claim in the next `steps` decode steps."""
-    blocks = (steps // block_size) * batch
+def _blocks_of_rows(tokens, rows, prompt, table):
+    count = blocks_for(tokens, table.block_size)
+    own = count - prompt // table.block_size if rows > 1 else 0
+    return table.full_blocks * (count + (rows - 1) * own) + table.window_blocks * rows * min(count, table.window_limit)
+
+
+@inlined
+def blocks_to_process(flight, request, computed, chunk, table):
+    """KV blocks of a sequence in a step that processes `chunk` tokens of its prompt.
+
+    Windows hold the chunk whole, and the last chunk makes room for all rows.
+    """
+    if table.plain_blocks:
+        return blocks_for(computed + chunk, table.block_size)
+    return _blocks_of_chunk(flight, request, computed, chunk, table)
+
+
+@compiled
+def _blocks_of_chunk(flight, request, computed, chunk, table):
+    before, count = blocks_for(computed, table.block_size), blocks_for(computed + chunk, table.block_size)
+    blocks = table.full_blocks * count
+    blocks += table.window_blocks * (min(before, table.window_limit) + count - before)
+    if request.forks > 0 and computed + chunk == flight.target and table.role != PREFILL_ONLY:
+        tokens = request.input_tokens + flight.generated
+        blocks = max(blocks, blocks_held(tokens, 1 + request.forks, request.input_tokens, table))
+    return blocks
+
+
+@inlined
+def draft_blocks(table):
+    """KV blocks that the draft tokens of a sequence may need."""
+    return (table.full_blocks + table.window_blocks) * blocks_for(table.draft_tokens, table.block_size)
+
+
+@compiled
+def fits(request, output_tokens, table):
+    """Whether a replica can ever hold a request."""
+    total, last = request.input_tokens + output_tokens, max(output_tokens, 1) - 1
+    if table.plain_blocks:
+        blocks = blocks_for(request.input_tokens + last, table.block_size)
+    else:
+        rows = 1 + request.forks
+        if rows > table.max_num_seqs:
+            return False
+        count = blocks_for(request.input_tokens + rows * last, table.block_size)
+        blocks = table.full_blocks * count + table.window_blocks * min(count, table.window_peak)
+        blocks = max(blocks, blocks_held(request.input_tokens + last, rows, request.input_tokens, table))
+    return total <= table.max_context and blocks + draft_blocks(table) <= table.blocks
+
+
+@inlined
+def growth_of(flight, table):
+    """KV blocks that a decoding sequence claims at a time."""
+    if table.plain_blocks:
+        return 1
+    return (table.full_blocks + (table.window_blocks if flight.growing else 0)) * flight.rows
+
+
+@inlined
+def growth(server, table):
+    """KV blocks that all decoding sequences claim in as many steps as a block has tokens."""
+    return table.full_blocks * server.batch + table.window_blocks * server.growing
+
+
+@inlined
+def filled_at(flight, table):
+    """Decode count at which a decoding sequence, whose counts are as of `joined_at`, has filled its windows."""
+    return flight.joined_at + (table.window_limit - 1) * table.block_size + 1 - flight.computed
+
+
+@compiled
+def claimed(phases, decoded, growth, block_size, steps):
+    """Blocks that decoding sequences claim in the next `steps` decode steps, `growth` of them in block_size steps."""
+    blocks = (steps // block_size) * growth
     for step in range(decoded, decoded + steps % block_size):
         blocks += phases[step % block_size]
     return blocks
 
 
 @compiled
-def affordable_steps(phases, decoded, batch, block_size, free, most):
+def affordable_steps(phases, decoded, growth, block_size, free, most):
     """Decode steps, at most `most`, that `free` blocks suffice for."""
-    if (most // block_size + 1) * batch <= free:
+    if (most // block_size + 1) * growth <= free:
         return most
-    cycles = free // batch
-    rest = free - cycles * batch
+    cycles = free // growth
+    rest = free - cycles * growth
     steps = cycles * block_size
     while steps < most:
         rest -= phases[(decoded + steps) % block_size]

@@ -3,12 +3,12 @@
 Not here: who owns the arrays (`fleet.py`), what the fields of the records mean (`records.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.records import BATCHINGS, QUEUE_ORDERS, ROLES, TABLE
+from infersim.dataplane.records import BATCHINGS, NONE, QUEUE_ORDERS, ROLES, TABLE
 from infersim.dataplane.tally import ITL_BINS, Tally
 
 
@@ -54,6 +54,15 @@ class PoolCost:
     swap_block_s: float = 0.0
     prefix_tokens: int = 0
     """Tokens of a prefix block; 0 switches the prefix cache off."""
+    host_entries: int = 0
+    """Prefix blocks that host memory holds, as a second level of the cache."""
+    full_blocks: int = 1
+    """KV blocks that block_size tokens take in layers that keep all tokens."""
+    window_blocks: int = 0
+    """The same in layers that keep the last `window_tokens` only."""
+    window_tokens: int = 0
+    prompts_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """By prompt tokens of the step, 0 to max_num_batched_tokens: what they cost beside linear_s; empty for nothing."""
     usd_per_hour: float = 0.0
     """Price of a replica, for routers that look at it."""
 
@@ -72,13 +81,19 @@ class PoolCost:
             raise ValueError(
                 f"prefix_tokens {self.prefix_tokens} is not a multiple of the block size {self.block_size}"
             )
+        if self.window_blocks and (self.window_tokens < 1 or self.prefix_tokens or self.role != "both"):
+            raise ValueError("sliding windows need window_tokens of at least 1, no prefix cache, and role both")
+        if self.host_entries and not self.prefix_tokens:
+            raise ValueError("host_entries extend a prefix cache; give prefix_tokens")
         if self.role == "prefill" and self.transfer_token_s + self.transfer_latency_s <= 0:
             raise ValueError("a prefill pool needs transfer_token_s or transfer_latency_s above 0: sending takes time")
         if self.role == "decode" and self.batching != "chunked_prefill":
             raise ValueError(f"decode pools need chunked_prefill, found batching {self.batching}")
         if self.swap and self.batching != "chunked_prefill":
             raise ValueError(f"preemption by swap needs chunked_prefill, found batching {self.batching}")
+        by_prompts = (("prompts_s", self.max_num_batched_tokens),) if len(self.prompts_s) else ()
         for name, last in (
+            *by_prompts,
             ("linear_s", self.max_num_batched_tokens),
             ("sequences_s", self.max_num_seqs),
             ("decode_base_s", self.max_num_seqs),
@@ -126,6 +141,7 @@ def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
         itl_sum_s=float(table.itl_sum_s),
         output_tokens=int(table.output_tokens),
         prompt_tokens=float(table.prompt_tokens),
+        steps_by_prompt_tokens=counts[table.by_prompt_tokens :][: tokens if table.prompts != NONE else 0],
     )
 
 
@@ -145,6 +161,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
             ("by_batch", pool.max_num_seqs + 1),
             ("context_by_batch", pool.max_num_seqs + 1),
             ("itl", ITL_BINS),
+            ("by_prompt_tokens", len(pool.prompts_s)),
         ):
             setattr(table, name, counted)
             counted += length
@@ -152,7 +169,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
             "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
             "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
             "max_queue_delay_s", "prediction_sigma", "input_weight", "output_weight", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
-            "swap_block_s", "prefix_tokens",
+            "swap_block_s", "prefix_tokens", "host_entries", "full_blocks", "window_blocks",
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
         table.usd_per_hour = pool.usd_per_hour
@@ -161,6 +178,12 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         table.draft_tokens, table.acceptance = len(pool.acceptance), filled
         values.append(np.asarray(pool.acceptance, np.float64))
         filled += len(pool.acceptance)
+        table.prompts = filled if len(pool.prompts_s) else NONE
+        values.append(np.asarray(pool.prompts_s, np.float64))
+        filled += len(pool.prompts_s)
+        table.plain_blocks = pool.full_blocks == 1 and pool.window_blocks == 0
+        table.window_limit = -(-(pool.window_tokens - 1) // pool.block_size) + 1
+        table.window_peak = table.window_limit - (-pool.max_num_batched_tokens // pool.block_size)
         table.role = ROLES.index(pool.role)
         table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
         table.entry_blocks = pool.prefix_tokens // pool.block_size

@@ -12,7 +12,7 @@ from infersim.dataplane.agenda import pop_delivery, push_delivery, reschedule
 from infersim.dataplane.ending import end_step
 from infersim.dataplane.forming import form_step
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import blocks_for
+from infersim.dataplane.kvcache import fits
 from infersim.dataplane.queue import queue_key
 from infersim.dataplane.records import (
     DRAINING,
@@ -74,6 +74,7 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
     flight.entry = NONE
     flight.entries = 0
     flight.cached_tokens = -1
+    flight.rows = 1
     flight.first_token_s = math.nan
     flight.last_token_s = math.nan
     clock.cursor += 1
@@ -118,8 +119,8 @@ def _send(
     table = tables[replicas[r].pool]
     clock.routed += 1
     table.routed += 1
-    if not _fits(asked[slot].input_tokens + flight.output_tokens, table):
-        drained = _part(now, slot, clock, servers, replicas, flights, caches, tables, keys, tree)
+    if not fits(asked[slot], flight.output_tokens, table):
+        drained = _part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree)
         pool, serial = replicas[r].pool, replicas[r].serial
         flight.transfer_s += now - flight.since_s
         write_outcome(now, slot, REJECTED, pool, serial, asked, flights, table, clock, free_slots, outcomes)
@@ -138,21 +139,14 @@ def _send(
     return 0
 
 
-@inlined
-def _fits(total, table):
-    """Whether a replica can ever hold a request of `total` tokens."""
-    blocks = blocks_for(total - 1, table.block_size) + blocks_for(table.draft_tokens, table.block_size)
-    return total <= table.max_context and blocks <= table.blocks
-
-
 @compiled
-def _part(now, slot, clock, servers, replicas, flights, caches, tables, keys, tree):
+def _part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
     """Let a sequence leave its prefill replica for good; return whether that drained the replica."""
     flight = flights[slot]
     r = flight.source
     server, replica = servers[r], replicas[r]
     table = tables[replica.pool]
-    release_blocks(slot, server, flights, caches[r], table)
+    release_blocks(slot, server, asked, flights, caches[r], table)
     flight.target = flight.computed
     replica.outstanding -= 1
     table.ended += 1
@@ -202,8 +196,7 @@ def _dispatch(
     flight.held_s += now - flight.since_s
     flight.since_s = now
     clock.routed += 1
-    total = request.input_tokens + flight.output_tokens
-    if not _fits(total, table):
+    if not fits(request, flight.output_tokens, table):
         write_outcome(
             now, slot, REJECTED, replica.pool, replica.serial, asked, flights, table, clock, free_slots, outcomes
         )
@@ -300,7 +293,7 @@ def advance(
             slot = pop_delivery(due_s, due_order, due_slot, clock.pending)
             clock.pending -= 1
             drained = flights[slot].state == SENDING and _part(
-                now, slot, clock, servers, replicas, flights, caches, tables, keys, tree
+                now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree
             )
             _note_load(flights[slot].source, clock, replicas, loads, load_tree)
             _deliver(now, slot, servers, replicas, asked, flights, books, tables, keys, tree)

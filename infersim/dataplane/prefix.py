@@ -2,12 +2,13 @@
 
 A prefix block is named by an integer that stands for all tokens up to its end (chained), so equal names mean equal
 prefixes. An entry is *in use* while a sequence in the batch refers to it, else *idle*: its memory counts as free and is
-taken away, least recently used first, when it is needed. Entries are found through a hash table with linear probing
+taken away, least recently used first, when it is needed. Where host memory is a second level it goes there, and is
+forgotten when it is the least recently used of those. Entries are found through a hash table with linear probing
 and idle ones hang in a list by age. Not here: who may use what is found (`sequences.py`).
 """
 
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.records import NONE
+from infersim.dataplane.records import NONE, ON_HOST
 
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 / golden ratio, as a signed integer
 
@@ -32,7 +33,7 @@ def find_entry(cache, table, name):
 
 @compiled
 def insert_entry(state, cache, table, name, parent):
-    """Add a prefix block that is in use once; return its entry. There is always room, since entries need KV blocks."""
+    """Add a prefix block that is in use once; return its entry. There is always room: entries need KV or host blocks."""
     entry = state.spare
     state.spare = cache[entry].newer
     cache[entry].name = name
@@ -68,27 +69,35 @@ def _forget(state, cache, table, entry):
 
 @compiled
 def _unlink(state, cache, entry):
-    """Take an idle entry out of the list by age."""
-    older, newer = cache[entry].older, cache[entry].newer
-    if older == NONE:
-        state.oldest = newer
-    else:
+    """Take an idle entry, or one on the host, out of its list by age."""
+    older, newer, hosted = cache[entry].older, cache[entry].newer, cache[entry].users == ON_HOST
+    if older != NONE:
         cache[older].newer = newer
-    if newer == NONE:
-        state.newest = older
+    elif hosted:
+        state.host_oldest = newer
     else:
+        state.oldest = newer
+    if newer != NONE:
         cache[newer].older = older
-    state.idle -= 1
+    elif hosted:
+        state.host_newest = older
+    else:
+        state.newest = older
+    if hosted:
+        state.hosted -= 1
+    else:
+        state.idle -= 1
 
 
 @compiled
 def use_entry(state, cache, entry):
-    """Refer to an entry once more; return whether it was idle."""
-    was_idle = cache[entry].users == 0
-    if was_idle:
+    """Refer to an entry once more, on the chip; return whether nobody did."""
+    unused = cache[entry].users <= 0
+    if unused:
         _unlink(state, cache, entry)
+        cache[entry].users = 0
     cache[entry].users += 1
-    return was_idle
+    return unused
 
 
 @compiled
@@ -114,7 +123,28 @@ def evict_down_to(state, cache, table, idle):
     while state.idle > idle:
         entry = state.oldest
         _unlink(state, cache, entry)
-        _forget(state, cache, table, entry)
+        if state.host_room > 0:
+            _move_to_host(state, cache, table, entry)
+        else:
+            _forget(state, cache, table, entry)
+
+
+@compiled
+def _move_to_host(state, cache, table, entry):
+    """Put an evicted entry into host memory, as the most recently used there; the oldest may have to go for it."""
+    if state.hosted == state.host_room:
+        oldest = state.host_oldest
+        _unlink(state, cache, oldest)
+        _forget(state, cache, table, oldest)
+    cache[entry].users = ON_HOST
+    cache[entry].older = state.host_newest
+    cache[entry].newer = NONE
+    if state.host_newest == NONE:
+        state.host_oldest = entry
+    else:
+        cache[state.host_newest].newer = entry
+    state.host_newest = entry
+    state.hosted += 1
 
 
 @inlined

@@ -7,7 +7,7 @@ Reading changes nothing, so what is sampled, and how often, cannot change what h
 import numba
 
 from infersim.dataplane.jit import compiled
-from infersim.dataplane.kvcache import claimed
+from infersim.dataplane.kvcache import claimed, growth
 from infersim.dataplane.records import CLOSED, READY
 from infersim.dataplane.timing import count_itl, leap_end, steps_until
 
@@ -43,7 +43,7 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
             steps = steps_done(now, server)
             if not server.mixed:  # the step that runs has claimed its blocks too
                 begun = min(steps + 1, server.steps)
-                held[4] += claimed(phases[r], server.decoded, server.batch, table.block_size, begun)
+                held[4] += claimed(phases[r], server.decoded, growth(server, table), table.block_size, begun)
             if steps > 0:
                 _add_steps(server, table, counts, edges, steps)
 

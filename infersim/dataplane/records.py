@@ -23,6 +23,7 @@ REQUEST = np.dtype(
         ("session", np.int64),  # requests of one conversation share it; -1 for none
         ("prefix_start", np.int64),  # where the names of its prefix blocks begin in the chunk's `prefixes`
         ("prefix_blocks", np.int64),  # how many of its prompt blocks have names
+        ("forks", np.int64),  # further samples or beams that share its prompt, 0 for most
     ],
     align=True,
 )
@@ -56,7 +57,8 @@ OUTCOME = np.dtype(
         ("id", np.int64),
         ("arrival_s", np.float64),
         ("input_tokens", np.int64),
-        ("output_tokens", np.int64),  # tokens generated
+        ("output_tokens", np.int64),  # tokens generated, of one sample where there are several
+        ("forks", np.int64),  # further samples or beams
         ("tenant", np.int64),  # index of its class
         ("pool", np.int64),  # -1 if it was never routed
         ("replica", np.int64),  # serial number of the replica that ended it, -1 if none
@@ -72,6 +74,7 @@ OUTCOME = np.dtype(
         ("transfer_s", np.float64),  # after its prompt, on the way to a decode replica
         ("preemptions", np.int64),
         ("cached_tokens", np.int64),  # prompt tokens found in the prefix cache when it was first admitted
+        ("host_cached_tokens", np.int64),  # those of them that were in host memory
     ],
     align=True,
 )
@@ -95,13 +98,16 @@ ENTRY = np.dtype(
     [
         ("name", np.int64),  # of the prefix block
         ("parent", np.int64),  # entry of the block before it, NONE for the first
-        ("users", np.int64),  # sequences in the batch that refer to it
-        ("older", np.int64),  # idle entries by age
+        ("users", np.int64),  # sequences in the batch that refer to it, ON_HOST if it is in host memory
+        ("older", np.int64),  # idle entries by age, and those on the host by theirs
         ("newer", np.int64),  # (among unused entries: the next one)
     ],
     align=True,
 )
 """A prefix block in a replica's cache."""
+
+ON_HOST = -1
+"""Instead of users: the entry is in host memory."""
 
 FLIGHT = np.dtype(
     [
@@ -111,6 +117,8 @@ FLIGHT = np.dtype(
         ("since_s", np.float64),  # when it entered that state
         ("computed", np.int64),  # tokens in KV; for a decoding sequence, when it joined
         ("generated", np.int64),  # output tokens so far; likewise
+        ("rows", np.int64),  # rows that it has: one while its prompt is processed, then one for each sample or beam
+        ("growing", np.bool_),  # whether it is to claim blocks of windowed layers, while it decodes
         ("joined_at", np.int64),  # its replica's decode counter when it joined
         ("target", np.int64),  # tokens to process before it decodes: prompt, after a preemption also its output
         ("chunk", np.int64),  # of those, in the step that runs now
@@ -123,6 +131,7 @@ FLIGHT = np.dtype(
         ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
         ("entries", np.int64),  # prefix cache entries in use
         ("cached_tokens", np.int64),  # found in the prefix cache at its first admission, -1 before
+        ("host_cached_tokens", np.int64),  # those of them that were in host memory
         ("last_token_s", np.float64),  # when it was preempted after its last token, NaN otherwise
         ("first_token_s", np.float64),
         ("held_s", np.float64),
@@ -174,15 +183,19 @@ SERVER = np.dtype(
         ("base_s", np.float64),  # decode step time is base_s + slope_s * context
         ("slope_s", np.float64),
         ("decoded", np.int64),  # decode steps so far: the clock of finishes and block claims
-        ("batch", np.int64),  # decoding sequences
-        ("context", np.int64),  # attended context of the next decode step, summed over them
+        ("batch", np.int64),  # rows of decoding sequences
+        ("decoding", np.int64),  # decoding sequences
+        ("growing", np.int64),  # of those rows, those whose windows are not full
+        ("crossing", np.int64),  # decode count at which the first of them has filled its windows
+        ("forks", np.int64),  # rows that all sequences of the batch have or will have beyond one each
+        ("context", np.int64),  # attended context of the next decode step, summed over the rows
         ("kv_free", np.int64),  # free KV blocks
         ("batch_head", np.int64),  # the batch in order of admission: first ...
         ("batch_tail", np.int64),  # ... and last
         ("prefilling", np.int64),  # first sequence of the batch whose prompt is not yet processed
         ("link_free_s", np.float64),  # when its link to decode replicas is free
         ("queue_head", np.int64),
-        ("queued", np.int64),  # requests in the queue
+        ("queued", np.int64),  # rows that the requests in the queue will have
         ("queue_tail", np.int64),  # last of an unsorted queue
         ("last_tenant", np.int64),  # whose request left a fairly shared queue last,
         ("charged_steps", np.int64),  # and steps of the running leap whose tokens are in the counters
@@ -190,6 +203,10 @@ SERVER = np.dtype(
         ("oldest", np.int64),  # least and
         ("newest", np.int64),  # most recently used idle entry,
         ("idle", np.int64),  # and how many are idle
+        ("host_room", np.int64),  # entries that fit into host memory,
+        ("hosted", np.int64),  # that are there,
+        ("host_oldest", np.int64),  # least
+        ("host_newest", np.int64),  # and most recently used of them
         ("busy_s", np.float64),
         ("total_steps", np.int64),
         ("requests", np.int64),  # ended here
@@ -225,6 +242,8 @@ TABLE = np.dtype(
         ("by_batch", np.int64),
         ("context_by_batch", np.int64),
         ("itl", np.int64),
+        ("by_prompt_tokens", np.int64),
+        ("prompts", np.int64),  # where the table by prompt tokens starts, NONE without one
         ("prefill_chunk_s", np.float64),
         ("prefill_per_pair_s", np.float64),
         ("prefill_per_context_s", np.float64),
@@ -232,6 +251,11 @@ TABLE = np.dtype(
         ("token_overhead_s", np.float64),
         ("block_size", np.int64),
         ("blocks", np.int64),
+        ("plain_blocks", np.bool_),  # whether each is that of one row and no windows, as everywhere by default
+        ("full_blocks", np.int64),  # KV blocks of block_size tokens in layers that keep all,
+        ("window_blocks", np.int64),  # and in those that keep a window,
+        ("window_limit", np.int64),  # which keep so many times that at most,
+        ("window_peak", np.int64),  # and so many while a chunk is processed
         ("max_num_seqs", np.int64),
         ("max_num_batched_tokens", np.int64),
         ("max_context", np.int64),
@@ -254,6 +278,7 @@ TABLE = np.dtype(
         ("prompt_token_s", np.float64),
         ("prefix_tokens", np.int64),  # tokens of a prefix block, 0 without a prefix cache
         ("entry_blocks", np.int64),  # KV blocks of a prefix block
+        ("host_entries", np.int64),  # prefix blocks that fit into host memory
         ("prefill_chunks", np.float64),  # counts of the whole pool from here on
         ("prefill_pairs", np.float64),
         ("prefill_context", np.float64),

@@ -7,7 +7,7 @@ prefix cache, the signals for routers and the spans of the outcome. Not here: wh
 
 from infersim.dataplane.agenda import find_finish, push_finish, remove_finish
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import blocks_for
+from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growth_of
 from infersim.dataplane.prefix import find_entry, insert_entry, release_entry, use_entry
 from infersim.dataplane.queue import pop, push_back, push_front
 from infersim.dataplane.records import (
@@ -23,6 +23,9 @@ from infersim.dataplane.records import (
     QUEUED,
 )
 from infersim.dataplane.shares import charge_begun
+
+NEVER = 1 << 62
+"""A decode count that no replica reaches."""
 
 # ---------------------------------------------------------------- the queue
 
@@ -40,7 +43,7 @@ def enqueue(now, slot, server, replica, asked, flights, books, table):
     if table.queue_order == FAIR_SHARE:
         charge_begun(now, server, asked, flights, books.shares[server.index], table)
     push_back(server, asked, flights, slot, books, table.queue_order)
-    server.queued += 1
+    server.queued += 1 if table.plain_blocks else 1 + asked[slot].forks
     replica.queued_tokens += flight.target - flight.computed
 
 
@@ -49,6 +52,9 @@ def admit_head(now, server, replica, asked, flights, books, table):
     """Move the head of the queue to the end of the batch; return its slot."""
     slot = pop(server, asked, flights, books, table.queue_order)
     server.queued -= 1
+    if not table.plain_blocks:
+        server.queued -= asked[slot].forks
+        server.forks += asked[slot].forks
     flight = flights[slot]
     if flight.state == PREEMPTED:
         flight.preempted_s += now - flight.since_s
@@ -70,7 +76,9 @@ def admit_head(now, server, replica, asked, flights, books, table):
 
 
 @inlined
-def _leave_batch(server, flights, slot):
+def _leave_batch(server, asked, flights, slot, table):
+    if not table.plain_blocks:
+        server.forks -= asked[slot].forks
     before, after = flights[slot].previous, flights[slot].next
     if before == NONE:
         server.batch_head = after
@@ -113,10 +121,11 @@ def share_prefix(slot, server, asked, flights, cache, lookup, names, table):
 
 
 @inlined
-def release_blocks(slot, server, flights, cache, table):
+def release_blocks(slot, server, asked, flights, cache, table):
     """Free the KV blocks that a sequence holds; prefix entries that nobody else uses stay in the cache, idle."""
     flight = flights[slot]
-    server.kv_free += blocks_for(flight.computed, table.block_size) - flight.entries * table.entry_blocks
+    held = blocks_held(flight.computed, flight.rows, asked[slot].input_tokens, table)
+    server.kv_free += held - flight.entries * table.entry_blocks
     entry = flight.entry
     while entry != NONE:
         parent = cache[entry].parent
@@ -131,22 +140,46 @@ def release_blocks(slot, server, flights, cache, table):
 
 
 @inlined
+def fork(slot, server, asked, flights, table):
+    """Give a sequence whose prompt is processed a row for each sample or beam, with blocks of its own."""
+    flight, request = flights[slot], asked[slot]
+    server.kv_free += blocks_held(flight.computed, 1, 0, table)
+    flight.rows = 1 + request.forks
+    flight.computed = request.input_tokens + flight.generated - 1  # outputs processed again were those of all rows
+    server.kv_free -= blocks_held(flight.computed, flight.rows, request.input_tokens, table)
+
+
+@inlined
 def join(slot, server, flights, heap, phases, table):
     """Let a sequence whose prompt is processed decode from now on."""
     flight = flights[slot]
     flight.state = DECODE
+    push_finish(heap, server.decoding, server.decoded + flight.output_tokens - flight.generated, slot)
+    server.decoding += 1
+    server.batch += flight.rows
+    server.context += (flight.computed + 1) * flight.rows
+    note_growth(flight, server, phases, table)
+
+
+@inlined
+def note_growth(flight, server, phases, table):
+    """Note when a decoding sequence claims blocks, and how many, its own counts being up to date."""
     flight.joined_at = server.decoded
-    phases[(server.decoded - flight.computed) % table.block_size] += 1
-    push_finish(heap, server.batch, server.decoded + flight.output_tokens - flight.generated, slot)
-    server.batch += 1
-    server.context += flight.computed + 1
+    if not table.plain_blocks:
+        flight.growing = blocks_for(flight.computed, table.block_size) < table.window_limit
+        if flight.growing:
+            server.growing += flight.rows
+            server.crossing = min(server.crossing, filled_at(flight, table))
+    phases[(server.decoded - flight.computed) % table.block_size] += growth_of(flight, table)
 
 
 @inlined
 def settle(flight, server, phases, table):
-    """Bring a decoding sequence's own counts up to its replica's decode counter, and forget its phase."""
+    """Bring a decoding sequence's own counts up to its replica's decode counter, and forget its growth."""
     steps = server.decoded - flight.joined_at
-    phases[(flight.joined_at - flight.computed) % table.block_size] -= 1
+    phases[(flight.joined_at - flight.computed) % table.block_size] -= growth_of(flight, table)
+    if not table.plain_blocks and flight.growing:
+        server.growing -= flight.rows
     flight.computed += steps
     flight.generated += steps
 
@@ -155,10 +188,29 @@ def settle(flight, server, phases, table):
 def stop_decoding(slot, server, flights, heap, phases, position, table):
     """Take the decoding sequence at `position` of the heap of finishes out of the decode counts and settle its own."""
     flight = flights[slot]
-    remove_finish(heap, server.batch, position)
+    remove_finish(heap, server.decoding, position)
     settle(flight, server, phases, table)
-    server.context -= flight.computed + 1
-    server.batch -= 1
+    server.decoding -= 1
+    server.batch -= flight.rows
+    server.context -= (flight.computed + 1) * flight.rows
+
+
+@compiled
+def stop_growing(server, flights, phases, table):
+    """Let decoding sequences whose windows are full claim no more blocks for them, and find out who will be next."""
+    server.crossing = NEVER
+    slot = server.batch_head
+    while slot != NONE:
+        flight = flights[slot]
+        if flight.state == DECODE and flight.growing:
+            if filled_at(flight, table) <= server.decoded:
+                phase = (flight.joined_at - flight.computed) % table.block_size
+                phases[phase] -= table.window_blocks * flight.rows
+                server.growing -= flight.rows
+                flight.growing = False
+            else:
+                server.crossing = min(server.crossing, filled_at(flight, table))
+        slot = flight.next
 
 
 @compiled
@@ -167,28 +219,29 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
     flight = flights[slot]
     keep = False
     if flight.state == DECODE:
-        stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.batch, slot), table)
+        stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.decoding, slot), table)
         flight.decode_s += now - flight.since_s
         flight.last_token_s = max(server.last_decode_s, flight.since_s)  # it may have sat out prompt steps
         keep = table.swap
     else:
         flight.prefill_s += now - flight.since_s
         server.prefilling = NONE
-    _leave_batch(server, flights, slot)
-    release_blocks(slot, server, flights, cache, table)
+    _leave_batch(server, asked, flights, slot, table)
+    release_blocks(slot, server, asked, flights, cache, table)
     flight.swapped = keep
     if keep:
-        step.copied_blocks += blocks_for(flight.computed, table.block_size)
+        step.copied_blocks += blocks_held(flight.computed, flight.rows, asked[slot].input_tokens, table)
         flight.target = flight.computed
     else:
+        flight.rows = 1
         flight.computed = 0
-        flight.target = asked[slot].input_tokens + flight.generated
+        flight.target = asked[slot].input_tokens + (1 + asked[slot].forks) * flight.generated
     flight.since_s = now
     flight.state = PREEMPTED
     flight.preemptions += 1
     step.preemptions += 1
     push_front(server, asked, flights, slot, books, table.queue_order)
-    server.queued += 1
+    server.queued += 1 + asked[slot].forks
     replica.running -= 1
     replica.waiting += 1
     replica.queued_tokens += flight.target - flight.computed
@@ -198,10 +251,10 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
 
 
 @compiled
-def leave(now, slot, server, replica, flights, clock):
+def leave(now, slot, server, replica, asked, flights, table, clock):
     """Let a sequence whose prompt is processed leave for a decode replica; its blocks stay until it has been sent."""
     flight = flights[slot]
-    _leave_batch(server, flights, slot)
+    _leave_batch(server, asked, flights, slot, table)
     replica.running -= 1
     flight.source = flight.replica
     flight.state = LEAVING
@@ -220,9 +273,9 @@ def finish(now, slot, server, replica, asked, flights, cache, books, table, cloc
     """End a sequence of the batch whose counters are settled."""
     flight = flights[slot]
     flight.decode_s += now - flight.since_s
-    _leave_batch(server, flights, slot)
+    _leave_batch(server, asked, flights, slot, table)
     if flight.state != DONE:
-        release_blocks(slot, server, flights, cache, table)
+        release_blocks(slot, server, asked, flights, cache, table)
     server.requests += 1
     replica.running -= 1
     replica.outstanding -= 1
@@ -238,6 +291,7 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock,
     row.arrival_s = request.arrival_s
     row.input_tokens = request.input_tokens
     row.output_tokens = flight.generated
+    row.forks = request.forks
     row.tenant = request.tenant
     row.pool = pool
     row.replica = serial
@@ -253,6 +307,7 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock,
     row.transfer_s = flight.transfer_s
     row.preemptions = flight.preemptions
     row.cached_tokens = max(flight.cached_tokens, 0)
+    row.host_cached_tokens = flight.host_cached_tokens if flight.cached_tokens > 0 else 0
     clock.outcomes += 1
     clock.in_flight -= 1
     table.ended += 1

@@ -78,9 +78,9 @@ def charge_outputs(server, asked, flights, shares, table, steps):
         flight = flights[slot]
         share = shares[asked[slot].tenant]
         if flight.state == DECODE and server.decodes:
-            share.counter += table.output_weight * (steps - server.charged_steps)
+            share.counter += table.output_weight * (steps - server.charged_steps) * flight.rows
         elif flight.state == PREFILL and server.mixed and 0 < flight.target - flight.computed <= flight.chunk:
-            share.counter += table.output_weight
+            share.counter += table.output_weight * (1 + asked[slot].forks) * min(flight.output_tokens, 1)
         slot = flight.next
     server.charged_steps = steps
     choose_head(server, shares)

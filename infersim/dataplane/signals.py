@@ -4,7 +4,7 @@ Not here: the routers (`infersim/policies/routing.py`).
 """
 
 from infersim.dataplane.jit import compiled
-from infersim.dataplane.kvcache import claimed
+from infersim.dataplane.kvcache import claimed, growth
 from infersim.dataplane.prefix import make_room, matching_blocks
 from infersim.dataplane.progress import steps_done
 from infersim.dataplane.records import READY
@@ -45,5 +45,5 @@ def _blocks_used(now, r, replicas, servers, phases, tables):
     used = table.blocks - server.kv_free
     if server.steps > 0 and not server.mixed:
         begun = min(steps_done(now, server) + 1, server.steps)
-        used += claimed(phases[r], server.decoded, server.batch, table.block_size, begun)
+        used += claimed(phases[r], server.decoded, growth(server, table), table.block_size, begun)
     return used

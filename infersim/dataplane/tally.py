@@ -3,7 +3,7 @@
 Not here: prices of shapes (`infersim/cost/`). Read `ending.py` for where the counts are made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class Tally:
     """Output tokens generated."""
     prompt_tokens: float = 0.0
     """Prompt tokens processed, recomputation after preemption included."""
+    steps_by_prompt_tokens: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Steps with P prompt tokens and at least one, by P, where prompt tokens cost something of their own; else empty."""
 
 
 def itl_edges() -> NDArray[np.float64]:
