@@ -133,6 +133,8 @@ def check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:
 
 def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) -> "PoolCost":
     """What the loop must know of a pool: times, and how its engine batches, queues and preempts."""
+    import numpy as np
+
     from infersim.cost.price import choose_price
 
     batching, cache = pool.pool.batching, pool.pool.kv_cache
@@ -154,6 +156,7 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         transfer_latency_s=link.latency_ms * 1e-3 if link else 0.0,
         swap=cache.preemption == "swap",
         swap_block_s=swap_block_s,
+        prompts_s=np.zeros(0) if tables.prompts is None else tables.prompts.seconds,
         prefix_tokens=prefix_tokens if cache.prefix_caching else 0,
         usd_per_hour=choose_price(pool.hardware, pool.pool.price)[0] * tables.chips,
     )

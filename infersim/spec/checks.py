@@ -119,7 +119,11 @@ def check_speculation(pool: Pool, hardware: Hardware, engine: Engine) -> Iterato
     width = 1 + pool.speculative.tokens
     if pool.batching.policy != "none" and seqs * width > tokens:
         what = f"{seqs} sequences with {width} tokens each exceed max_num_batched_tokens {tokens}"
-        yield ("speculative", "tokens"), f"{what}; use at most {tokens // seqs - 1}, or fewer max_num_seqs"
+        most = tokens // seqs - 1
+        advice = (
+            f"use at most {most}, or fewer max_num_seqs" if most > 0 else f"use at most {tokens // width} max_num_seqs"
+        )
+        yield ("speculative", "tokens"), f"{what}; {advice}"
     if hardware.execution != "roofline":
         what = f"speculation is modelled on roofline chips, and {hardware.name} is a {hardware.execution}"
         yield ("speculative",), f"{what}; remove it"

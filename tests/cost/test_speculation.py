@@ -2,6 +2,7 @@
 draft model's weights and KV out of the target's KV blocks. FLOPs and bytes are counted here from the shapes.
 """
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infersim.cost.memory import DoesNotFit
 from infersim.cost.speculation import speculative
 from infersim.cost.tables import CostTables
 from infersim.spec import catalogue
@@ -146,6 +148,39 @@ def test_the_draft_takes_of_the_kv_blocks(case: Case, model: str) -> None:
 
 def test_a_draft_that_leaves_no_room() -> None:
     case, model = DRAFTED[0]
-    full = case.tables(SEQUENCES, blocks=100)
-    with pytest.raises(ValueError, match=r"GB leave no room for KV blocks .* use a smaller draft model or more chips"):
-        speculative(full, case.tables(2 * SEQUENCES, blocks=1), draft(case, model), 1)
+    full = case.tables(SEQUENCES)
+    crowded = replace(full, memory=replace(full.memory, reserve_bytes=full.memory.usable_bytes))
+    with pytest.raises(DoesNotFit, match=r"9.08 GB do not fit .* and one KV block .* smaller draft model, more chips"):
+        speculative(crowded, case.tables(2 * SEQUENCES, blocks=1), draft(case, model), 1)
+
+
+def test_an_explicit_block_count_wins_beside_a_draft() -> None:
+    case, model = DRAFTED[0]
+    asked = case.tables(SEQUENCES, blocks=2000)
+    wide = case.tables(2 * SEQUENCES, blocks=1)
+    assert speculative(asked, wide, draft(case, model), 1, 2000).memory.blocks == 2000
+    plan = target(case).memory
+    per_block = 16 * (plan.kv_bytes_per_token + draft(case, model).memory.kv_bytes_per_token)
+    many = int((plan.capacity_bytes - plan.weight_bytes) // per_block)  # as if the draft weighed nothing
+    with pytest.raises(DoesNotFit, match=f"{many} KV blocks of both: .* or fewer KV blocks"):
+        speculative(case.tables(SEQUENCES, blocks=many), wide, draft(case, model), 1, many)
+
+
+@settings(max_examples=100, deadline=None)
+@given(case=st.sampled_from(DRAFTED), prompt=st.integers(1, 2000), batch=st.integers(0, 16))
+def test_prompts_pass_through_the_draft_too(case: tuple[Case, str], prompt: int, batch: int) -> None:
+    """A step with a prompt is above the arithmetic of both models over the peak, and above reading both."""
+    deployment, name = case
+    tables, chip = verifying(deployment, 2, name), catalogue.hardware(deployment.hardware)
+    pairs = prompt * (prompt + 1) / 2
+    seconds = tables.step_s(
+        prompt + 3 * batch, 1 + batch, batch, 100.0 * batch, [(pairs, float(prompt))], prompt_tokens=prompt
+    )
+    flops = read = 0.0
+    for model in (catalogue.model(deployment.model), catalogue.model(name)):
+        body, _ = matrices(model, all_experts=False)
+        attended = 4.0 * model.layers * model.attention.heads * model.attention.head_dim
+        flops += 2 * body * prompt + attended * pairs
+        read += BYTES_PER_ELEMENT[deployment.weights] * body
+    assert seconds >= flops / (tables.chips * max(q.value for q in chip.peak_tflops.values()) * 1e12)
+    assert seconds >= read / (tables.chips * chip.memory.bandwidth_gb_s.value * 1e9)
