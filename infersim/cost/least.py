@@ -1,4 +1,4 @@
-"""The least replica time that each request can take, whatever the batches look like.
+"""The least that each request can take, whatever the batches look like: replica time, and latencies.
 
 A step of T tokens takes at least what any line below the table says, f + g T <= linear[T] with f >= 0. A decode step
 holds at most max_num_seqs sequences, so a request's decode tokens bring at least 1 / max_num_seqs steps each. The line
@@ -45,3 +45,22 @@ def _line(seconds: Array, units: float, steps: float) -> tuple[float, float]:
     floors = np.maximum((values[None, :] - slopes[:, None] * counts[None, :]).min(axis=1), 0.0)
     best = int(np.argmax(floors * steps + slopes * units))
     return float(floors[best]), float(slopes[best])
+
+
+def least_ttft(tables: CostTables, prompt: Array) -> Array:
+    """Front end, then the prompt alone [s]; prompts longer than a step at the best rate of any step."""
+    linear = tables.linear.seconds
+    at_least = np.minimum.accumulate(linear[::-1])[::-1]
+    counts = np.arange(1, len(linear))
+    best_rate = float((linear[1:] / counts).min())
+    whole = at_least[np.minimum(prompt, len(linear) - 1).astype(int)]
+    prefill = np.where(prompt < len(linear), whole, np.maximum(whole, prompt * best_rate))
+    pairs = prompt * (prompt + 1) / 2 * float(tables.prefill_pair.seconds)
+    floor = float(tables.sequences.seconds[1:].min()) + float(tables.prefill_chunk.seconds)
+    return tables.request_overhead_s + tables.token_overhead_s * prompt + prefill + pairs + floor
+
+
+def least_tpot(tables: CostTables, prompt: Array, output: Array) -> Array:
+    """A step of any kind that decodes it, at its mean context [s]."""
+    floor = sum(float(work.seconds[1:].min()) for work in (tables.linear, tables.sequences, tables.decode_base))
+    return floor + float(tables.decode_per_context.seconds[1:].min()) * (prompt + output / 2)

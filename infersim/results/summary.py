@@ -18,6 +18,7 @@ from infersim.results.metrics import class_report, latency, limits, slo_report, 
 from infersim.results.money import bill, per, unit_costs
 from infersim.results.power import carbon_report, energy_report, utilisation_report, water_report
 from infersim.results.record import RunRecord
+from infersim.results.regret import regret
 from infersim.results.slo import slo_over_time, slo_windows
 from infersim.results.steady import steady_state
 
@@ -50,6 +51,7 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         | wasted(run, dollars["busy_usd"])
         | projection(dollars["total_usd"], float(run.end_s))
         | {"by_purchase": by_purchase(run)},
+        **({"oracle": oracle} if (oracle := regret(run, slo["attainment"], requests["slo_met"].to_numpy())) else {}),
         "energy": energy,
         "carbon": carbon_report(run, energy["total_j"], sums),
         "water": water_report(run, energy, sums),

@@ -166,6 +166,15 @@ def _table() -> Table:
     return Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
 
 
+def _oracle(summary: Mapping[str, Any]) -> str:
+    """What the autoscalers are worse by than a perfect one."""
+    oracle = summary["oracle"]
+    told = f"perfect foresight would pay at least {usd(oracle['usd'])}"
+    missed = oracle["slo_regret"]
+    kept = "" if missed is None or missed != missed else f" and keep {percent(oracle['attainment'])} within the SLO"
+    return f"{told}{kept}: {digits(oracle['usd_ratio'])} times that was paid"
+
+
 def _bill(summary: Mapping[str, Any]) -> Table:
     cost, power = summary["cost"], summary["energy"]
     busy, idle, cold_start = (usd(cost[f"{part}_usd"]) for part in ("busy", "idle", "cold_start"))
@@ -194,6 +203,8 @@ def _bill(summary: Mapping[str, Any]) -> Table:
         )
     if water := summary["water"]:
         rows.append(("water", f"{digits(water['total_l'])} L, {digits(water['ml_per_request'])} mL per request"))
+    if "oracle" in summary:
+        rows.insert(2, ("oracle", _oracle(summary)))
     if summary["slo"]["targets"]:
         rows[1] = (rows[1][0], f"{rows[1][1]}, {usd(cost['usd_per_slo_met_request'])} per request within the SLO")
     return _pairs(rows)

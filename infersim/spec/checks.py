@@ -7,13 +7,14 @@ Not here: what pydantic sees in one file alone (`translate.py`). Read `resolve.p
 from collections.abc import Iterator
 
 from infersim.spec import catalogue
+from infersim.spec.autoscalers import Fixed, Oracle, Queueing, Schedule, SloFeedback
 from infersim.spec.base import Dtype
 from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, nearest
 from infersim.spec.hardware import Hardware, Price
 from infersim.spec.model import Model
 from infersim.spec.policies import AUTOSCALERS
-from infersim.spec.scenario import Pool, PriceChoice
+from infersim.spec.scenario import Pool, PriceChoice, Scenario
 
 Finding = tuple[KeyPath, str]
 
@@ -137,9 +138,34 @@ def check_replicas(pool: Pool, plugins: list[str]) -> Iterator[Finding]:
                 ("replicas", "initial"),
                 "0 replicas and no autoscaler never serve; use at least 1 or add an autoscaler",
             )
-    elif pool.autoscaler.policy not in AUTOSCALERS and not plugins:
+        return
+    if pool.autoscaler.policy not in AUTOSCALERS and not plugins:
         unknown = f"unknown policy {pool.autoscaler.policy}"
         yield ("autoscaler", "policy"), f"{unknown}; {nearest(pool.autoscaler.policy, AUTOSCALERS)}"
+    fewest, most = pool.replicas.min, pool.replicas.max
+    named: list[tuple[KeyPath, int]] = []
+    if isinstance(pool.autoscaler, Fixed):
+        named = [(("replicas",), pool.autoscaler.replicas)]
+    elif isinstance(pool.autoscaler, Schedule):
+        named = [(("rules", n, "replicas"), rule.replicas) for n, rule in enumerate(pool.autoscaler.rules)]
+    for path, replicas in named:
+        if not fewest <= replicas <= most:
+            what = f"found {replicas}, which replicas.min {fewest} and replicas.max {most} never allow"
+            yield ("autoscaler", *path), f"{what}; stay between them, or change them"
+
+
+def check_autoscalers(scenario: Scenario) -> Iterator[Finding]:
+    """An autoscaler that goes by the SLO has one, and an oracle a pool that gets all requests."""
+    for index, pool in enumerate(scenario.pools):
+        path = ("pools", index, "autoscaler", "policy")
+        if isinstance(pool.autoscaler, SloFeedback | Queueing) and not any(
+            slo.ttft_p99_s or slo.tpot_p99_s for slo in scenario.class_slos
+        ):
+            what = f"{pool.autoscaler.policy} goes by the SLO, which has neither ttft_p99_s nor tpot_p99_s"
+            yield path, f"{what}; give slo one of them"
+        if isinstance(pool.autoscaler, Oracle) and len(scenario.pools) > 1:
+            what = f"the oracle knows the work of the whole service, of which {pool.name} gets a part"
+            yield path, f"{what}; use it with a single pool"
 
 
 def check_price(hardware: Hardware, choice: PriceChoice) -> Iterator[Finding]:

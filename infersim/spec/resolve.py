@@ -15,6 +15,7 @@ from infersim import __version__
 from infersim.spec import catalogue
 from infersim.spec.base import Dtype
 from infersim.spec.checks import (
+    check_autoscalers,
     check_batching,
     check_dtype,
     check_engine,
@@ -118,7 +119,7 @@ def resolve_pools(scenario: Scenario) -> tuple[Model, tuple[ResolvedPool, ...]]:
     policy = scenario.router.policy
     if policy not in ROUTERS and not scenario.plugins:
         search.note(("router", "policy"), f"unknown policy {policy}; {nearest(policy, ROUTERS)}")
-    for path, message in check_roles(scenario.pools):
+    for path, message in (*check_roles(scenario.pools), *check_autoscalers(scenario)):
         search.note(path, message)
     model = search.find(catalogue.model, scenario.model, ("model",))
     pools = [_resolve_pool(scenario, index, model, search) for index in range(len(scenario.pools))]

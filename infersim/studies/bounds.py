@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.cost.least import least_tpot, least_ttft
 from infersim.cost.tables import CostTables
 from infersim.simulate import cost_tables
 from infersim.spec.resolve import ResolvedScenario
@@ -56,7 +57,7 @@ def bound(resolved: ResolvedScenario, index: int, demand: Demand) -> Bound | Non
     if pool.kv_cache.prefix_caching:
         prompt = np.ones_like(prompt)
     emitted = 1 + (pool.speculative.tokens if pool.speculative else 0)
-    ttft, tpot = _ttft(tables, prompt), _tpot(tables, prompt, output) / emitted
+    ttft, tpot = least_ttft(tables, prompt), least_tpot(tables, prompt, output) / emitted
     return Bound(
         request_s=_request_s(
             tables,
@@ -105,22 +106,3 @@ def _least(seconds: Array, units: float, steps: float) -> float:
     floors = (values[None, :] - slopes[:, None] * counts[None, :]).min(axis=1)
     totals = floors * steps + slopes * units
     return float(totals[floors >= -1e-15].max())
-
-
-def _ttft(tables: CostTables, prompt: Array) -> Array:
-    """Front end, then the prompt alone [s]; prompts longer than a step at the best rate of any step."""
-    linear = tables.linear.seconds
-    at_least = np.minimum.accumulate(linear[::-1])[::-1]
-    counts = np.arange(1, len(linear))
-    best_rate = float((linear[1:] / counts).min())
-    whole = at_least[np.minimum(prompt, len(linear) - 1).astype(int)]
-    prefill = np.where(prompt < len(linear), whole, np.maximum(whole, prompt * best_rate))
-    pairs = prompt * (prompt + 1) / 2 * float(tables.prefill_pair.seconds)
-    floor = float(tables.sequences.seconds[1:].min()) + float(tables.prefill_chunk.seconds)
-    return tables.request_overhead_s + tables.token_overhead_s * prompt + prefill + pairs + floor
-
-
-def _tpot(tables: CostTables, prompt: Array, output: Array) -> Array:
-    """A step of any kind that decodes it, at its mean context [s]."""
-    floor = sum(float(work.seconds[1:].min()) for work in (tables.linear, tables.sequences, tables.decode_base))
-    return floor + float(tables.decode_per_context.seconds[1:].min()) * (prompt + output / 2)
