@@ -119,7 +119,8 @@ def fewest_replicas(from_s: Array, due_s: Array, work_s: Array, end_s: float, in
     last = np.clip(np.minimum(np.asarray(due_s), end_s) / interval_s, 0, intervals - 1).astype(np.int64)
     pieces, inverse = np.unique(np.stack([first, np.maximum(first, last)]), axis=1, return_inverse=True)
     amounts = np.bincount(inverse.ravel(), weights=work_s, minlength=pieces.shape[1]) if len(first) else np.zeros(0)
-    replicas, backlog, order = np.zeros(intervals), defaultdict(float), list[int]()
+    backlog: defaultdict[int, float] = defaultdict(float)
+    replicas, order = np.zeros(intervals), list[int]()
     coming = 0
     for interval in range(intervals):
         while coming < len(amounts) and pieces[0, coming] == interval:

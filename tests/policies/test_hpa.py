@@ -1,7 +1,7 @@
 """Kubernetes' HPA and KEDA against tables worked out by hand from their documented formulas, sync by sync.
 
 Every row is one sync: what is there, what is measured, and what must come out. What comes out is carried out at once unless a row
-says otherwise. Not here: their place in a run (`tests/controlplane/test_mirrors.py`).
+says otherwise. Not here: scaling in a run (`tests/controlplane/test_scaler.py`).
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """Knative's autoscaler against tables worked out by hand from its documented formulas, tick by tick.
 
-Not here: its place in a run (`tests/controlplane/test_mirrors.py`).
+Not here: scaling in a run (`tests/controlplane/test_scaler.py`).
 """
 
 import math

@@ -3,7 +3,7 @@
     desired = ceil(headroom x least work of the requests that arrive before the next decision / interval)
 
 The least work of a request is the replica time that no batch can undercut (`cost/least.py`). With headroom 1 that is less
-than any fleet needs; `infersim shootout` looks for the smallest headroom with which the SLO holds. Not here: the bound that
+than any fleet needs; raise it until the SLO holds. Not here: the bound that
 each run is compared with (`results/regret.py`).
 """
 
