@@ -138,11 +138,13 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
     from infersim.cost.price import choose_price
 
     batching, cache = pool.pool.batching, pool.pool.kv_cache
-    swap_block_s = 0.0
+    swap_block_s, host_entries = 0.0, 0
     link = pool.pool.kv_transfer
-    if cache.preemption == "swap":
+    block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
+    if cache.host_gb is not None:
+        host_entries = int(cache.host_gb * 1e9 // (tables.memory.kv_bytes_per_token * prefix_tokens))
+    if cache.preemption == "swap" or cache.host_gb is not None:
         assert pool.hardware.host_gb_s is not None  # checked when the scenario was resolved
-        block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
         swap_block_s = block_bytes / (tables.chips * pool.hardware.host_gb_s.value * 1e9)
     return replace(
         pool_cost(tables),
@@ -158,6 +160,7 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         swap_block_s=swap_block_s,
         prompts_s=np.zeros(0) if tables.prompts is None else tables.prompts.seconds,
         prefix_tokens=prefix_tokens if cache.prefix_caching else 0,
+        host_entries=host_entries,
         usd_per_hour=choose_price(pool.hardware, pool.pool.price)[0] * tables.chips,
     )
 

@@ -102,7 +102,12 @@ def check_batching(pool: Pool, engine: Engine) -> Iterator[Finding]:
 
 
 def check_kv_cache(pool: Pool, hardware: Hardware) -> Iterator[Finding]:
-    """Blocks can be swapped where that is asked for."""
+    """Blocks can be copied to the host and back where that is asked for."""
+    if pool.kv_cache.host_gb is not None and hardware.host_gb_s is None:
+        yield (
+            ("kv_cache", "host_gb"),
+            f"the profile of {hardware.name} has no host_gb_s, the rate to host memory; remove it",
+        )
     if pool.kv_cache.preemption == "swap":
         path = ("kv_cache", "preemption")
         if pool.batching.policy != "chunked_prefill":

@@ -16,6 +16,9 @@ from infersim.spec.workload import Workload
 if TYPE_CHECKING:
     from infersim.spec.document import Document
 
+MOST_SAMPLES = 1_000_000
+"""Rows of the longest timeline."""
+
 # ---------------------------------------------------------------- fleet
 
 
@@ -78,6 +81,17 @@ class KvCache(Spec):
     """What becomes of a sequence whose blocks are needed: computed again, or copied to host memory and back."""
     prefix_caching: bool = False
     """Whether prompts that begin alike share KV blocks, kept while there is room; the workload must name prefixes."""
+    host_gb: Positive | None = None
+    """Host memory of one replica [GB] as a second level of the prefix cache: what is evicted goes there and is copied
+    back when it is asked for again; none when absent."""
+
+    @model_validator(mode="after")
+    def _host_of_prefixes(self) -> "KvCache":
+        if self.host_gb is not None and not self.prefix_caching:
+            raise wrong_at(
+                ("host_gb",), "is a second level of the prefix cache; set prefix_caching: true, or remove it"
+            )
+        return self
 
 
 class Speculation(Spec):
@@ -204,8 +218,8 @@ class Scenario(Spec):
     """The question that this scenario answers."""
     model: str
     """A model of the catalogue, a path to a profile, or a Hugging Face config.json."""
-    horizon_s: Positive | None = None
-    """Requests arrive for this long [s]; what is in flight then is served to the end. A trace may leave it out."""
+    horizon_s: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+    """Requests arrive for this long [s], at most 1e9 (31 years); what is in flight then is served to the end. A trace may leave it out."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """Decides every random draw."""
     workload: Workload
@@ -253,6 +267,10 @@ class Scenario(Spec):
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise wrong_at(("pools", index, "name"), f"two pools are called {name}; give each its own name")
+        if self.sample_interval_s and self.horizon_s and self.sample_interval_s * MOST_SAMPLES < self.horizon_s:
+            least = self.horizon_s / MOST_SAMPLES
+            what = f"found {self.sample_interval_s:g}, more than {MOST_SAMPLES:,} samples in {self.horizon_s:g} s"
+            raise wrong_at(("sample_interval_s",), f"{what}; use at least {least:g}, or leave it out")
         if self.horizon_s is None and not self.workload.ends:
             raise wrong_at(("horizon_s",), "is missing; say for how long requests arrive [s]")
         return self
