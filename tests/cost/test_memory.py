@@ -3,6 +3,8 @@
 import pytest
 
 from infersim.cost.memory import LOGIT_BYTES, RUNTIME_BYTES, SORT_BYTES, DoesNotFit
+from infersim.cost.operators import kv_elements
+from infersim.cost.sharding import divide
 from infersim.spec import catalogue
 from tests.cost.deployments import Case, tensor
 
@@ -75,3 +77,9 @@ def test_an_sram_machine_says_how_many_chips_would_do() -> None:
     usable = 0.23e9 * catalogue.engine("groq").memory_fraction.value
     kept = 2 * 32000 * 8192 + 8192 + 80 * 2 * 8192
     assert -(-(68_976_648_192 + kept) // usable) == 336
+
+
+def test_latent_attention_caches_its_compressed_rank() -> None:
+    """70,272 bytes a token in 16 bit: 61 layers x (512 + 64) x 2 (Insights into DeepSeek-V3, ISCA 2025, table 1)."""
+    model = catalogue.model("deepseek-v3")
+    assert 2 * kv_elements(model, divide(model, 1)) == 70_272
