@@ -7,8 +7,10 @@ from infersim.cost import pipeline, roofline
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
 from infersim.cost.energy import dynamic_energy
+from infersim.cost.measured import Measured
 from infersim.cost.memory import plan_memory
 from infersim.cost.operators import short_windows
+from infersim.cost.step_table import StepTable, stepped
 from infersim.cost.tables import CostTables, Work
 from infersim.spec.base import Dtype
 from infersim.spec.engine import Engine
@@ -20,8 +22,12 @@ from infersim.spec.scenario import Parallelism
 def build_tables(
     model: Model, hardware: Hardware, engine: Engine, parallelism: Parallelism, weights: Dtype, kv_cache: Dtype,
     max_num_seqs: int, max_num_batched_tokens: int, block_size: int, blocks: int | None,
+    measured: Measured | StepTable | None = None,
 ) -> CostTables:  # fmt: skip
-    """Price every shape of step; ValueError (DoesNotFit among them) says what is wrong and what would be right."""
+    """Price every shape of step; ValueError (DoesNotFit among them) says what is wrong and what would be right.
+
+    `measured`: tables of operators, or of whole steps, that take the place of analytic times.
+    """
     check(hardware, engine, model, parallelism)
     pipelined = hardware.execution == "pipeline"
     d = Deployment(
@@ -39,12 +45,13 @@ def build_tables(
         max_num_batched_tokens=max_num_batched_tokens,
         block_size=block_size,
         blocks=blocks,
+        measured=measured if isinstance(measured, Measured) else None,
     )
     plan, power = plan_memory(d), hardware.power
     joules_per_flop, joules_per_byte = dynamic_energy(
         power.tdp_w.value - power.idle_w.value, d.chip.best_flops(weights), d.chip.best_bytes_s
     )
-    return CostTables(
+    tables = CostTables(
         **(pipeline_tables(d) if pipelined else roofline_tables(d)),
         memory=plan,
         request_overhead_s=engine.request_overhead_ms.value * 1e-3,
@@ -63,8 +70,9 @@ def build_tables(
         provision_s=hardware.provision_s.value,
         initialise_s=engine.initialise_s.value,
         max_context=model.max_context,
-        notes=notes(d),
+        notes=notes(d) + ([f"operators as measured: {d.measured.source}"] if d.measured else []),
     )
+    return stepped(tables, measured) if isinstance(measured, StepTable) else tables
 
 
 def check(hardware: Hardware, engine: Engine, model: Model, parallelism: Parallelism) -> None:

@@ -6,6 +6,7 @@ Not here: prices of its steps (`roofline.py`, `pipeline.py`). Read `build.py` fo
 from dataclasses import dataclass
 
 from infersim.cost.chip import Chip
+from infersim.cost.measured import Measured
 from infersim.cost.sharding import Shard, divide
 from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
 from infersim.spec.engine import Engine
@@ -36,6 +37,8 @@ class Deployment:
     block_size: int
     blocks: int | None
     """KV blocks asked for; the memory plan decides when absent."""
+    measured: Measured | None = None
+    """Tables that take the place of analytic times."""
 
     @property
     def whole(self) -> Shard:

@@ -38,6 +38,8 @@ class Operator:
     """Kernels that it takes."""
     quantised: bool = True
     """Whether its weights are stored in the dtype asked for (else 16 bit, as engines keep routers and LM heads)."""
+    shape: tuple[float, float] | None = None
+    """(rows, columns) of a matrix product."""
     experts: tuple[int, int] | None = None
     """(routed experts, experts for each token) where a step reads only the experts that its tokens visit."""
 
@@ -52,7 +54,7 @@ def expected_experts(count: int, per_token: int, tokens: Array) -> Array:
 
 def matmul(name: str, rows: float, columns: float, quantised: bool = True) -> Operator:
     """A (tokens x rows) by (rows x columns) product."""
-    return Operator(name, 2.0 * rows * columns, rows * columns, rows + columns, 1, quantised)
+    return Operator(name, 2.0 * rows * columns, rows * columns, rows + columns, 1, quantised, (rows, columns))
 
 
 def expert_matmul(name: str, rows: float, columns: float, experts: Experts, held: int, visits: float) -> Operator:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from infersim.cost import tabled
 from infersim.cost.collectives import all_reduce_s, all_to_all_s, bytes_out, send_s
 from infersim.cost.deployment import Deployment
 from infersim.cost.operators import (
@@ -20,6 +21,7 @@ from infersim.cost.operators import (
     head_operators,
     layer_operators,
     layer_parts,
+    matmul,
 )
 from infersim.cost.tables import Array, Work
 from infersim.cost.work import in_buckets, launches, network, only_where, padded, total, zeros
@@ -63,7 +65,7 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     floor = np.full_like(tokens, kernels * d.chip.floor_s)
     if d.engine.launch_us is not None:  # the device waits for a host that launches kernel after kernel
         floor = np.maximum(floor, kernels * d.engine.launch_us.value * 1e-6 - seconds)
-    return Work(
+    work = Work(
         flops=d.tensor * flops,
         memory_bytes=d.tensor * moved,
         network_bytes=np.zeros_like(tokens),
@@ -72,6 +74,19 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
         network_s=np.zeros_like(tokens),
         launch_s=floor,
     )
+    if d.measured is None or operator.shape is None or operator.experts:
+        return work
+
+    def analytic(count: Array, columns: Array, rows: Array) -> Array:
+        return product_s(count, columns, rows, operator.quantised, d)
+
+    return tabled.product(work, operator, tokens, d, analytic)
+
+
+def product_s(tokens: Array, columns: Array, rows: Array, quantised: bool, d: Deployment) -> Array:
+    """The analytic time of (tokens x rows) by (rows x columns) products, launch included [s]."""
+    each = matmul("product", rows, columns, quantised)  # type: ignore[arg-type]
+    return operator_work(replace(each, shape=None), tokens, replace(d, measured=None)).seconds
 
 
 def visited(operator: Operator, tokens: Array, d: Deployment) -> Array | float:
@@ -95,7 +110,9 @@ def kv_bytes_s(d: Deployment) -> float:
 
 def conversions(operator: Operator, d: Deployment) -> int:
     """Kernels that convert the input of a product that runs in 8 bits or fewer; tables of fp8 products hold them."""
-    return int(operator.quantised and operator.weights > 0 and BYTES_PER_ELEMENT[d.chip.computes(d.weights)] < 2)
+    return int(
+        operator.quantised and bool(np.any(operator.weights > 0)) and BYTES_PER_ELEMENT[d.chip.computes(d.weights)] < 2
+    )
 
 
 def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
@@ -111,7 +128,13 @@ def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
         links, kernels = network(seconds, 2.0 * group * sent), 2
     else:
         message = hidden * (np.ceil(tokens / d.attention_data) if group < d.tensor else tokens)
-        seconds = all_reduce_s(d.chip.link, group, message, d.chip.hardware.scale_out)
+
+        def analytic(sent: Array) -> Array:
+            return all_reduce_s(d.chip.link, group, sent, d.chip.hardware.scale_out)
+
+        seconds = analytic(message)
+        if (measured := tabled.all_reduced(group, message, d, analytic)) is not None:
+            return network(measured, d.tensor * bytes_out(group, message))
         links, kernels = network(seconds, d.tensor * bytes_out(group, message)), 1
     return links + launches(np.full_like(tokens, kernels * d.chip.floor_s))
 
@@ -120,6 +143,14 @@ def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
     """All layers of one kind on each chip; groups of data-parallel attention share the tokens."""
     alone = part.name in ("attention", "recurrent")
     mine = np.ceil(tokens / d.attention_data) if alone else tokens
+
+    def experts(count: Array) -> Work:
+        return total((operator_work(operator, count, d) for operator in tabled.fused(part)), count.shape)
+
+    if (found := tabled.fused_experts(part, mine, d, experts)) is not None:
+        apart, rest = found
+        layer = apart + total((operator_work(operator, mine, d) for operator in rest.operators), tokens.shape)
+        return (layer + collectives(part, d, tokens)) * float(part.layers)
     layer = total((operator_work(operator, mine, d) for operator in part.operators), tokens.shape)
     return (layer + collectives(part, d, tokens)) * float(part.layers)
 
@@ -211,6 +242,9 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
         memory_bytes=apart * d.shard.attention_tensor * computed,
         memory_s=apart / kv_bytes_s(d) * np.ceil(computed / groups) / np.clip(batch, 1.0, d.stages),
     )
+    if d.measured is not None:
+        attention, per_context = tabled.decode_attention(launches(floor), per_context, d)
+        fixed = replace(fixed, launch_s=attention.launch_s)
     return only_where(fixed, batch > 0), per_context
 
 
@@ -229,4 +263,6 @@ def prefill_work(d: Deployment) -> tuple[Work, Work, Work]:
         memory_bytes=np.array(moved * d.shard.attention_tensor),
         memory_s=np.array(moved / kv_bytes_s(d) / d.stages / d.attention_data),
     )
+    if d.measured is not None:
+        chunk, pair = tabled.prefill_attention(chunk, pair, d)
     return chunk, pair, context

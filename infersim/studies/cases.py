@@ -6,6 +6,7 @@ Not here: reading tables (`measurements.py`), serving cases (`resimulation.py`).
 from dataclasses import dataclass, field
 from typing import Any
 
+from infersim.cost.measured import Measured
 from infersim.spec import catalogue
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
@@ -101,6 +102,8 @@ class Case:
     prefill_replicas: int = 0
     """Replicas that only prefill, beside `replicas` that only decode; 0 where every replica does both."""
     assumed: tuple[str, ...] = ()
+    measured: Measured | None = None
+    """Tables of operators to price it by, instead of the analytic model."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def price(case: Case) -> CostTables:
     def build(blocks: int | None) -> CostTables:
         return build_tables(
             case.model, case.hardware, engine, layout, case.weights, case.kv_cache, seqs, tokens,  # type: ignore[arg-type]
-            case.block_size or engine.block_size, blocks,
+            case.block_size or engine.block_size, blocks, case.measured,
         )  # fmt: skip
 
     try:
