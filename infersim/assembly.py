@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from infersim.cost.measured import Measured
+    from infersim.cost.step_table import StepTable
     from infersim.cost.tables import CostTables
     from infersim.dataplane.fleet import Fleet, PoolCost, Sink
     from infersim.policies.autoscaling import Autoscaler, Facts, Registered
@@ -94,18 +96,39 @@ def future(resolved: "ResolvedScenario", tables: "CostTables") -> "Future":
     return Future(columns[0], prompt + decode)
 
 
+def _measured(resolved: "ResolvedScenario", index: int) -> "Measured | StepTable | None":
+    """The measurements that a pool is priced by, if it is; SpecError where there are none."""
+    from infersim.cost.measured_csv import read_measured
+    from infersim.cost.silicon import NoTables, silicon
+    from infersim.cost.step_table import StepTable
+
+    pool = resolved.pools[index]
+    cost, path = pool.pool.cost, ("pools", index, "cost")
+    if cost.source == "measured":
+        try:
+            return silicon(pool.hardware.name, pool.engine.name, cost.version)
+        except NoTables as error:
+            raise resolved.error((*path, "source"), str(error)) from error
+    if cost.file is None:
+        return None
+    found = read_measured(resolved.directory_of((*path, "file")) / cost.file)
+    if isinstance(found, StepTable) and pool.pool.speculative is not None:
+        raise resolved.error((*path, "file"), "whole steps were measured without draft tokens; remove speculative")
+    return found
+
+
 def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     """Cost tables of one pool; DoesNotFit names the pool, and the file and line that it stands on."""
     from infersim.cost.build import build_tables
     from infersim.cost.memory import DoesNotFit
     from infersim.cost.speculation import speculative
 
-    pool = resolved.pools[index]
+    pool, measured = resolved.pools[index], _measured(resolved, index)
 
     def build(model: "Model", width: int, blocks: int | None) -> "CostTables":
         return build_tables(
             model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights, pool.precision.kv_cache,
-            pool.max_num_seqs * width, pool.max_num_batched_tokens, pool.block_size, blocks,
+            pool.max_num_seqs * width, pool.max_num_batched_tokens, pool.block_size, blocks, measured,
         )  # fmt: skip
 
     try:

@@ -99,7 +99,7 @@ def _read(folder: str, chip: str, engine: str, version: str | None) -> Measured:
         experts=experts,
         all_reduce=_all_reduce(newest("comm", "custom_allreduce_perf.parquet")),
     )
-    if not measured.products:
+    if not measured.products or version not in (None, versions.get("gemm")):
         has = sorted(p.name for p in (system / "gemm" / engine).glob("*"))
         what = f"aiconfigurator-core has no products of {chip} under {engine} {version or ''}".rstrip()
         raise NoTables(f"{what}; versions there: {', '.join(has) or 'none'}")

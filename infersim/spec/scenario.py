@@ -137,6 +137,26 @@ class KvTransfer(Spec):
     """Set-up of one transfer [ms]."""
 
 
+class CostSource(Spec):
+    """Where the times of steps come from."""
+
+    source: Literal["analytic", "table", "measured"] = "analytic"
+    """analytic: the cost model; table: measured operators or steps in a CSV file (`infersim/cost/measured_csv.py` has
+    the format); measured: operators in the installed package aiconfigurator-core (extra silicon)."""
+    file: str | None = None
+    """The CSV file, relative to the scenario; only for table."""
+    version: str | None = None
+    """The engine's version to take measurements of; the newest when absent; only for measured."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "CostSource":
+        if (self.source == "table") != (self.file is not None):
+            raise wrong_at(("file",), "belongs to source table, and table needs it")
+        if self.version is not None and self.source != "measured":
+            raise wrong_at(("version",), f"is not used by source {self.source}; remove it")
+        return self
+
+
 class Replicas(Spec):
     """How many replicas a pool has."""
 
@@ -188,6 +208,8 @@ class Pool(Spec):
     """prefill: replicas that process prompts and send the KV blocks to replicas of decode pools."""
     kv_transfer: KvTransfer | None = None
     """How a prefill pool sends KV blocks."""
+    cost: CostSource = CostSource()
+    """Where the times of steps come from."""
     queue: Literal["fcfs", "priority", "shortest_job", "earliest_deadline"] = "fcfs"
     """Who in a replica's queue is next: first come; highest class priority, which also preempts lower ones;
     fewest prompt tokens; earliest arrival + TTFT limit of the class's SLO, or of the scenario's."""

@@ -47,7 +47,12 @@ def fingerprint(resolved: ResolvedScenario) -> str:
     parts = [__version__, resolved_yaml(resolved.scenario), resolved.model.model_dump_json()]
     for pool in resolved.pools:
         parts += [pool.hardware.model_dump_json(), pool.engine.model_dump_json()]
-    files = [*resolved.plugin_files, *_workload_files(resolved)]
+    tables = [
+        resolved.directory_of(("pools", i, "cost", "file")) / pool.pool.cost.file
+        for i, pool in enumerate(resolved.pools)
+        if pool.pool.cost.file
+    ]
+    files = [*resolved.plugin_files, *_workload_files(resolved), *tables]
     digest = hashlib.sha256(json.dumps(parts).encode())
     for file in files:
         digest.update(file.read_bytes())
