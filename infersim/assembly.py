@@ -211,13 +211,24 @@ def pool_cost(tables: "CostTables") -> "PoolCost":
     )
 
 
-def offered(resolved: "ResolvedScenario") -> "Offered":
-    """What the scenario's workload sends; nothing is read or drawn yet."""
+def cell_of(resolved: "ResolvedScenario", cell: int) -> "ResolvedScenario":
+    """One of the scenario's cells: its share of the replicas of each pool, the first cells one more where it does not divide."""
+    cells = resolved.scenario.cells
+    pools = []
+    for each in resolved.pools:
+        limits = each.pool.replicas
+        share = {key: (getattr(limits, key) + cells - 1 - cell) // cells for key in ("initial", "min", "max")}
+        pools.append(replace(each, pool=each.pool.model_copy(update={"replicas": limits.model_copy(update=share)})))
+    return replace(resolved, pools=tuple(pools))
+
+
+def offered(resolved: "ResolvedScenario", cell: int = 0, cells: int = 1) -> "Offered":
+    """What the scenario's workload sends, to one of its cells if it has several; nothing is read or drawn yet."""
     from infersim.workload.generate import Offered
 
     scenario, directory = resolved.scenario, resolved.directory_of(("workload", "arrivals", "file"))
     limits = [slo.ttft_p99_s for slo in scenario.class_slos]
-    return Offered(scenario.workload, scenario.horizon_s, scenario.seed, directory, limits)
+    return Offered(scenario.workload, scenario.horizon_s, scenario.seed, directory, limits, (cell, cells))
 
 
 def fleet(

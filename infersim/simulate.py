@@ -37,12 +37,14 @@ def simulate(
     *,
     seed: int | None = None,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> "Result":
     """Run a scenario (or the file, or mapping, that describes one) to its last request and return what happened.
 
     A ResolvedScenario is run as it stands, so that a study can change what is in its profiles.
 
-    `seed` replaces the scenario's. Raises SpecError (the scenario is wrong), TraceError (its trace is), DoesNotFit (the
+    `seed` replaces the scenario's. The cells of a scenario that has several run in `workers` processes at a time; what
+    comes out does not depend on how many. Raises SpecError (the scenario is wrong), TraceError (its trace is), DoesNotFit (the
     model does not fit its chips), PolicyError (a policy failed) and Standstill (nothing can be served any more).
     """
     from infersim.results.result import Result
@@ -55,7 +57,7 @@ def simulate(
     resolved = scenario if isinstance(scenario, ResolvedScenario) else resolve(scenario)
     if seed is not None:
         resolved = replace(resolved, scenario=resolved.scenario.model_copy(update={"seed": seed}))
-    return Result(_run(resolved, progress))
+    return Result(_with_warnings(_run(resolved, progress, workers)))
 
 
 def check_runnable(resolved: "ResolvedScenario") -> None:
@@ -74,7 +76,37 @@ def check_runnable(resolved: "ResolvedScenario") -> None:
         requests.check()
 
 
-def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord":
+def _run(resolved: "ResolvedScenario", progress: Progress | None, workers: int) -> "RunRecord":
+    """All cells of a scenario, as one run."""
+    from infersim import assembly
+
+    cells = resolved.scenario.cells
+    if cells == 1:
+        return _run_cell(resolved, 0, progress)
+    import joblib
+
+    from infersim.results.merging import merged
+
+    parts = [assembly.cell_of(resolved, cell) for cell in range(cells)]
+    horizon_s = resolved.scenario.horizon_s or 1.0  # a unit of progress
+    if workers == 1:
+        done = (
+            (cell, lambda now, end, cell=cell: progress and progress(cell * end + now, cells * end))
+            for cell in range(cells)
+        )
+        return merged(resolved.scenario, [_run_cell(parts[cell], cell, note) for cell, note in done])
+    records = []
+    with joblib.parallel_config("loky"):
+        jobs = (joblib.delayed(_run_cell)(part, cell, None) for cell, part in enumerate(parts))
+        for record in joblib.Parallel(n_jobs=workers, return_as="generator")(jobs):
+            records.append(record)
+            if progress is not None:
+                progress(len(records) * horizon_s, cells * horizon_s)
+    return merged(resolved.scenario, records)
+
+
+def _run_cell(resolved: "ResolvedScenario", cell: int, progress: Progress | None) -> "RunRecord":
+    """One cell of a scenario, or the whole where it has only one."""
     from infersim import assembly
     from infersim.controlplane.datacenter import Datacenter
     from infersim.policies.plugins import load_policies
@@ -85,7 +117,7 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord"
     policies = load_policies(resolved.plugin_files)
     router, scalers = assembly.router(resolved, policies), assembly.scalers(resolved, policies)
     tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
-    requests = assembly.offered(resolved)
+    requests = assembly.offered(resolved, cell, scenario.cells)
     gathering = Gathering(scenario)
     fleet = assembly.fleet(resolved, tables, router, requests, gathering)
     datacenter = Datacenter(
@@ -157,7 +189,6 @@ def _record(
     gathering: "Gathering",
 ) -> "RunRecord":
     from infersim.cost.price import choose_price
-    from infersim.dataplane.records import REJECTED
     from infersim.results.provenance import pool_sources
     from infersim.results.record import PoolRecord, RunRecord
 
@@ -178,11 +209,6 @@ def _record(
                 sources=pool_sources(pool.hardware, pool.engine, pool.pool.price),
             )
         )
-    sums = gathering.totals.of()
-    rejected = int(sums.endings[REJECTED])
-    warnings = [f"{pool.name}: {note}" for pool in pools for note in pool.tables.notes]
-    if rejected:
-        warnings.append(f"{rejected} of {sums.arrived} requests were rejected: longer than the context or the KV cache")
     return RunRecord(
         scenario=resolved.scenario,
         pools=pools,
@@ -191,7 +217,19 @@ def _record(
         samples=datacenter.samples(),
         events=datacenter.log,
         end_s=datacenter.env.now,
-        warnings=warnings,
+        warnings=[],
         halvings=gathering.halvings,
         streamed=gathering.totals,
     )
+
+
+def _with_warnings(run: "RunRecord") -> "RunRecord":
+    """The run with what a reader of its numbers should know."""
+    from infersim.dataplane.records import REJECTED
+
+    sums = run.totals.of()
+    rejected = int(sums.endings[REJECTED])
+    warnings = [f"{pool.name}: {note}" for pool in run.pools for note in pool.tables.notes]
+    if rejected:
+        warnings.append(f"{rejected} of {sums.arrived} requests were rejected: longer than the context or the KV cache")
+    return replace(run, warnings=[*warnings, *run.warnings])

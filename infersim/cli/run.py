@@ -37,6 +37,9 @@ def run(
             metavar="N", help="Run N times more, with other seeds and profiles within their spreads: intervals."
         ),
     ] = 0,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes that run the scenario's cells; the results are the same.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout, nothing else.")] = False,
 ) -> None:
     """Simulate a scenario, save the run directory and print what came out."""
@@ -57,7 +60,7 @@ def run(
 
         check_formats(formats)
     with compilation_announced(), progress_bar(name) as progress:
-        result = simulate(resolved, progress=progress)
+        result = simulate(resolved, progress=progress, workers=workers)
     many = _replicated(resolved, replications) if replications else None
     extras = {"replications.csv": many.runs.to_csv(index=False, lineterminator="\n").encode()} if many else {}
     result.save(directory, plots=plots, report=report, exports=formats, extras=extras)

@@ -5,6 +5,9 @@ So the luck of one request never depends on what happens to another. Routers use
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from infersim.dataplane.jit import compiled
 
 _MASK = 0x7FFFFFFF
@@ -16,6 +19,17 @@ def mixed(x):
     x = ((x >> 16) ^ x) * 0x21F0AAAD & _MASK
     x = ((x >> 15) ^ x) * 0x735A2D97 & _MASK
     return (x >> 15) ^ x
+
+
+def scattered(numbers: NDArray[np.int64], salt: int = 0) -> NDArray[np.uint64]:
+    """A hash of 64 bits of each number; other salts give independent ones.
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    """
+    x = numbers.astype(np.uint64) + np.uint64((salt + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 @compiled

@@ -9,6 +9,7 @@ Not here: adding up (`infersim/dataplane/totals.py`). Read `record.py` for where
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.chance import scattered
 from infersim.dataplane.records import OUTCOME
 from infersim.dataplane.totals import LIMITED, Totals
 from infersim.spec.scenario import Scenario
@@ -70,14 +71,7 @@ class Gathering:
 
 
 def chosen(ids: NDArray[np.int64], halvings: int) -> NDArray[np.bool_]:
-    """Whether the rows of these requests are kept after so many halvings: the hash of the id begins with so many zeros.
-
-    The hash is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-    """
+    """Whether the rows of these requests are kept after so many halvings: the hash of the id begins with so many zeros."""
     if halvings == 0:
         return np.ones(len(ids), np.bool_)
-    x = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return np.asarray(x >> np.uint64(64 - halvings) == 0)
+    return scattered(ids) >> np.uint64(64 - halvings) == 0

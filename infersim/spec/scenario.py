@@ -258,6 +258,10 @@ class Scenario(Spec):
     """Python files with your own policies, relative to the scenario."""
     sample_interval_s: Positive | None = None
     """Spacing of the timeline [s]; a 400th of the horizon, at least 1 s, when absent."""
+    cells: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Parts that the service is split into: a request goes to the one that the hash of its session (or id) names, and each
+    has a share of every pool's replicas, its own router and autoscalers. They know nothing of each other, so
+    `infersim run --workers N` runs them side by side."""
     keep_requests: Annotated[int, Field(ge=1, le=10**9)] = 2_000_000
     """Most requests that get a row of their own in the results. Of a longer run a half do, a quarter and so on, chosen by
     the hash of their id; counts, sums and means stay exact, and percentiles come from histograms (within 0.4 %)."""
@@ -293,6 +297,11 @@ class Scenario(Spec):
             least = self.horizon_s / MOST_SAMPLES
             what = f"found {self.sample_interval_s:g}, more than {MOST_SAMPLES:,} samples in {self.horizon_s:g} s"
             raise wrong_at(("sample_interval_s",), f"{what}; use at least {least:g}, or leave it out")
+        for index, pool in enumerate(self.pools):
+            fewest = "max" if pool.autoscaler else "initial"
+            if getattr(pool.replicas, fewest) < self.cells:
+                found = f"found {getattr(pool.replicas, fewest)} replicas for {self.cells} cells"
+                raise wrong_at(("pools", index, "replicas", fewest), f"{found}; give each cell at least one")
         if self.horizon_s is None and not self.workload.ends:
             raise wrong_at(("horizon_s",), "is missing; say for how long requests arrive [s]")
         return self

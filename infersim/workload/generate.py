@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.chance import scattered
 from infersim.dataplane.records import REQUEST
 from infersim.spec.workload import Workload
 from infersim.workload.classes import mixed, prefix_tokens
-from infersim.workload.requests import NONE, Requests, rechunked
+from infersim.workload.requests import NONE, Indices, Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
 from infersim.workload.traffic import traffic
 
@@ -31,6 +32,8 @@ __all__ = [
 CHUNK = 1 << 16
 """Requests in a chunk unless the caller says otherwise."""
 
+CELL_SALT = 1
+"""Keeps the choice of a cell apart from the choice of rows."""
 REMEMBERED = 1 << 21
 """Requests of a trace that are kept between looking for its end and replaying it; longer ones are read twice."""
 
@@ -51,10 +54,15 @@ class Offered:
         seed: int,
         directory: Path | None = None,
         deadlines_s: Sequence[float | None] = (),
+        cell: tuple[int, int] = (0, 1),
     ) -> None:
-        """Nothing is read or drawn yet. `deadlines_s` are the TTFT limits of the classes, in their order."""
+        """Nothing is read or drawn yet. `deadlines_s` are the TTFT limits of the classes, in their order.
+
+        `cell` (number, of how many) has only those requests that the hash of their session, or else id, sends there.
+        """
         self._workload, self._horizon_s, self._seed, self._directory = workload, horizon_s, seed, directory
         self._within = np.array([np.inf if limit is None else limit for limit in deadlines_s])
+        self._cell = cell
         self._remembered: list[Requests] | None = None
 
     @cached_property
@@ -95,7 +103,7 @@ class Offered:
 
     def chunks(self) -> Iterator[Chunk]:
         """The requests as the data plane takes them, with the time in which they should be begun."""
-        for chunk in _records(rechunked(self.blocks(), CHUNK)):
+        for chunk in _records(_of_cell(_numbered(rechunked(self.blocks(), CHUNK)), *self._cell)):
             if self._within.size:
                 chunk[0]["deadline_s"] = self._within[chunk[0]["tenant"]]
             yield chunk
@@ -110,7 +118,7 @@ def request_chunks(
     that comes first; its beginning is read and checked before this returns. `directory` is where relative files are
     sought first. Raises TraceError for a bad trace, ValueError for a synthetic workload without a horizon.
     """
-    return _records(rechunked(request_blocks(workload, horizon_s, seed, directory), chunk))
+    return _records(_numbered(rechunked(request_blocks(workload, horizon_s, seed, directory), chunk)))
 
 
 def request_blocks(
@@ -153,21 +161,38 @@ def _first_blocks(block: Requests, counts: NDArray[np.int64]) -> Requests:
     return block.with_columns(prefix_blocks=counts, prefixes=kept)
 
 
-def _records(chunks: Iterator[Requests]) -> Iterator[Chunk]:
+def _numbered(chunks: Iterator[Requests]) -> Iterator[tuple[Indices, Requests]]:
+    """The requests with their ids, which count from 0."""
+    first = 0
+    for chunk in chunks:
+        yield np.arange(first, first + len(chunk)), chunk
+        first += len(chunk)
+
+
+def _of_cell(chunks: Iterator[tuple[Indices, Requests]], cell: int, cells: int) -> Iterator[tuple[Indices, Requests]]:
+    """Those requests that belong to one of several cells."""
+    for ids, chunk in chunks:
+        if cells > 1:
+            alone = chunk.session == NONE
+            place = scattered(np.where(alone, ids, chunk.session), CELL_SALT) % np.uint64(cells)
+            mine = np.flatnonzero(place == cell)
+            ids, chunk = ids[mine], chunk.at(mine)
+        yield ids, chunk
+
+
+def _records(chunks: Iterator[tuple[Indices, Requests]]) -> Iterator[Chunk]:
     """Columns as the data plane's records."""
     blank = np.zeros((), REQUEST)
     blank["session"], blank["deadline_s"] = NONE, np.inf
-    first = 0
-    for chunk in chunks:
+    for ids, chunk in chunks:
         records = np.full(len(chunk), blank)
-        records["id"] = np.arange(first, first + len(chunk))
+        records["id"] = ids
         records["arrival_s"] = chunk.arrival_s
         records["input_tokens"] = chunk.input_tokens
         for name in ("tenant", "priority", "session", "prefix_start", "prefix_blocks"):
             column = getattr(chunk, name)
             if (column != blank[name]).any():
                 records[name] = column
-        first += len(chunk)
         yield records, chunk.output_tokens, chunk.prefixes
 
 
