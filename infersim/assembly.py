@@ -5,7 +5,7 @@ Not here: running them (`simulate.py`).
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from infersim.cost.measured import Measured
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infersim.spec.errors import KeyPath
     from infersim.spec.model import Model
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
+    from infersim.spec.scenario import Pool
     from infersim.workload.generate import Offered
 
 Chosen = TypeVar("Chosen")
@@ -87,13 +88,13 @@ def future(resolved: "ResolvedScenario", tables: "CostTables") -> "Future":
     from infersim.cost.least import least_work
     from infersim.policies.autoscaling.oracle import Future
 
-    blocks = list(offered(resolved).blocks())
-    columns = [
-        np.concatenate([np.zeros(0), *(getattr(block, name) for block in blocks)])
-        for name in ("arrival_s", "input_tokens", "output_tokens")
-    ]
-    prompt, decode = least_work(tables, columns[1], columns[2])
-    return Future(columns[0], prompt + decode)
+    columns = [[np.zeros(0)], [np.zeros(0)], [np.zeros(0)]]
+    for records, outputs, _ in offered(resolved).chunks():
+        for column, values in zip(columns, (records["arrival_s"], records["input_tokens"], outputs), strict=True):
+            column.append(values)
+    arrival_s, input_tokens, output_tokens = map(np.concatenate, columns)
+    prompt, decode = least_work(tables, input_tokens, output_tokens)
+    return Future(arrival_s, prompt + decode)
 
 
 def _measured(resolved: "ResolvedScenario", index: int) -> "Measured | StepTable | None":
@@ -212,23 +213,37 @@ def pool_cost(tables: "CostTables") -> "PoolCost":
 
 
 def cell_of(resolved: "ResolvedScenario", cell: int) -> "ResolvedScenario":
-    """One of the scenario's cells: its share of the replicas of each pool, the first cells one more where it does not divide."""
+    """One of the scenario's cells: its share of the replicas of each pool, the first cells one more where it does not divide.
+
+    Of the numbers that an autoscaler is given it is replicas that are shared out; targets are for each replica anyway.
+    """
+    from infersim.spec.autoscalers import Fixed, Schedule
+
     cells = resolved.scenario.cells
-    pools = []
-    for each in resolved.pools:
-        limits = each.pool.replicas
-        share = {key: (getattr(limits, key) + cells - 1 - cell) // cells for key in ("initial", "min", "max")}
-        pools.append(replace(each, pool=each.pool.model_copy(update={"replicas": limits.model_copy(update=share)})))
-    return replace(resolved, pools=tuple(pools))
+
+    def share(spec: Any, *keys: str) -> Any:
+        return spec.model_copy(update={key: (getattr(spec, key) + cells - 1 - cell) // cells for key in keys})
+
+    def part(pool: "Pool") -> "Pool":
+        scaler = pool.autoscaler
+        if isinstance(scaler, Fixed):
+            scaler = share(scaler, "replicas")
+        elif isinstance(scaler, Schedule):
+            scaler = scaler.model_copy(update={"rules": [share(rule, "replicas") for rule in scaler.rules]})
+        replicas = share(pool.replicas, "initial", "min", "max")
+        return pool.model_copy(update={"replicas": replicas, "autoscaler": scaler})
+
+    pools = tuple(replace(each, pool=part(each.pool)) for each in resolved.pools)
+    return replace(resolved, pools=pools, cell=(cell, cells))
 
 
-def offered(resolved: "ResolvedScenario", cell: int = 0, cells: int = 1) -> "Offered":
-    """What the scenario's workload sends, to one of its cells if it has several; nothing is read or drawn yet."""
+def offered(resolved: "ResolvedScenario") -> "Offered":
+    """What the scenario's workload sends, or to one of its cells; nothing is read or drawn yet."""
     from infersim.workload.generate import Offered
 
     scenario, directory = resolved.scenario, resolved.directory_of(("workload", "arrivals", "file"))
     limits = [slo.ttft_p99_s for slo in scenario.class_slos]
-    return Offered(scenario.workload, scenario.horizon_s, scenario.seed, directory, limits, (cell, cells))
+    return Offered(scenario.workload, scenario.horizon_s, scenario.seed, directory, limits, resolved.cell)
 
 
 def fleet(

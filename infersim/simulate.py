@@ -82,30 +82,32 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None, workers: int) 
 
     cells = resolved.scenario.cells
     if cells == 1:
-        return _run_cell(resolved, 0, progress)
+        return _run_cell(resolved, progress)
     import joblib
 
     from infersim.results.merging import merged
 
     parts = [assembly.cell_of(resolved, cell) for cell in range(cells)]
-    horizon_s = resolved.scenario.horizon_s or 1.0  # a unit of progress
     if workers == 1:
-        done = (
-            (cell, lambda now, end, cell=cell: progress and progress(cell * end + now, cells * end))
-            for cell in range(cells)
-        )
-        return merged(resolved.scenario, [_run_cell(parts[cell], cell, note) for cell, note in done])
-    records = []
+        return merged(resolved.scenario, [_run_cell(part, _of_several(progress, part.cell)) for part in parts])
+    records, horizon_s = [], resolved.scenario.horizon_s or 1.0
     with joblib.parallel_config("loky"):
-        jobs = (joblib.delayed(_run_cell)(part, cell, None) for cell, part in enumerate(parts))
-        for record in joblib.Parallel(n_jobs=workers, return_as="generator")(jobs):
+        for record in joblib.Parallel(n_jobs=workers, return_as="generator")(
+            joblib.delayed(_run_cell)(part, None) for part in parts
+        ):
             records.append(record)
             if progress is not None:
                 progress(len(records) * horizon_s, cells * horizon_s)
     return merged(resolved.scenario, records)
 
 
-def _run_cell(resolved: "ResolvedScenario", cell: int, progress: Progress | None) -> "RunRecord":
+def _of_several(progress: Progress | None, cell: tuple[int, int]) -> Progress | None:
+    """The progress of all cells, one after the other, from that of one."""
+    number, cells = cell
+    return None if progress is None else lambda done_s, end_s: progress(number * end_s + done_s, cells * end_s)
+
+
+def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord":
     """One cell of a scenario, or the whole where it has only one."""
     from infersim import assembly
     from infersim.controlplane.datacenter import Datacenter
@@ -117,7 +119,7 @@ def _run_cell(resolved: "ResolvedScenario", cell: int, progress: Progress | None
     policies = load_policies(resolved.plugin_files)
     router, scalers = assembly.router(resolved, policies), assembly.scalers(resolved, policies)
     tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
-    requests = assembly.offered(resolved, cell, scenario.cells)
+    requests = assembly.offered(resolved)
     gathering = Gathering(scenario)
     fleet = assembly.fleet(resolved, tables, router, requests, gathering)
     datacenter = Datacenter(

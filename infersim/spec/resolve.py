@@ -76,6 +76,8 @@ class ResolvedScenario:
     pools: tuple[ResolvedPool, ...]
     directory: Path
     """Where relative paths in the scenario start."""
+    cell: tuple[int, int] = (0, 1)
+    """Which of how many cells of the scenario this is; the first of one is the whole."""
 
     def error(self, path: KeyPath, message: str) -> SpecError:
         """An error about the value at `path`, with the file and line where it was written, for checks made later on."""

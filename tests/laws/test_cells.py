@@ -1,6 +1,7 @@
 """Cells: parts of a service that know nothing of each other, and a whole that does not depend on who ran them."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_the_cells_share_out_the_traffic_of_the_scenario(result: Result) -> None
 
 def test_a_cell_is_a_service_of_its_own(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second cell's requests, sent to a service of its size, fare as they did."""
-    own = list(assembly.offered(resolve(chat()), 1, CELLS).chunks())
+    own = list(assembly.offered(assembly.cell_of(resolve(chat()), 1)).chunks())
     ids = np.concatenate([chunk[0]["id"] for chunk in own])
     assert len(ids) == pytest.approx(len(result.requests) / CELLS, rel=0.2)
     sent = SimpleNamespace(prefix_tokens=0, span_s=300.0, chunks=lambda: iter(own))
@@ -77,11 +78,23 @@ def test_the_whole_adds_up(result: Result) -> None:
     assert (result.events["time_s"].diff().dropna() >= 0).all()
 
 
+def test_autoscalers_that_name_replicas_name_those_of_all_cells() -> None:
+    always = {"pools.0.autoscaler": "{policy: fixed, replicas: 7}"}
+    rules = {"pools.0.autoscaler": "{policy: schedule, rules: [{at_s: 0, replicas: 4}, {at_s: 60, replicas: 8}]}"}
+    assert [_scaler(always, cell).replicas for cell in range(CELLS)] == [3, 2, 2]
+    assert [[rule.replicas for rule in _scaler(rules, cell).rules] for cell in range(CELLS)] == [[2, 3], [1, 3], [1, 2]]
+
+
+def _scaler(changes: dict[str, str], cell: int) -> Any:
+    settings = [f"cells={CELLS}", *(f"{key}={value}" for key, value in changes.items())]
+    return assembly.cell_of(resolve(load_scenario("chat_burst", settings)), cell).pools[0].pool.autoscaler
+
+
 def test_sessions_stay_in_their_cell() -> None:
     resolved = resolve(load_scenario("rag", ["horizon_s=200", "cells=2"]))
     seen = []
     for cell in range(2):
-        chunks = list(assembly.offered(resolved, cell, 2).chunks())
+        chunks = list(assembly.offered(assembly.cell_of(resolved, cell)).chunks())
         seen.append({int(session) for chunk in chunks for session in chunk[0]["session"] if session >= 0})
         for records, _, names in chunks:
             assert records["prefix_blocks"].sum() == len(names)
