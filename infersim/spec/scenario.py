@@ -297,7 +297,7 @@ class Scenario(Spec):
             least = self.horizon_s / MOST_SAMPLES
             what = f"found {self.sample_interval_s:g}, more than {MOST_SAMPLES:,} samples in {self.horizon_s:g} s"
             raise wrong_at(("sample_interval_s",), f"{what}; use at least {least:g}, or leave it out")
-        for index, pool in enumerate(self.pools):
+        for index, pool in enumerate(self.pools if self.cells > 1 else ()):
             fewest = "max" if pool.autoscaler else "initial"
             if getattr(pool.replicas, fewest) < self.cells:
                 found = f"found {getattr(pool.replicas, fewest)} replicas for {self.cells} cells"

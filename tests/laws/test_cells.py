@@ -79,8 +79,9 @@ def test_the_whole_adds_up(result: Result) -> None:
 
 
 def test_autoscalers_that_name_replicas_name_those_of_all_cells() -> None:
-    always = {"pools.0.autoscaler": "{policy: fixed, replicas: 7}"}
-    rules = {"pools.0.autoscaler": "{policy: schedule, rules: [{at_s: 0, replicas: 4}, {at_s: 60, replicas: 8}]}"}
+    always = {"pools.0.replicas.max": "9", "pools.0.autoscaler": "{policy: fixed, replicas: 7}"}
+    hours = "[{at_s: 0, replicas: 4}, {at_s: 60, replicas: 8}]"
+    rules = {"pools.0.replicas.max": "9", "pools.0.autoscaler": f"{{policy: schedule, rules: {hours}}}"}
     assert [_scaler(always, cell).replicas for cell in range(CELLS)] == [3, 2, 2]
     assert [[rule.replicas for rule in _scaler(rules, cell).rules] for cell in range(CELLS)] == [[2, 3], [1, 3], [1, 2]]
 
