@@ -14,6 +14,7 @@ import numpy as np
 from numba import types
 
 from infersim.dataplane import records
+from infersim.dataplane.faults import PolicyRaised
 
 JIT = not numba.config.DISABLE_JIT
 
@@ -23,11 +24,19 @@ def _array(dtype: np.dtype) -> types.Array:
 
 
 REPLICAS = _array(records.REPLICA)
-ROUTE = types.int64(numba.from_dtype(records.REQUEST), REPLICAS, types.int64[::1], types.int64[::1])
+ROUTE = types.int64(
+    numba.from_dtype(records.REQUEST),
+    types.Array(numba.from_dtype(records.REPLICA), 1, "C", readonly=True),
+    types.Array(types.int64, 1, "C", readonly=True),
+    types.int64[::1],
+)
 """Signature of a routing policy: (request, replicas, routable, memory) -> index of a replica."""
 
 ORDER = types.float64(types.int64, numba.from_dtype(records.REQUEST))
 """Signature of users' queue orders: (pool, request) -> key, smaller first."""
+
+SHAPE = types.UniTuple(types.int64, 3)(numba.from_dtype(records.STATE))
+"""Signature of users' batching policies: (state) -> (prompt tokens, whether to decode, whom to admit)."""
 
 OBSERVE = types.void(
     types.float64,
@@ -58,6 +67,7 @@ ADVANCE = types.int64(
     types.float64,  # until
     types.FunctionType(ROUTE),
     types.FunctionType(ORDER),
+    types.FunctionType(SHAPE),
     _array(records.CLOCK),
     _array(records.REQUEST),  # the chunk of requests that arrive
     types.int64[::1],  # their output tokens
@@ -84,6 +94,7 @@ ADVANCE = types.int64(
     types.int64[::1],  # names of the prefix blocks of requests in sight
     types.Array(numba.from_dtype(records.SHARE), 2, "C"),  # tenants' shares by replica
     _array(records.STEP),  # the step that is being formed
+    _array(records.STATE),  # what a batching policy sees of it
     _array(records.TABLE),
     types.float64[::1],  # flat tables of times
     COUNTS,  # flat histograms
@@ -99,13 +110,38 @@ def compiled_policy(function: Callable, signature: types.Type) -> Callable:
     Indexes are checked, so that a user's mistake is an error and not a look into foreign memory.
     """
     if not JIT:
-        return function
+        return _interpreted(function)
     return numba.cfunc(signature, cache=_has_file(function), boundscheck=True)(function)
+
+
+def _interpreted(function: Callable) -> Callable:
+    """A policy in plain Python, kept to the same rules: of its arguments it may write the last array alone."""
+
+    def policy(*arguments):
+        try:
+            return function(*map(_read_only, arguments[:-1]), arguments[-1])
+        except Exception as error:
+            raise PolicyRaised from error
+
+    return policy
+
+
+def _read_only(value: object) -> object:
+    """A view of an array that cannot be written; anything else as it is."""
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    return value
 
 
 def no_order(pool, request):
     """The queue order of a fleet without one of its own; never asked."""
     return 0.0
+
+
+def no_shape(state):
+    """The batching policy of a fleet without one of its own; never asked."""
+    return 0, 0, 0
 
 
 def _has_file(function: Callable) -> bool:

@@ -5,9 +5,7 @@ Everything that changes the fleet from outside goes through the verbs of `Fleet`
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -17,8 +15,10 @@ from numpy.typing import NDArray
 
 from infersim.dataplane import abi, loop, progress
 from infersim.dataplane.agenda import SLOT_BITS
+from infersim.dataplane.faults import PolicyFault, exceptions_of_policies
 from infersim.dataplane.layout import PoolCost, flattened, records_of, tally_of, winner_tree
 from infersim.dataplane.records import (
+    ASKED,
     CLOCK,
     CLOSED,
     DECODE_ONLY,
@@ -27,17 +27,20 @@ from infersim.dataplane.records import (
     FLIGHT,
     NONE,
     OUTCOME,
+    QUEUE_ORDER,
     READY,
     REPLICA,
     REQUEST,
+    ROUTER,
     SERVER,
     SHARE,
+    STATE,
     STEP,
 )
 from infersim.dataplane.sequences import NEVER
 from infersim.dataplane.tally import Tally, itl_edges
 
-__all__ = ["Chunk", "Fleet", "Occupancy", "PoolCost", "RouteError", "RouterRaised", "Wake", "Why"]
+__all__ = ["Chunk", "Fleet", "Occupancy", "PolicyFault", "PoolCost", "Wake", "Why"]
 
 Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray]
 """Requests sorted by time (REQUEST), their output lengths [tokens], and the names of their prefix blocks (int64)."""
@@ -68,20 +71,6 @@ class Wake:
     """The replica that drained, if one did."""
 
 
-class RouterRaised(Exception):
-    """A router raised; its exception is the cause."""
-
-
-class RouteError(Exception):
-    """A router returned something that is not a ready replica."""
-
-    def __init__(self, request: int, time_s: float) -> None:
-        """The request that was sent nowhere, and when."""
-        super().__init__(f"request {request} at {time_s:.6g} s")
-        self.request = request
-        self.time_s = time_s
-
-
 @dataclass(frozen=True)
 class Occupancy:
     """What one pool holds at a moment."""
@@ -105,7 +94,7 @@ class Fleet:
     on ties, which is kept as a tree instead of asking. `reads` names the signals beyond the counts that the router
     reads (kv, prefix); with `scrape_s` it sees the
     replicas as they were at the last multiple of so many seconds. `order(pool, request)` is the compiled key of pools
-    whose queue order is `own`.
+    whose queue order is `own`, `shape(state)` the answer of those whose batching is.
     """
 
     def __init__(
@@ -118,10 +107,12 @@ class Fleet:
         scrape_s: float = 0.0,
         by_load: bool = False,
         order: Callable | None = None,
+        shape: Callable | None = None,
     ) -> None:
         """An empty fleet at time 0."""
         self._route = route
         self._order = order or abi.compiled_policy(abi.no_order, abi.ORDER)
+        self._shape = shape or abi.compiled_policy(abi.no_shape, abi.SHAPE)
         self._chunks: Iterator[Chunk] = iter(chunks)
         self._kept: list[NDArray] = []
         self._sink = sink or self._kept.append
@@ -138,7 +129,7 @@ class Fleet:
         self._stride = max(pool.max_num_seqs for pool in pools)
         self._phase_count = max(pool.block_size for pool in pools)
         self._outcomes = records_of(_OUTCOME_ROWS + self._stride + 1, OUTCOME)
-        self._step = records_of(1, STEP)
+        self._step, self._state = records_of(1, STEP), records_of(1, STATE)
         self._names = np.zeros(0, np.int64)
         self._entries = max(
             (pool.blocks * pool.block_size // pool.prefix_tokens if pool.prefix_tokens else 0) + pool.host_entries
@@ -185,17 +176,18 @@ class Fleet:
     def advance(self, until: float) -> Wake:
         """Serve until `until` [s], inclusive, or an edge, whichever is first.
 
-        Raises RouteError if the router's answer is not a ready replica, RouterRaised if it has none.
+        Raises PolicyFault if a policy raised or answered what it must not.
         """
         run = _compiled_loop()
         while True:
-            with _exceptions_of_policies():
+            why = loop.BAD_ANSWER  # unless it says otherwise
+            with exceptions_of_policies(self._note_raised) as raised:
                 why = run(
-                    until, self._route, self._order, self._clocks, self._requests, self._outputs, self._asked,
+                    until, self._route, self._order, self._shape, self._clocks, self._requests, self._outputs, self._asked,
                     self._flights, self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
                     self._servers, self._routable, self._receivers, self._memory, self._loads, self._load_tree,
                     self._keys, self._tree, self._finishes, self._phases, self._caches, self._lookups, self._names,
-                    self._shares, self._step, self._tables, self._values, self._counts, self._edges, self._outcomes,
+                    self._shares, self._step, self._state, self._tables, self._values, self._counts, self._edges, self._outcomes,
                 )  # fmt: skip
             if why == loop.STARVED:
                 self._feed()
@@ -203,11 +195,29 @@ class Fleet:
                 self._make_slots(2 * len(self._flights))
             elif why == loop.OUTCOMES_FULL:
                 self._retire()
-            elif why == loop.BAD_ROUTE:
-                raise RouteError(int(self._clock.culprit), self.now)
+            elif why == loop.BAD_ANSWER:
+                raise self._fault() from (raised[0] if raised else None)
             else:
                 replica = int(self._clock.culprit) if why == loop.DRAINED else NONE
                 return Wake(self.now, Why(why), replica)
+
+    def _note_raised(self) -> None:
+        self._clock.raised = True
+
+    def _fault(self) -> PolicyFault:
+        """What is known of the policy that was asked last."""
+        asked, culprit = int(self._clock.asking), int(self._clock.culprit)
+        name, time_s = ASKED[asked], self.now
+        if asked == ROUTER:
+            return PolicyFault(name, time_s, None, culprit)
+        if asked == QUEUE_ORDER:
+            slot = int(np.flatnonzero(self._asked.id == culprit)[-1])
+            pool, key = int(self._replicas[self._flights[slot].replica].pool), float(self._flights[slot].key)
+            return PolicyFault(name, time_s, pool, culprit, answer=key)
+        server, step, replica = self._servers[culprit], self._step[0], self._replicas[culprit]
+        slot = int(server.queue_head if server.queue_head != NONE else server.batch_head)
+        answer = (int(step.prompt_tokens), int(step.decode), int(step.admit))
+        return PolicyFault(name, time_s, int(replica.pool), int(self._asked[slot].id), int(replica.serial), answer)
 
     def _feed(self) -> None:
         chunk = next(self._chunks, None)
@@ -427,30 +437,6 @@ class Fleet:
             rows, columns = self._shares.shape
             shares[:rows, :columns] = self._shares
         self._shares, self._tenants = shares, tenants
-
-
-@contextmanager
-def _exceptions_of_policies() -> Iterator[None]:
-    """Raise RouterRaised when a compiled router raised meanwhile.
-
-    A first-class function cannot raise through compiled code: numba hands its exception to `sys.unraisablehook` and
-    goes on with an answer of 0.
-    """
-    raised: list[BaseException] = []
-
-    def note(unraisable) -> None:
-        if isinstance(unraisable.object, str) and "numba" in unraisable.object and unraisable.exc_value is not None:
-            raised.append(unraisable.exc_value)
-        else:
-            usual(unraisable)
-
-    usual, sys.unraisablehook = sys.unraisablehook, note
-    try:
-        yield
-    finally:
-        sys.unraisablehook = usual
-    if raised:
-        raise RouterRaised from raised[0]
 
 
 @cache

@@ -17,15 +17,20 @@ from infersim.dataplane.kvcache import (
 )
 from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
 from infersim.dataplane.records import (
+    ANYBODY,
     CHUNKED_PREFILL,
     DONE,
     DYNAMIC,
     FAIR_SHARE,
+    NOBODY,
     NONE,
     ON_HOST,
+    OWN_BATCHING,
     PREEMPTED,
     PREFILL_FIRST,
     PRIORITY,
+    STATIC,
+    WHOLE,
 )
 from infersim.dataplane.sequences import admit_head, join, preempt, use_prefix
 from infersim.dataplane.shares import charge, choose_head
@@ -36,7 +41,9 @@ LEAP_LIMIT = 1 << 30
 
 
 @inlined
-def form_step(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, values):
+def form_step(
+    now, shape, step, state, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, values
+):
     """Form the next step or leap of a replica; return when it ends, or when to look again [s], inf if idle."""
     step.budget = table.max_num_batched_tokens
     step.sequences = 0
@@ -45,6 +52,7 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
     step.reserve = 0
     step.preemptions = 0
     step.retry = False
+    step.refused = False
     server.decodes = False
     if table.queue_order == FAIR_SHARE:
         choose_head(server, books.shares[server.index])
@@ -52,27 +60,73 @@ def form_step(now, step, server, replica, asked, flights, heap, phases, cache, l
         return _idle(now, server, flights, table)
     if table.queue_order == PRIORITY and server.rows == 0:
         _oust(now, step, server, replica, asked, flights, heap, phases, cache, books, table)
-    if table.batching == CHUNKED_PREFILL:
-        _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table)
-        _add_prompts(
-            now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, False
-        )
-    else:
+    prompts, decode, admit = table.max_num_batched_tokens, True, ANYBODY
+    if table.batching == OWN_BATCHING and (server.batch_head != NONE or server.queue_head != NONE):
+        _describe(now, state, server, replica, flights, table)
+        prompts, decode, admit = _answer(step, state, shape)
+        if step.refused:
+            return math.inf
+    elif table.batching in (PREFILL_FIRST, STATIC, DYNAMIC):
         if server.rows == 0:
-            step.free = server.kv_free
-            _add_prompts(
-                now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, True
-            )
-        if step.sequences == 0:
+            decode, admit = False, WHOLE
+        else:
+            prompts, admit = 0, NOBODY
+    for attempt in range(2):
+        step.free = server.kv_free
+        if decode:
             _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table)
+        withheld = max(0, step.budget - prompts)
+        step.budget -= withheld
+        _add_prompts(
+            now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit
+        )
+        step.budget += withheld
+        if step.sequences > 0 or attempt == 1 or table.batching == CHUNKED_PREFILL:
+            break
+        if table.batching == OWN_BATCHING:  # nothing: a policy cannot stop a replica
+            prompts, decode, admit = table.max_num_batched_tokens, True, ANYBODY
+        elif server.rows == 0:  # no prompts: decode
+            prompts, decode, admit = 0, True, NOBODY
             step.retry = step.retry or step.preemptions > 0
-            if table.batching != PREFILL_FIRST and server.rows == 0:
-                server.rows = server.batch
+    if server.rows == 0 and server.decodes and (table.batching == STATIC or table.batching == DYNAMIC):
+        server.rows = server.batch
+    step.retry = step.retry or table.batching == OWN_BATCHING
     if step.sequences == 0 and step.budget == table.max_num_batched_tokens:
         return _idle(now, server, flights, table)
     if table.queue_order == FAIR_SHARE and server.queue_head != NONE and replica.running < table.max_num_seqs:
         step.retry = True  # every token may change who is at the head of the queue
     return _start(now, step, server, heap, phases, cache, lookup, table, values)
+
+
+@compiled
+def _describe(now, state, server, replica, flights, table):
+    """Say what a batching policy may know."""
+    head, partial = server.queue_head, server.prefilling
+    state.pool = replica.pool
+    state.now_s = now
+    state.steps = server.total_steps
+    state.waiting = server.queued
+    state.waiting_tokens = replica.queued_tokens
+    state.head_tokens = flights[head].target - flights[head].computed if head != NONE else 0
+    state.head_wait_s = now - flights[head].since_s if head != NONE else 0.0
+    state.running = replica.running
+    state.decoding = server.batch
+    state.context = server.context
+    state.prefilling_tokens = flights[partial].target - flights[partial].computed if partial != NONE else 0
+    state.kv_free = server.kv_free
+    state.kv_blocks = table.blocks
+    state.block_size = table.block_size
+    state.max_num_seqs = table.max_num_seqs
+    state.max_num_batched_tokens = table.max_num_batched_tokens
+
+
+@inlined
+def _answer(step, state, shape):
+    """Ask the batching policy what the step may hold: prompt tokens, whether to decode, whom to admit."""
+    step.prompt_tokens, step.decode, step.admit = shape(state)
+    tokens = 0 <= step.prompt_tokens <= state.max_num_batched_tokens
+    step.refused = not (tokens and 0 <= step.decode <= 1 and NOBODY <= step.admit <= WHOLE)
+    return step.prompt_tokens, step.decode == 1, step.admit
 
 
 @inlined
@@ -156,8 +210,8 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, books
 
 
 @inlined
-def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, alone):
-    """Continue the partly prefilled sequence, then admit from the queue; `alone`: prompts whole, without decoding."""
+def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit):
+    """Continue the partly prefilled sequence, then admit from the queue as `admit` says."""
     partial = server.prefilling
     if partial != NONE:
         flights[partial].chunk = 0
@@ -180,7 +234,7 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
     # An engine that has nothing scheduled ahead, because its batch is empty and its queue young, takes all at once.
     young = server.queue_head != NONE and flights[server.queue_head].since_s > server.last_start_s
     scheduled_ahead = table.async_scheduling and not (replica.running == 0 and young)
-    while server.queue_head != NONE and step.budget > 0:
+    while admit != NOBODY and server.queue_head != NONE and step.budget > 0:
         head = server.queue_head
         if not _has_row(head, server, replica, asked, table):
             return
@@ -189,7 +243,7 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
             step.retry = True
             return
         if not _admit(
-            now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, alone
+            now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit
         ):
             return
 
@@ -203,7 +257,7 @@ def _has_row(head, server, replica, asked, table):
 
 
 @inlined
-def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, alone):
+def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit):
     """Admit the head of the queue if its blocks are free; return whether it was."""
     flight = flights[head]
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
@@ -233,7 +287,7 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
     hits, unused, hosted = _cached_blocks(head, asked, flights, cache, lookup, names, table)
     prompt = flight.target - hits * table.prefix_tokens
     chunk = min(prompt, step.budget)
-    if alone and chunk < prompt and step.sequences > 0:
+    if admit == WHOLE and chunk < prompt and step.sequences > 0:
         return False
     blocks = blocks_to_process(flight, asked[head], hits * table.prefix_tokens, chunk, table)
     blocks -= (hits - unused) * table.entry_blocks

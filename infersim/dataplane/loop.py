@@ -15,14 +15,19 @@ from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import fits
 from infersim.dataplane.queue import queue_key
 from infersim.dataplane.records import (
+    BATCHING,
     DRAINING,
     FAIR_SHARE,
     HANDLING,
     HELD,
     NONE,
+    OWN_BATCHING,
+    OWN_ORDER,
     PRIORITY,
+    QUEUE_ORDER,
     READY,
     REJECTED,
+    ROUTER,
     SENDING,
     Books,
 )
@@ -30,7 +35,7 @@ from infersim.dataplane.sequences import enqueue, release_blocks, write_outcome
 from infersim.dataplane.signals import refresh, scrape
 from infersim.dataplane.timing import leap_end, steps_until
 
-ON_TIME, DRAINED, HELD_EDGE, LEAVING_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ROUTE = range(9)
+ON_TIME, DRAINED, HELD_EDGE, LEAVING_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ANSWER = range(9)
 """Why the loop stopped; the last four are the fleet's own business."""
 
 
@@ -109,12 +114,12 @@ def _send(
 ):  # fmt: skip
     """Choose a decode replica for a sequence whose prompt is processed, and send it there, or reject it.
 
-    Returns -1 if the router's answer is not a ready replica, 1 if the prefill replica is drained now, else 0.
+    Returns -1 if a policy fails, 1 if the prefill replica is drained now, else 0.
     """
     flight, source = flights[slot], servers[flights[slot].source]
+    clock.asking, clock.culprit = ROUTER, asked[slot].id
     r = route(asked[slot], seen if clock.scrape_s > 0.0 else replicas, receivers, memory)
-    if r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
-        clock.culprit = asked[slot].id
+    if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return -1
     table = tables[replicas[r].pool]
     clock.routed += 1
@@ -129,7 +134,8 @@ def _send(
     flight.replica = r
     flight.state = SENDING
     flight.order = clock.routed
-    flight.key = queue_key(asked[slot], flight.output_tokens, order, replicas[r].pool, table)
+    if not _find_key(slot, r, order, clock, asked, flights, replicas, table):
+        return -1
     replicas[r].outstanding += 1
     replicas[r].waiting += 1
     start_s = max(now, source.link_free_s)
@@ -173,12 +179,23 @@ def _note_load(r, clock, replicas, loads, load_tree):
 
 
 @inlined
+def _find_key(slot, r, order, clock, asked, flights, replicas, table):
+    """Find a request's place in the queue of replica `r`; return False if a user's order fails to say."""
+    flight = flights[slot]
+    if table.queue_order == OWN_ORDER:
+        clock.asking, clock.culprit = QUEUE_ORDER, asked[slot].id
+    flight.key = queue_key(asked[slot], flight.output_tokens, order, replicas[r].pool, table)
+    return not (clock.raised or math.isnan(flight.key))
+
+
+@inlined
 def _dispatch(
     now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, routable,
     memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree, outcomes,
 ):  # fmt: skip
-    """Route the request in `slot`; return False if the router's answer is not a ready replica."""
+    """Route the request in `slot`; return False if a policy fails."""
     flight, request = flights[slot], asked[slot]
+    clock.asking, clock.culprit = ROUTER, request.id
     if clock.scrape_s > 0.0:
         r = route(request, seen, routable, memory)
     elif clock.by_load:
@@ -187,8 +204,7 @@ def _dispatch(
         if clock.reads_kv or clock.reads_prefix:
             refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches, lookups, names, tables)
         r = route(request, replicas, routable, memory)
-    if r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
-        clock.culprit = request.id
+    if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return False
     replica = replicas[r]
     table = tables[replica.pool]
@@ -204,7 +220,8 @@ def _dispatch(
     flight.replica = r
     flight.state = HANDLING
     flight.order = clock.routed
-    flight.key = queue_key(request, flight.output_tokens, order, replica.pool, table)
+    if not _find_key(slot, r, order, clock, asked, flights, replicas, table):
+        return False
     replica.outstanding += 1
     replica.waiting += 1
     _note_load(r, clock, replicas, loads, load_tree)
@@ -219,9 +236,9 @@ def _dispatch(
 
 @compiled
 def advance(
-    until, route, order, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
+    until, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
     servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups, names,
-    shares, steps, tables, values, counts, edges, outcomes,
+    shares, steps, states, tables, values, counts, edges, outcomes,
 ):  # fmt: skip
     """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
     clock, books = clocks[0], Books(shares)
@@ -240,7 +257,7 @@ def advance(
                 seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys,
                 tree, outcomes,
             ):  # fmt: skip
-                return BAD_ROUTE
+                return BAD_ANSWER
             continue
         if clock.leaving_head != NONE and receivers.shape[0] > 0:
             slot = clock.leaving_head
@@ -254,7 +271,7 @@ def advance(
                 seen, servers, receivers, memory[4:], caches, tables, keys, tree, outcomes,
             )  # fmt: skip
             if sent < 0:
-                return BAD_ROUTE
+                return BAD_ANSWER
             _note_load(source, clock, replicas, loads, load_tree)
             if sent > 0:
                 return DRAINED
@@ -288,7 +305,7 @@ def advance(
                 servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree,
                 outcomes,
             ):  # fmt: skip
-                return BAD_ROUTE
+                return BAD_ANSWER
         elif due <= now:
             slot = pop_delivery(due_s, due_order, due_slot, clock.pending)
             clock.pending -= 1
@@ -310,10 +327,14 @@ def advance(
             if clock.leaving_head != NONE and receivers.shape[0] > 0:
                 reschedule(tree, keys, r, now)  # they leave first: that may free blocks for the next step
                 continue
+            if table.batching == OWN_BATCHING:
+                clock.asking, clock.culprit = BATCHING, r
             ends_s = form_step(
-                now, steps[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, books,
-                table, values,
+                now, shape, steps[0], states[0], server, replica, asked, flights, heap, phase, caches[r], lookups[r],
+                names, books, table, values,
             )  # fmt: skip
+            if clock.raised or steps[0].refused:
+                return BAD_ANSWER
             reschedule(tree, keys, r, ends_s)
             _note_load(r, clock, replicas, loads, load_tree)
             if replica.status == DRAINING and replica.outstanding == 0:
@@ -328,16 +349,16 @@ def advance_for(stamp: int, signature):
 
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
-        until, route, order, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
+        until, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
         seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups,
-        names, shares, steps, tables, values, counts, edges, outcomes,
+        names, shares, steps, states, tables, values, counts, edges, outcomes,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1
         return advance(
-            until, route, order, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
+            until, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
             replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases,
-            caches, lookups, names, shares, steps, tables, values, counts, edges, outcomes,
+            caches, lookups, names, shares, steps, states, tables, values, counts, edges, outcomes,
         )  # fmt: skip
 
     return stamped

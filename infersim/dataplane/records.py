@@ -83,8 +83,15 @@ OUTCOME = np.dtype(
 ENDINGS = ("finished", "rejected")
 FINISHED, REJECTED = range(2)
 
-BATCHINGS = ("chunked_prefill", "prefill_first", "static", "dynamic")
-CHUNKED_PREFILL, PREFILL_FIRST, STATIC, DYNAMIC = range(4)
+BATCHINGS = ("chunked_prefill", "prefill_first", "static", "dynamic", "own")
+CHUNKED_PREFILL, PREFILL_FIRST, STATIC, DYNAMIC, OWN_BATCHING = range(5)
+
+ADMISSIONS = ("nobody", "anybody", "whole prompts")
+NOBODY, ANYBODY, WHOLE = range(3)
+
+ASKED = ("router", "queue order", "batching policy")
+ROUTER, QUEUE_ORDER, BATCHING = range(3)
+"""Who is asked by the loop, and may fail."""
 
 QUEUE_ORDERS = ("fcfs", "priority", "shortest_job", "earliest_deadline", "shortest_predicted", "fair_share", "own")
 FCFS, PRIORITY, SHORTEST_JOB, EARLIEST_DEADLINE, SHORTEST_PREDICTED, FAIR_SHARE, OWN_ORDER = range(7)
@@ -149,6 +156,29 @@ FLIGHT = np.dtype(
 
 STATES = ("held", "handling", "queued", "prefill", "decode", "preempted", "done", "leaving", "sending")
 HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE, LEAVING, SENDING = range(9)
+
+STATE = np.dtype(
+    [
+        ("pool", np.int64),  # index of its pool
+        ("now_s", np.float64),  # the time at which the step is formed [s]
+        ("steps", np.int64),  # steps that it has run
+        ("waiting", np.int64),  # requests in its queue
+        ("waiting_tokens", np.int64),  # prompt tokens in its queue
+        ("head_tokens", np.int64),  # of those, the first request's; 0 without one
+        ("head_wait_s", np.float64),  # for how long that has been queued [s]
+        ("running", np.int64),  # sequences in its batch
+        ("decoding", np.int64),  # of those, sequences that decode
+        ("context", np.int64),  # attended context of their next step, summed
+        ("prefilling_tokens", np.int64),  # prompt tokens that are left of the partly processed prompt
+        ("kv_free", np.int64),  # KV blocks that nobody uses, idle prefixes among them
+        ("kv_blocks", np.int64),  # KV blocks that it has
+        ("block_size", np.int64),  # tokens in a KV block
+        ("max_num_seqs", np.int64),  # most sequences in its batch
+        ("max_num_batched_tokens", np.int64),  # most tokens in a step
+    ],
+    align=True,
+)
+"""What a batching policy knows of a replica: what its scheduler sees, and nothing of what is to come."""
 
 SHARE = np.dtype(
     [
@@ -225,6 +255,10 @@ STEP = np.dtype(
         ("attention_s", np.float64),  # of its prompt chunks
         ("copied_blocks", np.int64),  # between chip and host
         ("preemptions", np.int64),
+        ("refused", np.bool_),  # whether the batching policy's answer was out of range:
+        ("prompt_tokens", np.int64),  # that answer
+        ("decode", np.int64),
+        ("admit", np.int64),
         ("retry", np.bool_),  # whether the head of the queue may be admitted to the very next step
     ],
     align=True,
@@ -318,6 +352,8 @@ CLOCK = np.dtype(
         ("outcomes", np.int64),  # rows filled in the buffer
         ("culprit", np.int64),  # replica or request that a wake is about
         ("finished", np.bool_),  # whether FINISHED has been reported
+        ("asking", np.int64),  # which policy was asked last, one of ASKED,
+        ("raised", np.bool_),  # and whether it raised
     ],
     align=True,
 )

@@ -31,7 +31,7 @@ def long_prompts_last(request, replicas, routable, memory):
     return routable[replicas[routable[0]].running % routable.shape[0]]
 
 
-PAIRS = [*product(BATCHINGS, QUEUE_ORDERS[:4]), *product(("chunked_prefill", "dynamic"), QUEUE_ORDERS[4:])]
+PAIRS = [*product(BATCHINGS[:4], QUEUE_ORDERS[:4]), *product(("chunked_prefill", "dynamic"), QUEUE_ORDERS[4:])]
 TECHNIQUES = ["-".join(pair) for pair in PAIRS]
 
 

@@ -194,7 +194,7 @@ def test_the_cases_combine_everything_with_everything():
             )
             pairs.update(combinations(choices, 2))
     impossible = {(batching, other) for batching in BATCHINGS[1:] for other in (("swap", True), "decode")}
-    kinds = [BATCHINGS, QUEUE_ORDERS[:4], ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
+    kinds = [BATCHINGS[:4], QUEUE_ORDERS[:4], ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
     for one, other in combinations(kinds, 2):
         for pair in product(one, other):
             assert pairs[pair] >= 5 or pair in impossible, pair
