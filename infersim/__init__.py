@@ -17,11 +17,13 @@ __all__ = [
     "Result",
     "Scenario",
     "autoscaling",
+    "batching",
     "breakeven",
     "check",
     "compare",
     "curve",
     "load_scenario",
+    "ordering",
     "plan",
     "read_run",
     "routing",
@@ -34,11 +36,13 @@ _WHERE = {
     "Result": "infersim.results.result",
     "Scenario": "infersim.spec.scenario",
     "autoscaling": "infersim.policies.autoscaling",
+    "batching": "infersim.policies.batching",
     "breakeven": "infersim.studies.breakeven",
     "check": "infersim.studies.regression",
     "compare": "infersim.studies.compare",
     "curve": "infersim.studies.curve",
     "load_scenario": "infersim.spec.load",
+    "ordering": "infersim.policies.ordering",
     "plan": "infersim.studies.plan",
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
@@ -48,6 +52,8 @@ _WHERE = {
 
 if TYPE_CHECKING:
     from infersim.policies.autoscaling import autoscaling
+    from infersim.policies.batching import batching
+    from infersim.policies.ordering import ordering
     from infersim.policies.routing import routing
     from infersim.results.directory import read_run
     from infersim.results.result import Result

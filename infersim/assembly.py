@@ -3,7 +3,7 @@
 Not here: running them (`simulate.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +28,38 @@ Chosen = TypeVar("Chosen")
 def router(resolved: "ResolvedScenario", policies: "Policies") -> "Router":
     """The router that the scenario names."""
     return chosen(resolved, ("router", "policy"), policies.routers, resolved.scenario.router.policy)
+
+
+def own_order(resolved: "ResolvedScenario", policies: "Policies") -> Callable | None:
+    """The compiled queue orders of the pools that have one of the user's; None if no pool does."""
+    from infersim.dataplane import abi
+    from infersim.policies.compiling import of_pools
+    from infersim.policies.refusal import ORDER
+    from infersim.spec.policies import SHIPPED_ORDERS
+
+    names = {index: pool.pool.queue.order for index, pool in enumerate(resolved.pools)}
+    own = {index: name for index, name in names.items() if name not in SHIPPED_ORDERS}
+    found = {
+        index: (name, chosen(resolved, ("pools", index, "queue", "order"), policies.orderings, name).function)
+        for index, name in own.items()
+    }
+    return of_pools(found, ORDER, abi.ORDER_OF_POOL, abi.ORDER) if found else None
+
+
+def own_batching(resolved: "ResolvedScenario", policies: "Policies") -> Callable | None:
+    """The compiled batching policies of the pools that have one of the user's; None if no pool does."""
+    from infersim.dataplane import abi
+    from infersim.policies.compiling import of_pools
+    from infersim.policies.refusal import BATCHING
+    from infersim.spec.policies import SHIPPED_BATCHINGS
+
+    names = {index: pool.pool.batching.policy for index, pool in enumerate(resolved.pools)}
+    own = {index: name for index, name in names.items() if name not in SHIPPED_BATCHINGS}
+    found = {
+        index: (name, chosen(resolved, ("pools", index, "batching", "policy"), policies.batchings, name).function)
+        for index, name in own.items()
+    }
+    return of_pools(found, BATCHING, abi.SHAPE_OF_POOL, abi.SHAPE) if found else None
 
 
 def chosen(resolved: "ResolvedScenario", path: "KeyPath", known: Mapping[str, Chosen], name: str) -> Chosen:
@@ -160,8 +192,9 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
     import numpy as np
 
     from infersim.cost.price import choose_price
+    from infersim.spec.policies import SHIPPED_BATCHINGS, SHIPPED_ORDERS
 
-    batching, cache = pool.pool.batching, pool.pool.kv_cache
+    batching, cache, queue = pool.pool.batching, pool.pool.kv_cache, pool.pool.queue
     swap_block_s, host_entries = 0.0, 0
     link = pool.pool.kv_transfer
     block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
@@ -172,9 +205,14 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         swap_block_s = block_bytes / (tables.chips * pool.hardware.host_gb_s.value * 1e9)
     return replace(
         pool_cost(tables),
-        batching="static" if batching.policy == "none" else batching.policy,
+        batching={"none": "static"}.get(
+            batching.policy, batching.policy if batching.policy in SHIPPED_BATCHINGS else "own"
+        ),
         max_queue_delay_s=batching.max_queue_delay_s or 0.0,
-        queue_order=pool.pool.queue,
+        queue_order=queue.order if queue.order in SHIPPED_ORDERS else "own",
+        prediction_sigma=queue.prediction_sigma or 0.0,
+        input_weight=1 if queue.input_weight is None else queue.input_weight,
+        output_weight=2 if queue.output_weight is None else queue.output_weight,
         watermark_blocks=round(cache.watermark * tables.memory.blocks),
         acceptance=pool.pool.speculative.chances if pool.pool.speculative else (),
         role=pool.pool.role,
@@ -247,19 +285,22 @@ def offered(resolved: "ResolvedScenario") -> "Offered":
 
 
 def fleet(
-    resolved: "ResolvedScenario", tables: "list[CostTables]", router: "Router", requests: "Offered", sink: "Sink"
+    resolved: "ResolvedScenario", tables: "list[CostTables]", policies: "Policies", requests: "Offered", sink: "Sink"
 ) -> "Fleet":
-    """The compiled fleet, with its router, the stream of requests and where they end, and no replica yet."""
+    """The compiled fleet, with its policies, the stream of requests and where they end, and no replica yet."""
     from infersim.dataplane.fleet import Fleet
 
     check_prefixes(resolved, requests.prefix_tokens)
+    chosen_router = router(resolved, policies)
     pools = [served_by(costs, pool, requests.prefix_tokens) for costs, pool in zip(tables, resolved.pools, strict=True)]
     return Fleet(
         pools,
         requests.chunks(),
-        router.compiled,
+        chosen_router.compiled,
         sink,
-        reads=router.reads,
+        reads=chosen_router.reads,
         scrape_s=resolved.scenario.router.scrape_interval_s,
-        by_load=router.by_load,
+        by_load=chosen_router.by_load,
+        order=own_order(resolved, policies),
+        shape=own_batching(resolved, policies),
     )

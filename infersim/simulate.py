@@ -67,6 +67,8 @@ def check_runnable(resolved: "ResolvedScenario") -> None:
 
     policies = load_policies(resolved.plugin_files)
     assembly.router(resolved, policies)
+    assembly.own_order(resolved, policies)
+    assembly.own_batching(resolved, policies)
     assembly.scalers(resolved, policies)
     for index in range(len(resolved.pools)):
         cost_tables(resolved, index)
@@ -117,39 +119,32 @@ def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRe
 
     scenario = resolved.scenario
     policies = load_policies(resolved.plugin_files)
-    router, scalers = assembly.router(resolved, policies), assembly.scalers(resolved, policies)
+    scalers = assembly.scalers(resolved, policies)
     tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
     requests = assembly.offered(resolved)
     gathering = Gathering(scenario)
-    fleet = assembly.fleet(resolved, tables, router, requests, gathering)
+    fleet = assembly.fleet(resolved, tables, policies, requests, gathering)
     datacenter = Datacenter(
         fleet, [(pool.pool.name, costs) for pool, costs in zip(resolved.pools, tables, strict=True)]
     )
     _open_pools(datacenter, resolved, tables, scalers)
-    with _blaming(scenario.router.policy):
+    with _blaming(resolved):
         datacenter.run(requests.span_s, sample_interval_s(scenario, requests.span_s), progress)
     fleet.flush()
     return _record(resolved, tables, fleet, datacenter, gathering)
 
 
 @contextmanager
-def _blaming(router: str) -> Iterator[None]:
-    """Say which router failed, where and when."""
-    from infersim.dataplane.fleet import RouteError, RouterRaised
+def _blaming(resolved: "ResolvedScenario") -> Iterator[None]:
+    """Say which policy failed, where and when, and what would be right."""
+    from infersim.dataplane.fleet import PolicyFault
+    from infersim.policies.blame import what_failed
     from infersim.policies.errors import PolicyError
 
     try:
         yield
-    except RouteError as error:
-        raise PolicyError(
-            f"router {router!r} sent request {error.request} at {error.time_s:.6g} s to something that is not a ready "
-            "replica; return one of `routable`"
-        ) from error
-    except RouterRaised as error:
-        cause = error.__cause__
-        raise PolicyError(
-            f"router {router!r} raised {type(cause).__name__}: {cause}; it must return one of `routable`"
-        ) from error
+    except PolicyFault as fault:
+        raise PolicyError(what_failed(fault, resolved.scenario)) from fault.__cause__
 
 
 def _open_pools(

@@ -35,8 +35,11 @@ ROUTE = types.int64(
 ORDER = types.float64(types.int64, numba.from_dtype(records.REQUEST))
 """Signature of users' queue orders: (pool, request) -> key, smaller first."""
 
-SHAPE = types.UniTuple(types.int64, 3)(numba.from_dtype(records.STATE))
-"""Signature of users' batching policies: (state) -> (prompt tokens, whether to decode, whom to admit)."""
+SHAPE = types.UniTuple(types.int64, 3)(types.int64, numba.from_dtype(records.STATE))
+"""Signature of users' batching policies: (pool, state) -> (prompt tokens, whether to decode, whom to admit)."""
+
+ORDER_OF_POOL, SHAPE_OF_POOL = ORDER.return_type(*ORDER.args[1:]), SHAPE.return_type(*SHAPE.args[1:])
+"""The same for the policy of one pool, as users write it."""
 
 OBSERVE = types.void(
     types.float64,
@@ -139,7 +142,7 @@ def no_order(pool, request):
     return 0.0
 
 
-def no_shape(state):
+def no_shape(pool, state):
     """The batching policy of a fleet without one of its own; never asked."""
     return 0, 0, 0
 

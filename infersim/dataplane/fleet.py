@@ -94,7 +94,7 @@ class Fleet:
     on ties, which is kept as a tree instead of asking. `reads` names the signals beyond the counts that the router
     reads (kv, prefix); with `scrape_s` it sees the
     replicas as they were at the last multiple of so many seconds. `order(pool, request)` is the compiled key of pools
-    whose queue order is `own`, `shape(state)` the answer of those whose batching is.
+    whose queue order is `own`, `shape(pool, state)` the answer of those whose batching is.
     """
 
     def __init__(

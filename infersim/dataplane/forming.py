@@ -123,7 +123,7 @@ def _describe(now, state, server, replica, flights, table):
 @inlined
 def _answer(step, state, shape):
     """Ask the batching policy what the step may hold: prompt tokens, whether to decode, whom to admit."""
-    step.prompt_tokens, step.decode, step.admit = shape(state)
+    step.prompt_tokens, step.decode, step.admit = shape(state.pool, state)
     tokens = 0 <= step.prompt_tokens <= state.max_num_batched_tokens
     step.refused = not (tokens and 0 <= step.decode <= 1 and NOBODY <= step.admit <= WHOLE)
     return step.prompt_tokens, step.decode == 1, step.admit

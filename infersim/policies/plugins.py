@@ -1,8 +1,8 @@
 """The policies of one run: all that are registered, and those of the plugin files that its scenario names.
 
-A plugin file is ordinary Python that registers policies with `@routing` and `@autoscaling`. Its policies belong to the
+A plugin file is ordinary Python that registers policies with `@routing`, `@ordering`, `@batching` and `@autoscaling`. Its policies belong to the
 run that named it: another run in the same process does not see them. Not here: what a policy looks like (`routing.py`,
-`autoscaling.py`).
+`ordering.py`, `batching.py`, `autoscaling/`).
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infersim.policies import autoscaling, routing
+from infersim.policies import autoscaling, batching, ordering, routing
 from infersim.policies.errors import PolicyError
 from infersim.spec import policies as names
 
@@ -24,16 +24,19 @@ class Policies:
 
     routers: dict[str, routing.Router]
     autoscalers: dict[str, autoscaling.Registered]
+    orderings: dict[str, ordering.Ordering]
+    batchings: dict[str, batching.Batching]
 
 
 def load_policies(files: Iterable[Path]) -> Policies:
     """Everything registered and what `files` register. Raises PolicyError with file and line of what went wrong."""
-    registries: tuple[Any, ...] = (routing.ROUTERS, autoscaling.AUTOSCALERS, names.ROUTERS, names.AUTOSCALERS)
+    own = (routing.ROUTERS, autoscaling.AUTOSCALERS, ordering.ORDERINGS, batching.BATCHINGS)
+    registries: tuple[Any, ...] = (*own, names.ROUTERS, names.AUTOSCALERS, names.QUEUE_ORDERS, names.BATCHINGS)
     before = [registry.copy() for registry in registries]
     try:
         for file in files:
             _load(file.resolve())
-        return Policies(dict(routing.ROUTERS), dict(autoscaling.AUTOSCALERS))
+        return Policies(*(dict(registry) for registry in own))  # type: ignore[arg-type]
     finally:
         for registry, kept in zip(registries, before, strict=True):
             registry.clear()

@@ -18,8 +18,9 @@ from functools import cached_property
 import numba
 
 from infersim.dataplane.chance import mixed
+from infersim.policies.compiling import first_class
 from infersim.policies.errors import PolicyError
-from infersim.policies.refusal import DECLARED, fault_at_sight, why_refused
+from infersim.policies.refusal import DECLARED, ROUTER
 from infersim.spec import policies as names
 
 
@@ -43,12 +44,7 @@ class Router:
         """
         from infersim.dataplane import abi
 
-        if fault := fault_at_sight(self.name, self.function, self.reads):
-            raise PolicyError(fault)
-        try:
-            return abi.compiled_policy(self.function, abi.ROUTE)
-        except Exception as error:  # numba refuses in many classes, KeyError for an unknown field among them
-            raise PolicyError(why_refused(self.name, self.function, error)) from error
+        return first_class(self.name, self.function, ROUTER, abi.ROUTE, self.reads)
 
 
 ROUTERS: dict[str, Router] = {}

@@ -13,7 +13,7 @@ from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, nearest
 from infersim.spec.hardware import Hardware, Price
 from infersim.spec.model import Model
-from infersim.spec.policies import AUTOSCALERS
+from infersim.spec.policies import AUTOSCALERS, BATCHINGS, QUEUE_ORDERS
 from infersim.spec.scenario import Pool, PriceChoice, Scenario
 
 Finding = tuple[KeyPath, str]
@@ -99,6 +99,16 @@ def check_batching(pool: Pool, engine: Engine) -> Iterator[Finding]:
         if shapes and asked > max(shapes):
             what = f"{asked} is more than the largest shape that {engine.name} compiles"
             yield ("batching", key), f"{what}; use at most {max(shapes)}"
+
+
+def check_policies(pool: Pool, plugins: list[str]) -> Iterator[Finding]:
+    """Batching policy and queue order are known; a plugin may bring others."""
+    for path, name, known in (
+        (("batching", "policy"), pool.batching.policy, BATCHINGS),
+        (("queue", "order"), pool.queue.order, QUEUE_ORDERS),
+    ):
+        if name not in known and not plugins:
+            yield path, f"unknown policy {name}; {nearest(name, known)}"
 
 
 def check_kv_cache(pool: Pool, hardware: Hardware) -> Iterator[Finding]:

@@ -11,3 +11,6 @@ ROUTERS = {
     "fastest_weighted", "session_sticky", "prefix_aware", "cheapest_first",
 }  # fmt: skip
 AUTOSCALERS = set(NAMES)
+BATCHINGS = {"none", "static", "dynamic", "prefill_first", "chunked_prefill"}
+QUEUE_ORDERS = {"fcfs", "priority", "shortest_job", "shortest_predicted", "earliest_deadline", "fair_share"}
+SHIPPED_BATCHINGS, SHIPPED_ORDERS = frozenset(BATCHINGS), frozenset(QUEUE_ORDERS)

@@ -21,6 +21,7 @@ from infersim.spec.checks import (
     check_engine,
     check_kv_cache,
     check_layout,
+    check_policies,
     check_price,
     check_replicas,
     check_roles,
@@ -192,7 +193,7 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
     pool, path = scenario.pools[index], ("pools", index)
     hardware = search.find(catalogue.hardware, pool.hardware, (*path, "hardware"))
     engine = search.find(catalogue.engine, pool.engine, (*path, "engine"))
-    findings = list(check_replicas(pool, scenario.plugins))
+    findings = [*check_replicas(pool, scenario.plugins), *check_policies(pool, scenario.plugins)]
     if hardware:
         findings += check_price(hardware, pool.price)
         findings += check_kv_cache(pool, hardware)

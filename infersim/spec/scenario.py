@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 1_000_000
 """Rows of the longest timeline."""
 
+Weight = Annotated[int, Field(ge=0, le=1_000_000)]
+
 # ---------------------------------------------------------------- fleet
 
 
@@ -50,10 +52,11 @@ class Precision(Spec):
 class Batching(Spec):
     """How an engine forms steps; absent numbers are the engine's defaults."""
 
-    policy: Literal["none", "static", "dynamic", "prefill_first", "chunked_prefill"] = "chunked_prefill"
+    policy: str = "chunked_prefill"
     """chunked_prefill: running sequences first, then prompt chunks within the token budget, as vLLM V1; prefill_first:
     whole prompts before decoding, as vLLM V0; static: a batch is gathered, then runs until its longest answer ends;
-    dynamic: static, but waits for a full batch or max_queue_delay_s, as Triton; none: one request at a time."""
+    dynamic: static, but waits for a full batch or max_queue_delay_s, as Triton; none: one request at a time; or a
+    plugin's name."""
     max_queue_delay_s: NonNegative | None = None
     """Longest that a dynamic batch is gathered [s]."""
     max_num_seqs: Count | None = None
@@ -65,6 +68,40 @@ class Batching(Spec):
     def _delay_of_dynamic(self) -> "Batching":
         if (self.policy == "dynamic") != (self.max_queue_delay_s is not None):
             raise ValueError("max_queue_delay_s belongs to policy dynamic, and dynamic needs it")
+        return self
+
+
+class Queue(Spec):
+    """Who in a replica's queue is next."""
+
+    order: str = "fcfs"
+    """fcfs: first come; priority: highest class priority, which also preempts lower ones; shortest_job: fewest prompt
+    tokens; shortest_predicted: fewest output tokens, as predicted with prediction_sigma; earliest_deadline: earliest
+    arrival + TTFT limit of the class's SLO, or of the scenario's; fair_share: the class that has been served least (the
+    virtual token counter of Sheng et al. 2024), in tokens of input_weight and output_weight; or a plugin's name."""
+    prediction_sigma: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Error of predicted lengths: standard deviation of log(predicted / true); 0 predicts exactly."""
+    input_weight: Weight | None = None
+    """What a prompt token counts in fair sharing; 1 when absent."""
+    output_weight: Weight | None = None
+    """What an output token counts in fair sharing; 2 when absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: object) -> object:
+        return {"order": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _belongs(self) -> "Queue":
+        if (self.order == "shortest_predicted") != (self.prediction_sigma is not None):
+            missing = self.prediction_sigma is None
+            what = "is missing; say how well lengths are predicted" if missing else f"is not used by {self.order}"
+            raise wrong_at(("prediction_sigma",), what if missing else f"{what}; remove it")
+        for key in ("input_weight", "output_weight"):
+            if getattr(self, key) is not None and self.order != "fair_share":
+                raise wrong_at((key,), f"is for fair_share, and this order is {self.order}; remove it")
+        if self.input_weight == 0 and self.output_weight == 0:
+            raise wrong_at(("output_weight",), "with both weights 0 nothing counts; use at least 1")
         return self
 
 
@@ -210,9 +247,8 @@ class Pool(Spec):
     """How a prefill pool sends KV blocks."""
     cost: CostSource = CostSource()
     """Where the times of steps come from."""
-    queue: Literal["fcfs", "priority", "shortest_job", "earliest_deadline"] = "fcfs"
-    """Who in a replica's queue is next: first come; highest class priority, which also preempts lower ones;
-    fewest prompt tokens; earliest arrival + TTFT limit of the class's SLO, or of the scenario's."""
+    queue: Queue = Queue()
+    """Who in a replica's queue is next; `queue: priority` is short for `queue: {order: priority}`."""
     replicas: Replicas = Replicas()
     """How many."""
     autoscaler: Autoscaler | None = None
