@@ -312,6 +312,10 @@ def _start(now, step, server, heap, phases, cache, lookup, table, values):
         + table.swap_block_s * step.copied_blocks
     )
     server.slope_s = values[table.decode_per_context + batch]
+    server.pace = server.slowdown
+    if server.slowdown != 1.0:
+        server.base_s *= server.slowdown
+        server.slope_s *= server.slowdown
     server.steps = 1
     if server.mixed:
         server.kv_free = step.free + step.reserve
