@@ -290,7 +290,7 @@ class Fleet:
         rules = rules or ServiceRules()
         self._rules, self._streams = rules, [iter(source) for source in sources]
         clock.max_wait_s, clock.last_arrival_s = rules.max_wait_s, rules.last_arrival_s
-        clock.max_queued = NONE if math.isinf(rules.max_queued) else int(rules.max_queued)
+        clock.max_queued = NONE if rules.max_queued is None else rules.max_queued
         clock.ended_head = NONE
         self._clients = client_records(rules.clients, max(len(rules.clients), 1))
         self._sequels, self._places = records_of(0, SEQUEL), np.zeros(0, np.int64)

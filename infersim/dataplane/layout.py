@@ -64,7 +64,7 @@ class PoolCost:
     window_tokens: int = 0
     prompts_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """By prompt tokens of the step, 0 to max_num_batched_tokens: what they cost beside linear_s; empty for nothing."""
-    max_queued: float = math.inf
+    max_queued: int | None = None
     """Most requests in a replica's front end and queue; more are turned away."""
     max_queued_work_s: float = math.inf
     """Most prompt work in a replica's queue before requests are turned away [s]."""
@@ -180,7 +180,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
         table.usd_per_hour = pool.usd_per_hour
-        table.max_queued = np.iinfo(np.int64).max if math.isinf(pool.max_queued) else int(pool.max_queued)
+        table.max_queued = np.iinfo(np.int64).max if pool.max_queued is None else pool.max_queued
         table.max_queued_work_s = pool.max_queued_work_s
         table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
         table.batching = BATCHINGS.index(pool.batching)

@@ -58,7 +58,7 @@ class ServiceRules:
     """By class; classes beyond have patience without end and never try again."""
     max_wait_s: float = math.inf
     """Longest that a request waits for its first admission before it is turned away [s]."""
-    max_queued: float = math.inf
+    max_queued: int | None = None
     """Most requests that wait in the whole service; more are turned away."""
     last_arrival_s: float = math.inf
     """From when on nothing is sent that follows something else [s]."""
@@ -67,8 +67,8 @@ class ServiceRules:
         """Check the ranges; raise ValueError."""
         if not self.max_wait_s > 0:
             raise ValueError(f"max_wait_s must be above 0, found {self.max_wait_s:g}")
-        if not self.max_queued >= 0:
-            raise ValueError(f"max_queued must be at least 0, found {self.max_queued:g}")
+        if self.max_queued is not None and self.max_queued < 0:
+            raise ValueError(f"max_queued must be at least 0, found {self.max_queued}")
 
     @property
     def watch(self) -> bool:
