@@ -68,6 +68,8 @@ GLANCE = types.void(
 COUNTS = types.float64[::1]
 ADVANCE = types.int64(
     types.float64,  # until
+    types.float64,  # factor of a verb
+    types.int64[::1],  # slots of its victims
     types.FunctionType(ROUTE),
     types.FunctionType(ORDER),
     types.FunctionType(SHAPE),
@@ -103,6 +105,16 @@ ADVANCE = types.int64(
     COUNTS,  # flat histograms
     types.float64[::1],  # edges of the ITL histogram
     _array(records.OUTCOME),
+    _array(records.CALL),  # clients, by slot
+    types.int64[::1],  # heap of those that have an alarm
+    _array(records.CLIENT),  # classes of clients
+    _array(records.SEQUEL),  # what the requests of the chunk follow
+    types.int64[::1],  # where those stand
+    types.int64[::1],  # slots of the requests of the chunk
+    _array(records.SOURCE),  # what users in closed loops send
+    _array(records.REQUEST),  # their next requests,
+    types.int64[::1],  # output tokens
+    types.float64[::1],  # and times to think
 )
 """Signature of the loop; see `loop.advance`."""
 

@@ -51,15 +51,36 @@ def pop_delivery(times, orders, slots, size):
     slot = slots[0]
     last = size - 1
     times[0], orders[0], slots[0] = times[last], orders[last], slots[last]
-    parent = 0
+    _settle(times, orders, slots, 0, last)
+    return slot
+
+
+@compiled
+def drop_delivery(times, orders, slots, size, slot):
+    """Remove the delivery of `slot`, which is one of `size`."""
+    place = 0
+    while slots[place] != slot:
+        place += 1
+    last = size - 1
+    order, when_s, moved = orders[last], times[last], slots[last]
+    times[place], orders[place], slots[place] = when_s, order, moved
+    if place < last:
+        _settle(times, orders, slots, place, last)
+        if slots[place] == moved:
+            push_delivery(times, orders, slots, place, when_s, order, moved)
+
+
+@compiled
+def _settle(times, orders, slots, parent, size):
+    """Move an entry of the heap down to its place."""
     while True:
         child = 2 * parent + 1
-        if child >= last:
-            return slot
-        if child + 1 < last and _sooner(times, orders, child + 1, child):
+        if child >= size:
+            return
+        if child + 1 < size and _sooner(times, orders, child + 1, child):
             child += 1
         if not _sooner(times, orders, child, parent):
-            return slot
+            return
         _swap(times, orders, slots, child, parent)
         parent = child
 

@@ -41,6 +41,15 @@ def uniform(first, second, third):
 
 
 @compiled
+def accepted_drafts(request, generated, most, table, values):
+    """How many of `most` draft tokens are accepted behind the first `generated` output tokens of a request."""
+    accepted = 0
+    while accepted < most and uniform(request, generated, accepted) < values[table.acceptance + accepted]:
+        accepted += 1
+    return accepted
+
+
+@compiled
 def normal(first, second):
     """A standard normal number for two integers (Box and Muller 1958)."""
     radius = math.sqrt(-2.0 * math.log(1.0 - uniform(first, second, 0)))

@@ -6,7 +6,7 @@ Not here: what the next step holds (`forming.py`).
 import math
 
 from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK, push_finish
-from infersim.dataplane.chance import uniform
+from infersim.dataplane.chance import accepted_drafts
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_held, blocks_to_process, claimed, growth
 from infersim.dataplane.prefix import make_room
@@ -25,6 +25,7 @@ from infersim.dataplane.sequences import (
 )
 from infersim.dataplane.shares import charge_outputs
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
+from infersim.dataplane.withdrawing import bury, bury_all
 
 
 @inlined
@@ -44,6 +45,8 @@ def end_step(
     server.busy_s += now - server.start_s
     server.total_steps += steps
     table.busy_s += now - server.start_s
+    if server.pace != 1.0:
+        table.slowed_s += (now - server.start_s) * (1.0 - 1.0 / server.pace)
     context = server.context if batch > 0 else 0
     server.last_start_s = leap_end(server.start_s, server.base_s, server.slope_s, context, batch, steps - 1)
     _count_steps(now, server, flights, table, counts, edges, batch, steps)
@@ -60,6 +63,9 @@ def end_step(
             stop_growing(server, flights, phases, table)
         if table.draft_tokens > 0:
             _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, table, values)
+    if server.ghosts > 0:
+        bury_all(server, replica, asked, flights, heap, phases, cache, table, clock, free_slots)
+    if batch > 0:
         _finish_decoding(
             now, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots, outcomes
         )
@@ -120,14 +126,11 @@ def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, t
         if flight.state == DECODE:
             settle(flight, server, phases, table)
             most = min(table.draft_tokens, flight.output_tokens - flight.generated)
-            accepted = 0
-            while accepted < most and (
-                uniform(asked[slot].id, flight.generated, accepted) < values[table.acceptance + accepted]
-            ):
-                accepted += 1
+            accepted = accepted_drafts(asked[slot].id, flight.generated, most, table, values)
             server.kv_free += blocks_held(flight.computed, 1, 0, table)
             flight.computed += accepted
             flight.generated += accepted
+            flight.worked += accepted
             server.kv_free -= blocks_held(flight.computed, 1, 0, table)
             note_growth(flight, server, phases, table)
             server.context += accepted
@@ -203,8 +206,15 @@ def _end_chunks(
             server.kv_free += blocks_to_process(flight, asked[slot], flight.computed, flight.chunk, table)
             server.kv_free -= blocks_held(flight.computed + flight.chunk, 1, 0, table)
         flight.computed += flight.chunk
+        flight.worked += flight.chunk
         if table.prefix_tokens > 0:
             share_prefix(slot, server, asked, flights, cache, lookup, names, table)
+        if flight.ghost:
+            if flight.computed == flight.target and flight.output_tokens > 0:
+                _emit_first(now, flight, 1 + asked[slot].forks, server, table, counts, edges)
+            bury(slot, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots)
+            slot = following
+            continue
         if flight.computed < flight.target:
             server.prefilling = slot
         else:

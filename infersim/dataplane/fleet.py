@@ -5,7 +5,7 @@ Everything that changes the fleet from outside goes through the verbs of `Fleet`
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -13,18 +13,22 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane import abi, loop, progress
+from infersim.dataplane import abi, failing, loop, progress
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.faults import PolicyFault, exceptions_of_policies
 from infersim.dataplane.layout import PoolCost, flattened, records_of, tally_of, winner_tree
 from infersim.dataplane.records import (
+    AHEAD,
     ASKED,
+    AWAY,
+    CALL,
     CLOCK,
     CLOSED,
     DECODE_ONLY,
     DRAINING,
     ENTRY,
     FLIGHT,
+    LEAVING,
     NONE,
     OUTCOME,
     QUEUE_ORDER,
@@ -32,18 +36,28 @@ from infersim.dataplane.records import (
     REPLICA,
     REQUEST,
     ROUTER,
+    SENDING,
+    SEQUEL,
     SERVER,
     SHARE,
+    SOURCE,
     STATE,
     STEP,
 )
+from infersim.dataplane.rules import ServiceRules, client_records
 from infersim.dataplane.sequences import NEVER
 from infersim.dataplane.tally import Tally, itl_edges
 
 __all__ = ["Chunk", "Fleet", "Occupancy", "PolicyFault", "PoolCost", "Wake", "Why"]
 
-Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray]
-"""Requests sorted by time (REQUEST), their output lengths [tokens], and the names of their prefix blocks (int64)."""
+Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray] | tuple[NDArray, NDArray, NDArray, NDArray]
+"""Requests sorted by time (REQUEST), their output lengths [tokens], the names of their prefix blocks (int64), and what
+they follow (SEQUEL); the latter two where they are needed. One that follows others stands behind them, with the same
+arrival as they: that of the request with which the chain begins."""
+
+SourceChunk = tuple[NDArray, NDArray, NDArray]
+"""Requests of users in a closed loop (REQUEST, without times), their output lengths, and the time to think before each
+[s]."""
 
 Sink = Callable[[NDArray], None]
 """What takes ended requests (OUTCOME), batch after batch."""
@@ -95,6 +109,8 @@ class Fleet:
     reads (kv, prefix); with `scrape_s` it sees the
     replicas as they were at the last multiple of so many seconds. `order(pool, request)` is the compiled key of pools
     whose queue order is `own`, `shape(pool, state)` the answer of those whose batching is.
+    `rules` say what clients put up with, and let requests follow others;
+    `sources` are streams of what users in closed loops send (a SEQUEL says whose user sends a request of `chunks`).
     """
 
     def __init__(
@@ -108,6 +124,8 @@ class Fleet:
         by_load: bool = False,
         order: Callable | None = None,
         shape: Callable | None = None,
+        rules: ServiceRules | None = None,
+        sources: Sequence[Iterable[SourceChunk]] = (),
     ) -> None:
         """An empty fleet at time 0."""
         self._route = route
@@ -145,6 +163,7 @@ class Fleet:
         """Who sees ended requests (OUTCOME) before they are handed on."""
         self._opened_s: dict[int, float] = {}
         self._up = [[0, 0.0, 0.0] for _ in pools]  # live replicas, sum of when they opened, seconds of closed ones
+        self._watch(rules, sources)
         self._make_slots(1024)
         self._make_replicas(1)
 
@@ -178,19 +197,14 @@ class Fleet:
 
         Raises PolicyFault if a policy raised or answered what it must not.
         """
-        run = _compiled_loop()
         while True:
             why = loop.BAD_ANSWER  # unless it says otherwise
             with exceptions_of_policies(self._note_raised) as raised:
-                why = run(
-                    until, self._route, self._order, self._shape, self._clocks, self._requests, self._outputs, self._asked,
-                    self._flights, self._free_slots, self._due_s, self._due_order, self._due_slot, self._replicas, self._seen,
-                    self._servers, self._routable, self._receivers, self._memory, self._loads, self._load_tree,
-                    self._keys, self._tree, self._finishes, self._phases, self._caches, self._lookups, self._names,
-                    self._shares, self._step, self._state, self._tables, self._values, self._counts, self._edges, self._outcomes,
-                )  # fmt: skip
+                why = self._call(until)
             if why == loop.STARVED:
                 self._feed()
+            elif why == loop.SOURCE_EMPTY:
+                self._refill(int(self._clock.culprit))
             elif why == loop.SLOTS_FULL:
                 self._make_slots(2 * len(self._flights))
             elif why == loop.OUTCOMES_FULL:
@@ -219,6 +233,19 @@ class Fleet:
         answer = (int(step.prompt_tokens), int(step.decode), int(step.admit))
         return PolicyFault(name, time_s, int(replica.pool), int(self._asked[slot].id), int(replica.serial), answer)
 
+    def _call(self, until: float) -> int:
+        """Call the compiled loop with all that is there."""
+        run = _compiled_loop()
+        return run(
+            until, self._factor, self._victims, self._route, self._order, self._shape, self._clocks, self._requests, self._outputs,
+            self._asked, self._flights, self._free_slots, self._due_s, self._due_order, self._due_slot,
+            self._replicas, self._seen, self._servers, self._routable, self._receivers, self._memory, self._loads,
+            self._load_tree, self._keys, self._tree, self._finishes, self._phases, self._caches, self._lookups,
+            self._names, self._shares, self._step, self._state, self._tables, self._values, self._counts, self._edges, self._outcomes,
+            self._calls, self._alarms, self._clients, self._sequels, self._predecessors, self._places,
+            self._sources, self._source_requests, self._source_outputs, self._source_gaps,
+        )  # fmt: skip
+
     def _feed(self) -> None:
         chunk = next(self._chunks, None)
         if chunk is None:
@@ -236,15 +263,22 @@ class Fleet:
         self._clock.cursor = 0
         if self._shared and len(requests) and (most := int(self._requests.tenant.max())) >= self._tenants:
             self._make_shares(len(self._replicas), most + 1)
+        if self._clock.watching:
+            self._check_classes(self._requests)
+            self._link(names[1] if len(names) > 1 else np.zeros(0, SEQUEL))
+        elif len(names) > 1:
+            raise ValueError("requests that follow others need rules: give ServiceRules(), were they empty")
 
     def _keep_names(self, names: NDArray[np.int64]) -> None:
         """Append the prefix names of a new chunk to those that requests in flight still need, and forget the rest."""
         if len(names) == 0 and len(self._names) == 0:
             return
-        slots = np.setdiff1d(np.arange(len(self._flights)), self._free_slots[: int(self._clock.free_slots)])
+        slots = self._slots_in_use()
         starts = self._asked.prefix_start[slots]
+        starts = np.append(starts, self._source_requests.prefix_start[self._rows_to_come()])
         needed = int(starts.min()) if len(starts) else len(self._names)
         self._asked.prefix_start[slots] -= needed
+        self._source_requests.prefix_start -= needed
         kept = self._names[needed:]
         self._requests.prefix_start += len(kept)
         self._names = np.ascontiguousarray(np.concatenate([kept, names]), np.int64)
@@ -256,6 +290,86 @@ class Fleet:
                 tap(self._outcomes[:rows])
             self._sink(np.array(self._outcomes[:rows], OUTCOME))
         self._clock.outcomes = 0
+
+    # ------------------------------------------------------------ clients
+
+    def _watch(self, rules: ServiceRules | None, sources: Sequence[Iterable[SourceChunk]]) -> None:
+        """Prepare for what clients do."""
+        clock = self._clock
+        clock.watching = rules is not None or len(sources) > 0
+        rules = rules or ServiceRules()
+        self._rules, self._streams = rules, [iter(source) for source in sources]
+        clock.max_wait_s, clock.last_arrival_s = rules.max_wait_s, rules.last_arrival_s
+        clock.max_queued = NONE if rules.max_queued is None else rules.max_queued
+        clock.ended_head = NONE
+        self._clients = client_records(rules.clients, max(len(rules.clients), 1))
+        self._sequels, self._places = records_of(0, SEQUEL), np.zeros(0, np.int64)
+        self._predecessors = np.zeros(0, np.int64)
+        self._sources = records_of(len(sources), SOURCE)
+        self._source_requests, self._source_outputs = records_of(0, REQUEST), np.zeros(0, np.int64)
+        self._source_gaps = np.zeros(0)
+        self._factor, self._victims = 1.0, np.zeros(0, np.int64)
+
+    def _check_classes(self, requests: np.recarray) -> None:
+        """Make room for the classes that the requests name."""
+        most = int(requests.tenant.max()) + 1 if len(requests) else 0
+        if most > len(self._clients):
+            old, self._clients = self._clients, client_records(self._rules.clients, most)
+            self._clients[: len(old)] = old
+
+    def _link(self, sequels: NDArray) -> None:
+        """Say where those stand that the requests of a new chunk follow: in it, or in flight."""
+        self._sequels = records_of(len(sequels), SEQUEL)
+        self._sequels[:] = sequels
+        self._places = np.zeros(len(sequels), np.int64)
+        joins = np.where(self._sequels.after < 0, 0, np.maximum(self._sequels.joins, 1))
+        ends = np.cumsum(joins)
+        asked = np.repeat(self._sequels.after - (ends - joins), joins) + np.arange(joins.sum())
+        ids, rows = self._requests.id, np.repeat(np.arange(len(sequels)), joins)
+        place = np.searchsorted(ids, asked)
+        here = (place < len(ids)) & (ids[np.minimum(place, len(ids) - 1)] == asked) if len(ids) else asked < 0
+        slots = self._slots_in_use()
+        slots = slots[np.argsort(self._asked.id[slots], kind="stable")]
+        known = self._asked.id[slots]
+        before = np.minimum(np.searchsorted(known, asked), max(len(known) - 1, 0))
+        found = known[before] == asked if len(known) else np.zeros(len(asked), bool)
+        bad = np.flatnonzero(~np.where(here, place < rows, found))
+        if len(bad):
+            one, other = int(ids[rows[bad[0]]]), int(asked[bad[0]])
+            raise ValueError(
+                f"request {one} follows request {other}, which is neither before it in its chunk nor in flight; "
+                "give those that follow with the arrival of the request that their chain begins with, behind it"
+            )
+        self._predecessors = np.where(here, place, -2 - slots[before] if len(known) else 0).astype(np.int64)
+        self._sequels.joins, self._sequels.after = joins, ends - joins
+
+    def _rows_to_come(self) -> NDArray[np.int64]:
+        """Rows of the sources' requests that have not been sent."""
+        spans = [np.arange(source.cursor, source.end) for source in self._sources]
+        return np.concatenate([np.zeros(0, np.int64), *spans])
+
+    def _refill(self, number: int) -> None:
+        """Let a source have its next requests, behind what the others still have."""
+        chunk = next(self._streams[number], None)
+        if chunk is None:
+            self._sources[number].last = True
+            return
+        requests, outputs, gaps, *names = chunk
+        new = records_of(len(requests), REQUEST)
+        new[:] = requests
+        self._check_classes(new)
+        if names:
+            new.prefix_start += len(self._names)
+            self._names = np.ascontiguousarray(np.concatenate([self._names, names[0]]), np.int64)
+        kept, moved = self._rows_to_come(), 0
+        for source in self._sources:
+            count = int(source.end - source.cursor)
+            source.cursor, source.end = moved, moved + count
+            moved += count
+        self._sources[number].cursor, self._sources[number].end = moved, moved + len(new)
+        self._source_requests = np.concatenate([self._source_requests[kept], new]).view(np.recarray)
+        self._source_outputs = np.concatenate([self._source_outputs[kept], np.asarray(outputs, np.int64)])
+        self._source_gaps = np.concatenate([self._source_gaps[kept], np.asarray(gaps, np.float64)])
 
     # ------------------------------------------------------------ verbs
 
@@ -283,6 +397,7 @@ class Fleet:
         server = self._servers[index]
         server.last_start_s = math.inf
         server.kv_free = table.blocks
+        server.slowdown = 1.0
         server.host_room, server.crossing = table.host_entries, NEVER
         for end in (
             "batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest", "host_oldest",
@@ -302,11 +417,58 @@ class Fleet:
         self._find_routable()
         return index
 
-    def drain(self, replica: int) -> bool:
-        """Route nothing more to a replica; return whether it is empty already (else a DRAINED wake follows)."""
+    def drain(self, replica: int, migrate: bool = False) -> bool:
+        """Route nothing more to a replica; return whether it is empty already (else a DRAINED wake follows).
+
+        `migrate` hands what has not started there back to the router.
+        """
         self._replicas[replica].status = DRAINING
         self._find_routable()
-        return bool(self._replicas[replica].outstanding == 0)
+        if migrate:
+            self._order_verb(failing.MIGRATE, replica)
+            self._find_routable()
+        empty = bool(self._replicas[replica].outstanding == 0)
+        self._servers[replica].reported = empty
+        return empty
+
+    def fail(self, replica: int, replays: int = 0) -> int:
+        """Let a replica fail now and close it; return how many requests it held.
+
+        Each of them that has been handed back fewer than `replays` times is routed anew, the others are lost (and their
+        clients may try again). `server` still answers until the index is used again.
+        """
+        self._clock.replays = replays
+        held = self._order_verb(failing.FAIL, replica)
+        self.close(replica)
+        return held
+
+    def slow(self, replica: int, factor: float) -> None:
+        """Let the steps of a replica take `factor` times as long, from the next one on; 1 is its own speed again."""
+        if not (factor > 0 and math.isfinite(factor)):
+            raise ValueError(f"factor must be above 0 and finite, found {factor:g}")
+        self._factor = factor
+        self._order_verb(failing.SLOW, replica)
+
+    def _order_verb(self, verb: int, replica: int) -> int:
+        """Do something to a replica now; return how many requests it held."""
+        if self._replicas[replica].status == CLOSED:
+            raise ValueError(f"replica {replica} is closed")
+        slots = self._slots_in_use()
+        flights = self._flights[slots]
+        here = (flights.replica == replica) & (flights.state != AWAY) & (flights.state != AHEAD)
+        here |= (flights.source == replica) & ((flights.state == LEAVING) | (flights.state == SENDING))
+        order = np.argsort(flights.order[here], kind="stable")
+        self._victims = slots[here][order].astype(np.int64)
+        self._retire()
+        if len(self._outcomes) < len(self._victims) + self._stride + 2:
+            self._outcomes = records_of(2 * (len(self._victims) + self._stride), OUTCOME)
+        self._clock.verb, self._clock.culprit = verb, replica
+        why = self._call(self.now)
+        assert why == loop.VERB_DONE
+        return int((~flights.ghost[here]).sum())
+
+    def _slots_in_use(self) -> NDArray[np.int64]:
+        return np.setdiff1d(np.arange(len(self._flights)), self._free_slots[: int(self._clock.free_slots)])
 
     def close(self, replica: int) -> None:
         """Take away an empty replica; its index may be used again. Raises ValueError if it still holds requests."""
@@ -403,6 +565,11 @@ class Fleet:
             flights[:old], asked[:old] = self._flights, self._asked
             due_s[:old], due_order[:old], due_slot[:old] = self._due_s, self._due_order, self._due_slot
             free[:old] = self._free_slots
+        watched = slots if self._clock.watching else 0
+        calls, alarms = records_of(watched, CALL), np.zeros(watched, np.int64)
+        if old and watched:
+            calls[:old], alarms[:old] = self._calls, self._alarms
+        self._calls, self._alarms = calls, alarms
         top = int(self._clock.free_slots)
         free[top : top + slots - old] = np.arange(slots - 1, old - 1, -1)
         self._clock.free_slots = top + slots - old

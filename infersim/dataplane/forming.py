@@ -380,4 +380,8 @@ def _start(now, step, server, heap, phases, cache, lookup, table, values):
         server.steps = affordable_steps(
             phases, server.decoded, growth(server, table), table.block_size, server.kv_free, most
         )
+    server.pace = server.slowdown
+    if server.slowdown != 1.0:
+        server.base_s *= server.slowdown
+        server.slope_s *= server.slowdown
     return leap_end(now, server.base_s, server.slope_s, server.context if batch > 0 else 0, batch, server.steps)

@@ -3,6 +3,7 @@
 Not here: who owns the arrays (`fleet.py`), what the fields of the records mean (`records.py`).
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,6 +64,10 @@ class PoolCost:
     window_tokens: int = 0
     prompts_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """By prompt tokens of the step, 0 to max_num_batched_tokens: what they cost beside linear_s; empty for nothing."""
+    max_queued: int | None = None
+    """Most requests in a replica's front end and queue; more are turned away."""
+    max_queued_work_s: float = math.inf
+    """Most prompt work in a replica's queue before requests are turned away [s]."""
     usd_per_hour: float = 0.0
     """Price of a replica, for routers that look at it."""
 
@@ -139,6 +144,8 @@ def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
         prefill_memory_s=float(table.prefill_memory_s),
         busy_s=float(table.busy_s),
         itl_sum_s=float(table.itl_sum_s),
+        slowed_s=float(table.slowed_s),
+        wasted_tokens=int(table.wasted_tokens),
         output_tokens=int(table.output_tokens),
         prompt_tokens=float(table.prompt_tokens),
         steps_by_prompt_tokens=counts[table.by_prompt_tokens :][: tokens if table.prompts != NONE else 0],
@@ -173,6 +180,8 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
         table.usd_per_hour = pool.usd_per_hour
+        table.max_queued = np.iinfo(np.int64).max if pool.max_queued is None else pool.max_queued
+        table.max_queued_work_s = pool.max_queued_work_s
         table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
         table.batching = BATCHINGS.index(pool.batching)
         table.draft_tokens, table.acceptance = len(pool.acceptance), filled

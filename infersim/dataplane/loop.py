@@ -9,57 +9,65 @@ import math
 import numba
 
 from infersim.dataplane.agenda import pop_delivery, push_delivery, reschedule
+from infersim.dataplane.alarms import set_alarm
+from infersim.dataplane.clients import (
+    begin_attempt,
+    come,
+    end_attempt,
+    hear_of_ends,
+    lose_patience,
+    new_call,
+    wait_ahead,
+)
 from infersim.dataplane.ending import end_step
+from infersim.dataplane.failing import FAIL, MIGRATE, NOTHING, fail, migrate, slow
 from infersim.dataplane.forming import form_step
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import fits
 from infersim.dataplane.queue import queue_key
 from infersim.dataplane.records import (
+    AWAY,
     BATCHING,
+    DECODE,
+    DONE,
     DRAINING,
     FAIR_SHARE,
+    FINISHED,
     HANDLING,
     HELD,
     NONE,
+    OVERLOADED,
     OWN_BATCHING,
     OWN_ORDER,
+    PREFILL,
     PRIORITY,
+    QUEUE_FULL,
     QUEUE_ORDER,
     READY,
     REJECTED,
     ROUTER,
     SENDING,
     Books,
+    Crowd,
 )
-from infersim.dataplane.sequences import enqueue, release_blocks, write_outcome
+from infersim.dataplane.sequences import enqueue
 from infersim.dataplane.signals import refresh, scrape
 from infersim.dataplane.timing import leap_end, steps_until
+from infersim.dataplane.withdrawing import abandon, hold, part, unhold, unleave, withdraw
 
-ON_TIME, DRAINED, HELD_EDGE, LEAVING_EDGE, ALL_FINISHED, STARVED, SLOTS_FULL, OUTCOMES_FULL, BAD_ANSWER = range(9)
-"""Why the loop stopped; the last four are the fleet's own business."""
-
-
-@inlined
-def _hold(slot, clock, flights):
-    """Append a request that finds no replica to the list of held ones; return whether it is the first."""
-    flights[slot].next = NONE
-    if clock.held_tail == NONE:
-        clock.held_head = slot
-    else:
-        flights[clock.held_tail].next = slot
-    clock.held_tail = slot
-    clock.held += 1
-    return clock.held == 1
+(
+    ON_TIME, DRAINED, HELD_EDGE, LEAVING_EDGE, ALL_FINISHED, STARVED, SOURCE_EMPTY, SLOTS_FULL, OUTCOMES_FULL,
+    BAD_ANSWER, VERB_DONE, GO_ON,
+) = range(12)  # fmt: skip
+"""Why the loop stopped; those after ALL_FINISHED are the fleet's own business."""
 
 
 @inlined
-def _receive(clock, requests, outputs, asked, flights, free_slots):
-    """Give the request under the cursor a slot, in state held; return the slot."""
-    clock.free_slots -= 1
-    slot = free_slots[clock.free_slots]
-    asked[slot] = requests[clock.cursor]
+def _receive(slot, request, output_tokens, asked, flights):
+    """Put a request into a free slot, in state held."""
+    asked[slot] = request
     flight = flights[slot]
-    flight.output_tokens = outputs[clock.cursor]
+    flight.output_tokens = output_tokens
     flight.preemptions = 0
     flight.held_s = 0.0
     flight.handling_s = 0.0
@@ -68,6 +76,14 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
     flight.decode_s = 0.0
     flight.preempted_s = 0.0
     flight.transfer_s = 0.0
+    flight.away_s = 0.0
+    flight.retries = 0
+    flight.replays = 0
+    flight.worked = 0
+    flight.worked_before = 0
+    flight.wasted_tokens = 0
+    flight.watched = False
+    flight.begun = False
     flight.replica = NONE
     flight.swapped = False
     flight.source = NONE
@@ -82,9 +98,6 @@ def _receive(clock, requests, outputs, asked, flights, free_slots):
     flight.rows = 1
     flight.first_token_s = math.nan
     flight.last_token_s = math.nan
-    clock.cursor += 1
-    clock.in_flight += 1
-    return slot
 
 
 @inlined
@@ -110,7 +123,7 @@ def _deliver(now, slot, servers, replicas, asked, flights, books, tables, keys, 
 @compiled
 def _send(
     now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, receivers,
-    memory, caches, tables, keys, tree, outcomes,
+    memory, caches, tables, keys, tree, crowd, outcomes,
 ):  # fmt: skip
     """Choose a decode replica for a sequence whose prompt is processed, and send it there, or reject it.
 
@@ -125,10 +138,11 @@ def _send(
     clock.routed += 1
     table.routed += 1
     if not fits(asked[slot], flight.output_tokens, table):
-        drained = _part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree)
-        pool, serial = replicas[r].pool, replicas[r].serial
+        drained = part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree)
         flight.transfer_s += now - flight.since_s
-        write_outcome(now, slot, REJECTED, pool, serial, asked, flights, table, clock, free_slots, outcomes)
+        flight.replica = r
+        table.ended += 1
+        end_attempt(now, slot, REJECTED, clock, asked, flights, replicas, tables, free_slots, crowd, outcomes)
         return 1 if drained else 0
     sender = tables[replicas[flight.source].pool]
     flight.replica = r
@@ -145,21 +159,16 @@ def _send(
     return 0
 
 
-@compiled
-def _part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
-    """Let a sequence leave its prefill replica for good; return whether that drained the replica."""
-    flight = flights[slot]
-    r = flight.source
-    server, replica = servers[r], replicas[r]
-    table = tables[replica.pool]
-    release_blocks(slot, server, asked, flights, caches[r], table)
-    flight.target = flight.computed
-    replica.outstanding -= 1
-    table.ended += 1
-    if server.steps == 0 and server.queue_head != NONE:
-        reschedule(tree, keys, r, now)
-    clock.culprit = r
-    return replica.status == DRAINING and replica.outstanding == 0
+@inlined
+def _turned_away(request, output_tokens, server, replica, table):
+    """Why a replica does not take a request; FINISHED if it does."""
+    if not fits(request, output_tokens, table):
+        return REJECTED
+    if replica.waiting >= table.max_queued:
+        return QUEUE_FULL
+    if (replica.queued_tokens + server.coming_tokens) * table.prompt_token_s > table.max_queued_work_s:
+        return OVERLOADED
+    return FINISHED
 
 
 @inlined
@@ -191,7 +200,7 @@ def _find_key(slot, r, order, clock, asked, flights, replicas, table):
 @inlined
 def _dispatch(
     now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, routable,
-    memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree, outcomes,
+    memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree, crowd, outcomes,
 ):  # fmt: skip
     """Route the request in `slot`; return False if a policy fails."""
     flight, request = flights[slot], asked[slot]
@@ -212,13 +221,14 @@ def _dispatch(
     flight.held_s += now - flight.since_s
     flight.since_s = now
     clock.routed += 1
-    if not fits(request, flight.output_tokens, table):
-        write_outcome(
-            now, slot, REJECTED, replica.pool, replica.serial, asked, flights, table, clock, free_slots, outcomes
-        )
-        return True
     flight.replica = r
+    status = _turned_away(request, flight.output_tokens, servers[r], replica, table)
+    if status != FINISHED:
+        table.ended += 1
+        end_attempt(now, slot, status, clock, asked, flights, replicas, tables, free_slots, crowd, outcomes)
+        return True
     flight.state = HANDLING
+    servers[r].coming_tokens += request.input_tokens
     flight.order = clock.routed
     if not _find_key(slot, r, order, clock, asked, flights, replicas, table):
         return False
@@ -235,45 +245,178 @@ def _dispatch(
 
 
 @compiled
-def advance(
-    until, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
-    servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups, names,
-    shares, steps, states, tables, values, counts, edges, outcomes,
+def _drained(r, clock, servers):
+    """Note that it is said of a draining replica that it is empty."""
+    clock.culprit = r
+    servers[r].reported = True
+
+
+@compiled
+def _run_errands(now, room, clock, asked, flights, free_slots, replicas, servers, routable, crowd):
+    """See to what the last event has left behind; return why the loop must stop, or GO_ON."""
+    if clock.ended_head != NONE:
+        hear_of_ends(now, clock, asked, flights, free_slots, crowd)
+    if clock.outcomes >= room:
+        return OUTCOMES_FULL
+    if clock.free_users > 0:
+        why = _send_users(now, clock, asked, flights, free_slots, crowd)
+        if why != GO_ON:
+            return why
+    if clock.recheck:
+        for r in range(replicas.shape[0]):
+            if replicas[r].status == DRAINING and replicas[r].outstanding == 0 and not servers[r].reported:
+                _drained(r, clock, servers)
+                return DRAINED
+        clock.recheck = False
+    clock.errands = False
+    if clock.held_anew:
+        clock.held_anew = False
+        if clock.held_head != NONE and routable.shape[0] == 0:
+            return HELD_EDGE
+    return GO_ON
+
+
+@compiled
+def _send_users(now, clock, asked, flights, free_slots, crowd):
+    """Let the users who are free take the next requests of their sources; return why the loop must stop, or GO_ON."""
+    for c in range(crowd.sources.shape[0]):
+        source = crowd.sources[c]
+        while source.free > 0:
+            if source.cursor == source.end and not source.last:
+                clock.culprit = c
+                return SOURCE_EMPTY
+            if clock.free_slots == 0:
+                return SLOTS_FULL
+            source.free -= 1
+            clock.free_users -= 1
+            row = source.cursor
+            if row == source.end:
+                continue
+            source.cursor += 1
+            when_s = now + crowd.source_gaps[row]
+            if when_s >= clock.last_arrival_s:
+                continue
+            clock.free_slots -= 1
+            slot = free_slots[clock.free_slots]
+            _receive(slot, crowd.source_requests[row], crowd.source_outputs[row], asked, flights)
+            new_call(slot, crowd.calls)
+            crowd.calls[slot].source = c
+            flights[slot].watched = True
+            flights[slot].state = AWAY
+            set_alarm(slot, when_s, clock, asked, flights, crowd.calls, crowd.alarms)
+    return GO_ON
+
+
+@compiled
+def _obey(
+    now, factor, victims, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, phases, books, tables,
+    counts, edges, keys, tree, free_slots, crowd, outcomes,
 ):  # fmt: skip
-    """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time."""
+    """Do to a replica what the control plane wants done."""
+    verb, r = clock.verb, clock.culprit
+    clock.verb = NOTHING
+    if verb == FAIL:
+        fail(
+            now, r, victims, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, phases,
+            books, tables, counts, edges, keys, tree, free_slots, crowd, outcomes,
+        )  # fmt: skip
+    elif verb == MIGRATE:
+        migrate(
+            now, victims, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables,
+            keys, tree,
+        )  # fmt: skip
+    else:
+        slow(now, r, factor, servers, keys, tree)
+
+
+@compiled
+def _give_up(
+    now, slot, status, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables,
+    values, keys, tree, loads, load_tree, free_slots, crowd, outcomes,
+):  # fmt: skip
+    """End an attempt that somebody has lost patience with."""
+    flight = flights[slot]
+    if flight.state == PREFILL or flight.state == DECODE or flight.state == DONE:
+        clock.free_slots -= 1
+        client = free_slots[clock.free_slots]
+        abandon(
+            now,
+            slot,
+            client,
+            asked,
+            flights,
+            servers,
+            crowd.calls,
+            tables[replicas[flight.replica].pool],
+            values,
+            keys,
+            tree,
+        )
+        slot = client
+    else:
+        r, source = flight.replica, flight.source
+        withdraw(
+            now, slot, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables,
+            keys, tree,
+        )  # fmt: skip
+        _note_load(r, clock, replicas, loads, load_tree)
+        _note_load(source, clock, replicas, loads, load_tree)
+    end_attempt(now, slot, status, clock, asked, flights, replicas, tables, free_slots, crowd, outcomes)
+
+
+@compiled
+def advance(
+    until, factor, victims, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
+    replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches,
+    lookups, names, shares, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients, sequels, predecessors,
+    places, sources, source_requests, source_outputs, source_gaps,
+):  # fmt: skip
+    """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time.
+
+    If `clock.verb` says so, do that instead to replica `clock.culprit`, with the `victims` in these slots or by `factor`.
+    """
     clock, books = clocks[0], Books(shares)
+    crowd = Crowd(
+        calls, alarms, clients, sequels, predecessors, places, sources, source_requests, source_outputs, source_gaps
+    )
+    if clock.verb != NOTHING:
+        _obey(
+            clock.now_s, factor, victims, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches,
+            phases, books, tables, counts, edges, keys, tree, free_slots, crowd, outcomes,
+        )  # fmt: skip
+        clock.errands = True
+        return VERB_DONE
     room = outcomes.shape[0] - finishes.shape[1] - 1
     while True:
+        if clock.errands:
+            why = _run_errands(clock.now_s, room, clock, asked, flights, free_slots, replicas, servers, routable, crowd)
+            if why != GO_ON:
+                return why
         if clock.outcomes >= room:
             return OUTCOMES_FULL
         if clock.held_head != NONE and routable.shape[0] > 0:
             slot = clock.held_head
-            clock.held_head = flights[slot].next
-            if clock.held_head == NONE:
-                clock.held_tail = NONE
-            clock.held -= 1
+            unhold(slot, clock, flights)
             if not _dispatch(
                 clock.now_s, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
                 seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys,
-                tree, outcomes,
+                tree, crowd, outcomes,
             ):  # fmt: skip
                 return BAD_ANSWER
             continue
         if clock.leaving_head != NONE and receivers.shape[0] > 0:
             slot = clock.leaving_head
-            clock.leaving_head = flights[slot].next
-            if clock.leaving_head == NONE:
-                clock.leaving_tail = NONE
-            clock.leaving -= 1
+            unleave(slot, clock, flights)
             source = flights[slot].source
             sent = _send(
                 clock.now_s, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-                seen, servers, receivers, memory[4:], caches, tables, keys, tree, outcomes,
+                seen, servers, receivers, memory[4:], caches, tables, keys, tree, crowd, outcomes,
             )  # fmt: skip
             if sent < 0:
                 return BAD_ANSWER
             _note_load(source, clock, replicas, loads, load_tree)
             if sent > 0:
+                _drained(source, clock, servers)
                 return DRAINED
             continue
         if clock.cursor == requests.shape[0] and not clock.last_chunk:
@@ -283,8 +426,16 @@ def advance(
         due = due_s[0] if clock.pending > 0 else math.inf
         arrival_s = requests[clock.cursor].arrival_s if clock.cursor < requests.shape[0] else math.inf
         now = min(step_s, due, arrival_s)
+        alarm_s, comes = math.inf, False
+        if clock.alarms > 0:
+            first = alarms[0]
+            alarm_s = calls[first].alarm_s
+            now = min(now, alarm_s)
+            comes = flights[first].state == AWAY and alarm_s <= now
+            if comes and arrival_s <= now:
+                comes = asked[first].id < requests[clock.cursor].id
         if now > until or math.isinf(now):
-            if clock.in_flight == 0 and math.isinf(arrival_s) and not clock.finished:
+            if clock.in_flight == 0 and math.isinf(now) and not clock.finished:
                 clock.finished = True
                 return ALL_FINISHED
             if not math.isinf(until):
@@ -293,30 +444,55 @@ def advance(
         clock.now_s = now
         if clock.scrape_s > 0.0:
             scrape(now, clock, replicas, seen, servers, phases, tables)
-        if arrival_s <= now:
-            if clock.free_slots == 0:
-                return SLOTS_FULL
-            slot = _receive(clock, requests, outputs, asked, flights, free_slots)
+        if comes or arrival_s <= now:
+            if comes:
+                slot = alarms[0]
+                come(now, slot, clock, asked, flights, crowd)
+            else:
+                if clock.free_slots == 0:
+                    return SLOTS_FULL
+                clock.free_slots -= 1
+                slot = free_slots[clock.free_slots]
+                row = clock.cursor
+                _receive(slot, requests[row], outputs[row], asked, flights)
+                clock.cursor += 1
+                clock.in_flight += 1
+                if clock.watching:
+                    flights[slot].watched = True
+                    new_call(slot, calls)
+                    if sequels.shape[0] > 0:
+                        places[row] = slot
+                        calls[slot].source = sequels[row].source
+                        if sequels[row].joins > 0:
+                            wait_ahead(slot, row, clock, flights, crowd)
+                            continue
+            if clock.watching:
+                status = begin_attempt(now, slot, clock, asked, flights, replicas, crowd)
+                if status != FINISHED:
+                    end_attempt(now, slot, status, clock, asked, flights, replicas, tables, free_slots, crowd, outcomes)
+                    continue
             if routable.shape[0] == 0:
-                if _hold(slot, clock, flights):
+                if hold(slot, clock, flights):
                     return HELD_EDGE
             elif not _dispatch(
                 now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
                 servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree,
-                outcomes,
+                crowd, outcomes,
             ):  # fmt: skip
                 return BAD_ANSWER
         elif due <= now:
             slot = pop_delivery(due_s, due_order, due_slot, clock.pending)
             clock.pending -= 1
-            drained = flights[slot].state == SENDING and _part(
+            source = flights[slot].source
+            drained = flights[slot].state == SENDING and part(
                 now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree
             )
-            _note_load(flights[slot].source, clock, replicas, loads, load_tree)
+            _note_load(source, clock, replicas, loads, load_tree)
             _deliver(now, slot, servers, replicas, asked, flights, books, tables, keys, tree)
             if drained:
+                _drained(source, clock, servers)
                 return DRAINED
-        else:
+        elif step_s <= now:
             server, replica = servers[r], replicas[r]
             table = tables[replica.pool]
             heap, phase, leaving = finishes[r], phases[r], clock.leaving
@@ -337,11 +513,21 @@ def advance(
                 return BAD_ANSWER
             reschedule(tree, keys, r, ends_s)
             _note_load(r, clock, replicas, loads, load_tree)
-            if replica.status == DRAINING and replica.outstanding == 0:
-                clock.culprit = r
+            if replica.status == DRAINING and replica.outstanding == 0 and not server.reported:
+                _drained(r, clock, servers)
                 return DRAINED
             if leaving == 0 and clock.leaving > 0:
                 return LEAVING_EDGE
+        else:
+            if clock.free_slots == 0:
+                return SLOTS_FULL
+            slot = alarms[0]
+            status = lose_patience(now, slot, clock, asked, flights, crowd)
+            if status != FINISHED:
+                _give_up(
+                    now, slot, status, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches,
+                    books, tables, values, keys, tree, loads, load_tree, free_slots, crowd, outcomes,
+                )  # fmt: skip
 
 
 def advance_for(stamp: int, signature):
@@ -349,16 +535,18 @@ def advance_for(stamp: int, signature):
 
     @numba.njit(signature, cache=True, _nrt=False)
     def stamped(
-        until, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-        seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches, lookups,
-        names, shares, steps, states, tables, values, counts, edges, outcomes,
+        until, factor, victims, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order,
+        due_slot, replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases,
+        caches, lookups, names, shares, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients, sequels,
+        predecessors, places, sources, source_requests, source_outputs, source_gaps,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
             return -1
         return advance(
-            until, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
-            replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases,
-            caches, lookups, names, shares, steps, states, tables, values, counts, edges, outcomes,
+            until, factor, victims, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order,
+            due_slot, replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes,
+            phases, caches, lookups, names, shares, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients,
+            sequels, predecessors, places, sources, source_requests, source_outputs, source_gaps,
         )  # fmt: skip
 
     return stamped

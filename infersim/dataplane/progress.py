@@ -45,7 +45,7 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
                 begun = min(steps + 1, server.steps)
                 held[4] += claimed(phases[r], server.decoded, growth(server, table), table.block_size, begun)
             if steps > 0:
-                _add_steps(server, table, counts, edges, steps)
+                add_steps(server, table, counts, edges, steps)
 
 
 @compiled
@@ -74,7 +74,7 @@ def glance(now, pool, replicas, servers, phases, tables, seen):
 
 
 @compiled
-def _add_steps(server, table, counts, edges, steps):
+def add_steps(server, table, counts, edges, steps):
     """Add the first steps of a leap that has not ended."""
     batch = server.batch
     width = server.rows if server.rows > 0 else batch

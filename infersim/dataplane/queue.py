@@ -19,7 +19,7 @@ from infersim.dataplane.records import (
     SHORTEST_JOB,
     SHORTEST_PREDICTED,
 )
-from infersim.dataplane.shares import pop_share, push_share
+from infersim.dataplane.shares import pop_share, push_share, remove_share
 
 PREDICTION = -1
 """What the chance of a prediction's error is drawn for; tokens of a request count from 0."""
@@ -55,6 +55,7 @@ def push_back(server, asked, flights, slot, books, order):
         server.queue_head = slot
         server.queue_tail = slot
     else:
+        flights[slot].previous = server.queue_tail
         flights[server.queue_tail].next = slot
         server.queue_tail = slot
 
@@ -71,9 +72,11 @@ def push_front(server, asked, flights, slot, books, order):
         server.queue_head = _merged(flights, server.queue_head, slot)
     else:
         flights[slot].next = server.queue_head
-        server.queue_head = slot
         if server.queue_tail == NONE:
             server.queue_tail = slot
+        else:
+            flights[server.queue_head].previous = slot
+        server.queue_head = slot
 
 
 @inlined
@@ -88,7 +91,36 @@ def pop(server, asked, flights, books, order):
         server.queue_head = flights[slot].next
         if server.queue_head == NONE:
             server.queue_tail = NONE
+        else:
+            flights[server.queue_head].previous = NONE
     return slot
+
+
+@compiled
+def remove(server, asked, flights, slot, books, order):
+    """Take a request out of the queue, wherever it stands."""
+    if server.queue_head == slot:
+        pop(server, asked, flights, books, order)
+        return
+    if order == FAIR_SHARE:
+        remove_share(server, asked, flights, slot, books.shares[server.index])
+        return
+    if order != FCFS:
+        above = flights[slot].above
+        rest = _merged(flights, flights[slot].previous, flights[slot].next)
+        if flights[above].previous == slot:
+            flights[above].previous = rest
+        else:
+            flights[above].next = rest
+        if rest != NONE:
+            flights[rest].above = above
+        return
+    before, after = flights[slot].previous, flights[slot].next
+    flights[before].next = after
+    if after == NONE:
+        server.queue_tail = before
+    else:
+        flights[after].previous = before
 
 
 @compiled
@@ -107,6 +139,7 @@ def _merged(flights, a, b):
             root = a
         else:
             flights[parent].previous = a
+            flights[a].above = parent
         right = flights[a].next
         flights[a].next = flights[a].previous
         parent, a = a, right
@@ -114,4 +147,6 @@ def _merged(flights, a, b):
     if parent == NONE:
         return rest
     flights[parent].previous = rest
+    if rest != NONE:
+        flights[rest].above = parent
     return root

@@ -75,13 +75,19 @@ OUTCOME = np.dtype(
         ("preemptions", np.int64),
         ("cached_tokens", np.int64),  # prompt tokens found in the prefix cache when it was first admitted
         ("host_cached_tokens", np.int64),  # those of them that were in host memory
+        ("away_s", np.float64),  # its client waiting to try again
+        ("retries", np.int64),  # attempts beyond the first
+        ("wasted_tokens", np.int64),  # processed for attempts that did not finish
     ],
     align=True,
 )
-"""What befell a request; the seven spans sum to finish_s - arrival_s."""
+"""What befell a request; the eight spans sum to finish_s - arrival_s."""
 
-ENDINGS = ("finished", "rejected")
-FINISHED, REJECTED = range(2)
+ENDINGS = (
+    "finished", "rejected", "lost", "timed_out", "queue_full", "service_full", "rate_limited", "overloaded",
+)  # fmt: skip
+FINISHED, REJECTED, LOST, TIMED_OUT, QUEUE_FULL, SERVICE_FULL, RATE_LIMITED, OVERLOADED = range(8)
+"""How an attempt ends: served, too long ever to be served, with its replica, given up, or turned away (four reasons)."""
 
 BATCHINGS = ("chunked_prefill", "prefill_first", "static", "dynamic", "own")
 CHUNKED_PREFILL, PREFILL_FIRST, STATIC, DYNAMIC, OWN_BATCHING = range(5)
@@ -149,13 +155,87 @@ FLIGHT = np.dtype(
         ("preempted_s", np.float64),
         ("transfer_s", np.float64),
         ("preemptions", np.int64),
+        ("worked", np.int64),  # tokens processed for this attempt, at this replica
+        ("worked_before", np.int64),  # and at the prefill replica that it came from
+        ("pool_before", np.int64),  # the pool of that one
+        ("wasted_tokens", np.int64),  # processed for earlier attempts
+        ("away_s", np.float64),
+        ("retries", np.int64),
+        ("replays", np.int64),  # how often it was handed back by a replica that failed
+        ("status", np.int64),  # how it has ended
+        ("begun", np.bool_),  # whether it was admitted, in this attempt, at a replica that failed
+        ("watched", np.bool_),  # whether there is a CALL that must hear of its end
+        ("ghost", np.bool_),  # whether its client has given it up while it is in the batch
+        ("above", np.int64),  # in a sorted queue the parent
     ],
     align=True,
 )
 """A request in flight, in a slot that is used again when it has ended."""
 
-STATES = ("held", "handling", "queued", "prefill", "decode", "preempted", "done", "leaving", "sending")
-HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE, LEAVING, SENDING = range(9)
+STATES = (
+    "held", "handling", "queued", "prefill", "decode", "preempted", "done", "leaving", "sending", "away", "ahead",
+)  # fmt: skip
+HELD, HANDLING, QUEUED, PREFILL, DECODE, PREEMPTED, DONE, LEAVING, SENDING, AWAY, AHEAD = range(11)
+
+CALL = np.dtype(
+    [
+        ("sent_s", np.float64),  # when this attempt began, NaN if it has not arrived yet
+        ("alarm_s", np.float64),  # when it comes (again), or loses patience
+        ("place", np.int64),  # in the heap of alarms, NONE if not there
+        ("wait_s", np.float64),  # its client's last pause before trying again, without jitter
+        ("gap_s", np.float64),  # how long after those that it follows it arrives
+        ("awaited", np.int64),  # of those, how many have not ended
+        ("needs", np.bool_),  # whether it is sent only if all of them finish
+        ("broken", np.bool_),  # whether it will not be sent
+        ("heir", np.int64),  # first of those that follow it alone,
+        ("sibling", np.int64),  # next of those that follow the same
+        ("join", np.int64),  # the one that follows it and others
+        ("source", np.int64),  # the source whose user sent it, NONE if none
+    ],
+    align=True,
+)
+"""What a client has to do with a request in flight, by slot; kept only where clients are watched."""
+
+SEQUEL = np.dtype(
+    [
+        ("after", np.int64),  # id of the first request that it follows, NONE if none; in the loop, where they stand
+        ("joins", np.int64),  # how many it follows
+        ("needs", np.bool_),  # whether it is sent only if all of them finish
+        ("gap_s", np.float64),  # how long after the last of them has ended it arrives [s]
+        ("source", np.int64),  # the source whose user sent it, NONE if none
+    ],
+    align=True,
+)
+"""What a request follows, and whose it is."""
+
+CLIENT = np.dtype(
+    [
+        ("timeout_s", np.float64),  # from the beginning of an attempt to its end
+        ("ttft_timeout_s", np.float64),  # and to its first token
+        ("max_attempts", np.int64),
+        ("backoff_s", np.float64),  # pause after the first attempt
+        ("multiplier", np.float64),  # growth of the pause
+        ("max_backoff_s", np.float64),
+        ("jitter", np.float64),  # share of the pause that chance takes away
+        ("tokens_per_s", np.float64),  # rate limit, inf without one
+        ("burst_tokens", np.float64),
+        ("level_tokens", np.float64),  # of the bucket,
+        ("looked_s", np.float64),  # when it was last looked at
+    ],
+    align=True,
+)
+"""What the clients of a class put up with, and their rate limit."""
+
+SOURCE = np.dtype(
+    [
+        ("cursor", np.int64),  # next of its requests, a row of the array of all sources
+        ("end", np.int64),
+        ("last", np.bool_),  # whether no more follow these
+        ("free", np.int64),  # users who are to take a request now
+    ],
+    align=True,
+)
+"""Requests that users in a closed loop send one after the other."""
 
 STATE = np.dtype(
     [
@@ -208,6 +288,11 @@ SERVER = np.dtype(
         ("mixed", np.bool_),  # whether that step holds prompt chunks
         ("decodes", np.bool_),  # whether decoding sequences are in it
         ("rows", np.int64),  # rows of a static batch that decodes, 0 otherwise
+        ("coming_tokens", np.int64),  # prompt tokens in its front end
+        ("ghosts", np.int64),  # sequences in the batch whose clients have given them up
+        ("slowdown", np.float64),  # factor on the time of its steps,
+        ("pace", np.float64),  # and on that of the step that runs
+        ("reported", np.bool_),  # whether it has been said that it is drained
         ("stalled", np.bool_),  # whether decoding sequences sat out the step before
         ("last_decode_s", np.float64),  # end of the last step with decoding sequences
         ("base_s", np.float64),  # decode step time is base_s + slope_s * context
@@ -308,6 +393,8 @@ TABLE = np.dtype(
         ("transfer_latency_s", np.float64),  # and for each sequence
         ("swap", np.bool_),  # whether preempted sequences are swapped to the host instead of recomputed
         ("swap_block_s", np.float64),
+        ("max_queued", np.int64),  # most requests in a replica's front end and queue
+        ("max_queued_work_s", np.float64),  # most prompt work in its queue
         ("usd_per_hour", np.float64),  # signals for routers
         ("prompt_token_s", np.float64),
         ("prefix_tokens", np.int64),  # tokens of a prefix block, 0 without a prefix cache
@@ -320,10 +407,12 @@ TABLE = np.dtype(
         ("prefill_memory_s", np.float64),
         ("busy_s", np.float64),
         ("itl_sum_s", np.float64),
+        ("slowed_s", np.float64),  # by how much slow replicas' steps were longer
+        ("wasted_tokens", np.int64),  # processed for attempts that did not finish
         ("routed", np.int64),
         ("ended", np.int64),
         ("output_tokens", np.int64),
-        ("prompt_tokens", np.int64),
+        ("prompt_tokens", np.float64),
     ],
     align=True,
 )
@@ -354,7 +443,45 @@ CLOCK = np.dtype(
         ("finished", np.bool_),  # whether FINISHED has been reported
         ("asking", np.int64),  # which policy was asked last, one of ASKED,
         ("raised", np.bool_),  # and whether it raised
+        ("watching", np.bool_),  # whether clients are watched: patience, retries, rate limits, followers, users
+        ("last_arrival_s", np.float64),  # from when on no follower or user sends anything
+        ("max_wait_s", np.float64),  # longest that a request waits for its first admission
+        ("max_queued", np.int64),  # most requests that wait in the whole service
+        ("alarms", np.int64),  # entries in the heap of alarms
+        ("ended_head", np.int64),  # requests that have just ended and whose CALL has not heard of it, by id
+        ("free_users", np.int64),  # users of all sources who are to take a request now
+        ("never_sent", np.int64),  # followers that were not sent
+        ("verb", np.int64),  # what the control plane wants done to replica `culprit`
+        ("replays", np.int64),  # how often a request may be handed back
+        ("recheck", np.bool_),  # whether a draining replica may have become empty
+        ("held_anew", np.bool_),  # whether requests have been handed back
+        ("errands", np.bool_),  # whether one of these has to be seen to: verb, ended, users, recheck, held_anew
     ],
     align=True,
 )
 """The loop's own state."""
+
+
+class Crowd(NamedTuple):
+    """All that the loop knows of clients, in one parameter."""
+
+    calls: NDArray
+    """CALL by slot."""
+    alarms: NDArray
+    """Heap of the slots that have an alarm."""
+    clients: NDArray
+    """CLIENT by class."""
+    sequels: NDArray
+    """SEQUEL of each request of the chunk; empty if none follows another."""
+    predecessors: NDArray
+    """Where those that they follow stand: a row of the chunk, or -2 - slot."""
+    places: NDArray
+    """Slot of each request of the chunk that has been read."""
+    sources: NDArray
+    """SOURCE records."""
+    source_requests: NDArray
+    """Their next requests,"""
+    source_outputs: NDArray
+    """the output tokens of these,"""
+    source_gaps: NDArray
+    """and how long users think before they send them [s]."""

@@ -36,6 +36,7 @@ def enqueue(now, slot, server, replica, asked, flights, books, table):
     flight = flights[slot]
     if flight.state == HANDLING:
         flight.handling_s += now - flight.since_s
+        server.coming_tokens -= asked[slot].input_tokens
     else:
         flight.transfer_s += now - flight.since_s
     flight.since_s = now
@@ -76,7 +77,8 @@ def admit_head(now, server, replica, asked, flights, books, table):
 
 
 @inlined
-def _leave_batch(server, asked, flights, slot, table):
+def leave_batch(server, asked, flights, slot, table):
+    """Take a sequence out of the batch's list."""
     if not table.plain_blocks:
         server.forks -= asked[slot].forks
     before, after = flights[slot].previous, flights[slot].next
@@ -182,6 +184,7 @@ def settle(flight, server, phases, table):
         server.growing -= flight.rows
     flight.computed += steps
     flight.generated += steps
+    flight.worked += steps * flight.rows
 
 
 @inlined
@@ -226,7 +229,7 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
     else:
         flight.prefill_s += now - flight.since_s
         server.prefilling = NONE
-    _leave_batch(server, asked, flights, slot, table)
+    leave_batch(server, asked, flights, slot, table)
     release_blocks(slot, server, asked, flights, cache, table)
     flight.swapped = keep
     if keep:
@@ -254,12 +257,15 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
 def leave(now, slot, server, replica, asked, flights, table, clock):
     """Let a sequence whose prompt is processed leave for a decode replica; its blocks stay until it has been sent."""
     flight = flights[slot]
-    _leave_batch(server, asked, flights, slot, table)
+    leave_batch(server, asked, flights, slot, table)
     replica.running -= 1
     flight.source = flight.replica
     flight.state = LEAVING
     flight.last_token_s = now
+    flight.worked_before, flight.worked = flight.worked, 0
+    flight.pool_before = replica.pool
     flight.next = NONE
+    flight.previous = clock.leaving_tail
     if clock.leaving_tail == NONE:
         clock.leaving_head = slot
     else:
@@ -273,18 +279,19 @@ def finish(now, slot, server, replica, asked, flights, cache, books, table, cloc
     """End a sequence of the batch whose counters are settled."""
     flight = flights[slot]
     flight.decode_s += now - flight.since_s
-    _leave_batch(server, asked, flights, slot, table)
+    leave_batch(server, asked, flights, slot, table)
     if flight.state != DONE:
         release_blocks(slot, server, asked, flights, cache, table)
     server.requests += 1
     replica.running -= 1
     replica.outstanding -= 1
-    write_outcome(now, slot, FINISHED, replica.pool, replica.serial, asked, flights, table, clock, free_slots, outcomes)
+    table.ended += 1
+    write_outcome(now, slot, FINISHED, replica.pool, replica.serial, asked, flights, clock, free_slots, outcomes)
 
 
 @inlined
-def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock, free_slots, outcomes):
-    """Record how the request in `slot` ended and free the slot."""
+def write_outcome(now, slot, status, pool, serial, asked, flights, clock, free_slots, outcomes):
+    """Record how the request in `slot` ended, and free the slot, unless a client has to hear of it first."""
     flight, request = flights[slot], asked[slot]
     row = outcomes[clock.outcomes]
     row.id = request.id
@@ -308,8 +315,28 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, table, clock,
     row.preemptions = flight.preemptions
     row.cached_tokens = max(flight.cached_tokens, 0)
     row.host_cached_tokens = flight.host_cached_tokens if flight.cached_tokens > 0 else 0
+    row.away_s = flight.away_s
+    row.retries = flight.retries
+    row.wasted_tokens = flight.wasted_tokens
     clock.outcomes += 1
     clock.in_flight -= 1
-    table.ended += 1
+    if flight.watched:
+        flight.status = status
+        clock.errands = True
+        _note_end(slot, clock, asked, flights)
+        return
     free_slots[clock.free_slots] = slot
     clock.free_slots += 1
+
+
+@compiled
+def _note_end(slot, clock, asked, flights):
+    """Put a request into the list of those that have just ended, sorted by id."""
+    before, after = NONE, clock.ended_head
+    while after != NONE and asked[after].id < asked[slot].id:
+        before, after = after, flights[after].next
+    flights[slot].next = after
+    if before == NONE:
+        clock.ended_head = slot
+    else:
+        flights[before].next = slot

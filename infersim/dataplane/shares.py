@@ -54,6 +54,24 @@ def pop_share(server, asked, flights, shares):
 
 
 @compiled
+def remove_share(server, asked, flights, slot, shares):
+    """Take a request out of the queue, wherever it stands."""
+    server.last_tenant = asked[slot].tenant
+    share = shares[server.last_tenant]
+    before, here = NONE, share.head
+    while here != slot:
+        before, here = here, flights[here].next
+    if before == NONE:
+        share.head = flights[slot].next
+    else:
+        flights[before].next = flights[slot].next
+    if share.tail == slot:
+        share.tail = before
+    share.queued -= 1
+    choose_head(server, shares)
+
+
+@compiled
 def charge(server, shares, tenant, service):
     """Count service that a tenant has had, in weighted tokens."""
     shares[tenant].counter += service

@@ -50,6 +50,10 @@ class Tally:
     """Prompt tokens processed, recomputation after preemption included."""
     steps_by_prompt_tokens: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """Steps with P prompt tokens and at least one, by P, where prompt tokens cost something of their own; else empty."""
+    slowed_s: float = 0.0
+    """Part of busy_s by which slow replicas' steps were longer than they cost [s]."""
+    wasted_tokens: int = 0
+    """Tokens processed for attempts that did not finish."""
 
 
 def itl_edges() -> NDArray[np.float64]:

@@ -1,0 +1,228 @@
+"""Taking requests out before they are done: given up by their clients, handed back by a failing or draining replica.
+
+DESIGN.md, "Failure", "Draining by migration" and "Patience", is the specification. Not here: what the client does next
+(`clients.py`), and the step that is broken off (`failing.py`).
+"""
+
+from infersim.dataplane.agenda import drop_delivery, find_finish, reschedule
+from infersim.dataplane.chance import accepted_drafts
+from infersim.dataplane.jit import compiled
+from infersim.dataplane.progress import steps_done
+from infersim.dataplane.queue import remove
+from infersim.dataplane.records import (
+    DECODE,
+    DONE,
+    DRAINING,
+    HANDLING,
+    HELD,
+    LEAVING,
+    NONE,
+    PREEMPTED,
+    PREFILL,
+    QUEUED,
+    SENDING,
+)
+from infersim.dataplane.sequences import leave_batch, release_blocks, stop_decoding
+from infersim.dataplane.timing import leap_end, steps_until
+
+
+@compiled
+def hold(slot, clock, flights):
+    """Append a request that has no replica to the list of held ones; return whether it is the first."""
+    flights[slot].next = NONE
+    flights[slot].previous = clock.held_tail
+    if clock.held_tail == NONE:
+        clock.held_head = slot
+    else:
+        flights[clock.held_tail].next = slot
+    clock.held_tail = slot
+    clock.held += 1
+    return clock.held == 1
+
+
+@compiled
+def unhold(slot, clock, flights):
+    """Take a request out of the list of held ones."""
+    before, after = flights[slot].previous, flights[slot].next
+    if before == NONE:
+        clock.held_head = after
+    else:
+        flights[before].next = after
+    if after == NONE:
+        clock.held_tail = before
+    else:
+        flights[after].previous = before
+    clock.held -= 1
+
+
+@compiled
+def unleave(slot, clock, flights):
+    """Take a sequence out of the list of those that wait for a decode replica."""
+    before, after = flights[slot].previous, flights[slot].next
+    if before == NONE:
+        clock.leaving_head = after
+    else:
+        flights[before].next = after
+    if after == NONE:
+        clock.leaving_tail = before
+    else:
+        flights[after].previous = before
+    clock.leaving -= 1
+
+
+@compiled
+def part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
+    """Let a sequence leave its prefill replica for good; return whether that drained the replica."""
+    flight = flights[slot]
+    r = flight.source
+    server, replica = servers[r], replicas[r]
+    table = tables[replica.pool]
+    release_blocks(slot, server, asked, flights, caches[r], table)
+    flight.target = flight.computed
+    replica.outstanding -= 1
+    table.ended += 1
+    if server.steps == 0 and server.queue_head != NONE:
+        reschedule(tree, keys, r, now)
+    return replica.status == DRAINING and replica.outstanding == 0
+
+
+@compiled
+def close_span(now, slot, flights):
+    """Add the time since a request entered its state to the span of that state."""
+    flight = flights[slot]
+    spent_s = now - flight.since_s
+    if flight.state == HELD:
+        flight.held_s += spent_s
+    elif flight.state == HANDLING:
+        flight.handling_s += spent_s
+    elif flight.state == QUEUED:
+        flight.queued_s += spent_s
+    elif flight.state == PREFILL:
+        flight.prefill_s += spent_s
+    elif flight.state == PREEMPTED:
+        flight.preempted_s += spent_s
+    elif flight.state == LEAVING or flight.state == SENDING:
+        flight.transfer_s += spent_s
+    else:
+        flight.decode_s += spent_s
+    flight.since_s = now
+
+
+@compiled
+def cut_leap(now, r, servers, keys, tree):
+    """Let a running leap end with the step that ends at or after `now`."""
+    server = servers[r]
+    if server.steps > 1:
+        batch = server.batch if server.decodes else 0
+        steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, batch, server.steps, now)
+        if steps < server.steps:
+            server.steps = steps
+            ends_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
+            reschedule(tree, keys, r, ends_s)
+
+
+@compiled
+def withdraw(
+    now, slot, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables, keys,
+    tree,
+):  # fmt: skip
+    """Take a request that is in no batch out of wherever it is, and close its span."""
+    flight = flights[slot]
+    state, r = flight.state, flight.replica
+    close_span(now, slot, flights)
+    if state == HELD:
+        unhold(slot, clock, flights)
+        return
+    if state == LEAVING:
+        unleave(slot, clock, flights)
+        if part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
+            clock.recheck = clock.errands = True
+        return
+    server, replica = servers[r], replicas[r]
+    table = tables[replica.pool]
+    if state in (HANDLING, SENDING):
+        drop_delivery(due_s, due_order, due_slot, clock.pending, slot)
+        clock.pending -= 1
+        if state == HANDLING:
+            server.coming_tokens -= asked[slot].input_tokens
+        if state == SENDING and part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
+            clock.recheck = clock.errands = True
+    else:
+        remove(server, asked, flights, slot, books, table.queue_order)
+        server.queued -= 1 if table.plain_blocks else 1 + asked[slot].forks
+        replica.queued_tokens -= flight.target - flight.computed
+        cut_leap(now, r, servers, keys, tree)
+        if server.steps == 0 and server.queue_head != NONE:
+            reschedule(tree, keys, r, now)
+    replica.outstanding -= 1
+    replica.waiting -= 1
+    table.ended += 1
+    if replica.status == DRAINING and replica.outstanding == 0:
+        clock.recheck = clock.errands = True
+
+
+# ---------------------------------------------------------------- sequences of a batch
+
+
+@compiled
+def abandon(now, slot, copy, asked, flights, servers, calls, table, values, keys, tree):
+    """Leave a sequence of a batch as a ghost until its step ends; its client goes on in the slot `copy`."""
+    flight = flights[slot]
+    server = servers[flight.replica]
+    flights[copy] = flights[slot]
+    asked[copy] = asked[slot]
+    calls[copy] = calls[slot]
+    client = flights[copy]
+    if flight.state == DECODE:
+        ended = server.decoded - flight.joined_at
+        running = 0
+        if server.decodes:
+            done = steps_done(now, server)
+            ended += done
+            running = 1 if done < server.steps else 0
+        client.computed += ended
+        client.generated += ended
+        client.worked += (ended + running) * flight.rows
+        if running > 0 and table.draft_tokens > 0:
+            most = min(table.draft_tokens, flight.output_tokens - client.generated - 1)
+            client.worked += accepted_drafts(asked[slot].id, client.generated + 1, most, table, values)
+    elif flight.state == PREFILL:
+        client.worked += flight.chunk
+    close_span(now, copy, flights)
+    client.entry = NONE
+    client.entries = 0
+    flight.watched = False
+    flight.ghost = True
+    server.ghosts += 1
+    cut_leap(now, flight.replica, servers, keys, tree)
+
+
+@compiled
+def bury(slot, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots):
+    """Take a ghost out of its batch and free what it holds."""
+    flight = flights[slot]
+    if flight.state == DECODE:
+        stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.decoding, slot), table)
+    leave_batch(server, asked, flights, slot, table)
+    if flight.state != DONE:
+        release_blocks(slot, server, asked, flights, cache, table)
+    flight.ghost = False
+    server.ghosts -= 1
+    replica.running -= 1
+    replica.outstanding -= 1
+    table.ended += 1
+    free_slots[clock.free_slots] = slot
+    clock.free_slots += 1
+
+
+@compiled
+def bury_all(server, replica, asked, flights, heap, phases, cache, table, clock, free_slots):
+    """Take the ghosts out of a batch whose step has ended, but for those of whose prompt the step held a chunk."""
+    slot = server.batch_head
+    while slot != NONE:
+        following = flights[slot].next
+        if flights[slot].ghost and not (server.mixed and flights[slot].state == PREFILL):
+            if flights[slot].state == PREFILL:
+                server.prefilling = NONE
+            bury(slot, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots)
+        slot = following
