@@ -7,11 +7,12 @@ input (`PoolCost`, REQUEST), the layouts of its output (OUTCOME, Tally) and `uni
 How to read it, each file after those that it uses:
 1. `naive_sequence.py`: one request on its way, and its spans.
 2. `naive_memory.py`: KV blocks and the prefix cache of one replica.
-3. `naive_replica.py`: one replica: queue, batch, who has to make way.
-4. `naive_forming.py`: what the next step of a replica holds.
-5. `naive_record.py`: what that step costs, and everything that is written down.
-6. `naive_ending.py`: what happens when a step ends.
-7. this file: events in their order, requests between replicas, and the control plane.
+3. `naive_queue.py`: who is the head of its queue.
+4. `naive_replica.py`: one replica: queue, batch, who has to make way.
+5. `naive_forming.py`: what the next step of a replica holds.
+6. `naive_record.py`: what that step costs, and everything that is written down.
+7. `naive_ending.py`: what happens when a step ends.
+8. this file: events in their order, requests between replicas, and the control plane.
 Schedules worked out on paper are in `twin/test_by_hand*.py`, random cases against the loop in `twin/test_twin.py`.
 """
 
@@ -104,7 +105,7 @@ class World:
         """Over the link of its prefill replica, after those that use it already."""
         source = sequence.source
         if not self.pick(sequence, routable, "sent").can_ever_serve(sequence):
-            self.forget(sequence, now)
+            self.gone(sequence, now)
             self.end(sequence, REJECTED, now)
             return
         seconds = source.pool.transfer_latency_s + source.pool.transfer_token_s * sequence.computed
@@ -115,11 +116,11 @@ class World:
         sequence.enter("queued", now)
         sequence.prompt = sequence.input_tokens
         if sequence.source:
-            self.forget(sequence, now)
+            self.gone(sequence, now)
         sequence.replica.enqueue(sequence, now)
         self.wake(sequence.replica, now)
 
-    def forget(self, sequence: Sequence, now: float) -> None:
+    def gone(self, sequence: Sequence, now: float) -> None:
         """Its prefill replica has nothing to do with a sequence any more, and may have room for others."""
         source = sequence.source
         source.memory.release(sequence)
@@ -148,7 +149,7 @@ class World:
         if replica.step:
             replica.step_start, replica.step_end = now, self.record.step(replica, now)
             self.at(replica.step_end, STEP, replica.index, replica)
-        elif replica.queue:
+        elif replica.queue.head():
             waits = replica.gathers_at() > now
             assert waits or replica.leaving, "a replica with a queue and nothing to wait for stands still"
             if waits:
@@ -201,8 +202,9 @@ def sequences_of(case: Case) -> list[Sequence]:
     sequences = []
     for request, output in zip(case.requests, case.outputs.tolist(), strict=True):
         names = case.names[request["prefix_start"] :][: request["prefix_blocks"]].tolist()
-        fields = {name: request[name].item() for name in ("id", "arrival_s", "input_tokens", "priority", "deadline_s")}
-        sequences.append(Sequence(**fields, output_tokens=output, names=names, since=fields["arrival_s"]))
+        fields = {name: request[name].item() for name in ("id", "arrival_s", "input_tokens", "tenant", "priority", "deadline_s")}
+        fields |= {"output_tokens": output, "width": 1 + int(request["forks"]), "since": fields["arrival_s"]}
+        sequences.append(Sequence(**fields, names=names))
     return sequences
 
 

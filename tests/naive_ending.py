@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def end_step(world: "World", replica: Replica, now: float) -> None:
     """Tokens leave, memory is freed, some finish."""
     replica.memory.reserve = 0
-    decoded = [sequence for sequence, _ in replica.step if sequence.decoding()]
-    chunks = [(sequence, tokens) for sequence, tokens in replica.step if not sequence.decoding()]
+    decoded = [sequence for sequence, _ in replica.step if sequence.prefilled]
+    chunks = [(sequence, tokens) for sequence, tokens in replica.step if not sequence.prefilled]
     for sequence in decoded:
         sequence.computed += 1
         emit(world, sequence, now)
@@ -28,19 +28,30 @@ def end_step(world: "World", replica: Replica, now: float) -> None:
         if sequence.complete():
             finish(world, sequence, now)
     for sequence, tokens in chunks:
-        sequence.computed += tokens
-        replica.memory.name_blocks(sequence)
-        if sequence.decoding():
-            emit(world, sequence, now)
-            if sequence.complete():
-                finish(world, sequence, now)
-            elif replica.pool.role == "prefill":
-                hand_over(world, sequence, now)
+        end_chunk(world, sequence, tokens, now)
     if replica.rows and not replica.decoding():
         replica.rows = 0
         for sequence in replica.batch:
             world.end(sequence, FINISHED, now)
         replica.batch.clear()
+
+
+def end_chunk(world: "World", sequence: Sequence, tokens: int, now: float) -> None:
+    """Windowed layers forget what has left the window; with the last chunk each row has its own blocks and first token."""
+    replica, memory = sequence.replica, sequence.replica.memory
+    sequence.computed += tokens
+    memory.name_blocks(sequence)
+    if sequence.computed < sequence.prompt:
+        memory.hold(sequence, memory.blocks_of_prompt(sequence.computed))
+        return
+    sequence.processed()
+    memory.hold(sequence, memory.blocks_of_rows(sequence, sequence.computed))
+    if not sequence.complete():
+        emit(world, sequence, now)
+    if sequence.complete():
+        finish(world, sequence, now)
+    elif replica.pool.role == "prefill":
+        hand_over(world, sequence, now)
 
 
 def emit(world: "World", sequence: Sequence, now: float) -> None:
@@ -60,11 +71,15 @@ def accept_drafts(world: "World", sequence: Sequence, now: float) -> None:
             break
         sequence.computed += 1
         produce(world, sequence, now)
-    assert sequence.replica.memory.hold(sequence, sequence.computed), "drafts have a reserve"
+    memory = sequence.replica.memory
+    assert memory.hold(sequence, memory.blocks_of_rows(sequence, sequence.computed)), "drafts have a reserve"
 
 
 def produce(world: "World", sequence: Sequence, now: float) -> None:
+    """One token in each row."""
     sequence.token_times.append(now)
+    queue = sequence.replica.queue
+    queue.charge(sequence, queue.pool.output_weight * sequence.width)
     world.record.token(sequence, now)
 
 

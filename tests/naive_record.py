@@ -37,22 +37,23 @@ class Record:
         return end
 
     def gap(self, sequence: Sequence, now: float) -> None:
-        """Count the time since the sequence's last token."""
+        """Count the time since the last tokens of the sequence, in each row."""
         tally, seconds = self.tallies[sequence.replica.pool_index], now - sequence.token_times[-1]
-        tally.itl_counts[np.searchsorted(ITL_EDGES, seconds, side="right")] += 1
-        tally.itl_sum_s += seconds
+        tally.itl_counts[np.searchsorted(ITL_EDGES, seconds, side="right")] += sequence.width
+        tally.itl_sum_s += sequence.width * seconds
 
     def token(self, sequence: Sequence, now: float) -> None:
-        """Note a token that has just left."""
+        """Note a token that has just left, in each row."""
         pool = sequence.replica.pool_index
         self.run.tokens[sequence.id].append((now, pool))
-        self.tallies[pool].output_tokens += 1
+        self.tallies[pool].output_tokens += sequence.width
 
     def outcome(self, sequence: Sequence, status: int, now: float) -> None:
         """Write the row of a request that has just ended."""
         replica, times, row = sequence.replica, sequence.token_times, self.run.outcomes[sequence.id]
-        for name in ("id", "arrival_s", "input_tokens", "preemptions"):
+        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions", "host_cached_tokens"):
             row[name] = getattr(sequence, name)
+        row["forks"] = sequence.width - 1
         row["output_tokens"], row["pool"], row["replica"] = len(times), replica.pool_index, replica.serial
         row["status"], row["finish_s"], row["cached_tokens"] = status, now, sequence.cached_tokens or 0
         row["first_token_s"] = times[0] if times else math.nan
@@ -73,14 +74,14 @@ def empty_tally(pool: PoolCost) -> SimpleNamespace:
 def count_step(tally: SimpleNamespace, replica: Replica) -> float:
     """Count the step that a replica has just formed; return its duration [s]."""
     pool = replica.pool
-    contexts = [s.computed + 1 for s, _ in replica.step if s.decoding()]
-    chunks = [(s.computed, c) for s, c in replica.step if not s.decoding()]
-    tokens, sequences, decoding = sum(c for _, c in replica.step), len(replica.step), len(contexts)
+    decoding = sum(s.width for s, _ in replica.step if s.prefilled)
+    context = sum(s.width * (s.computed + 1) for s, _ in replica.step if s.prefilled)
+    chunks = [(s.computed, c) for s, c in replica.step if not s.prefilled]
+    tokens, sequences = sum(c for _, c in replica.step), decoding + len(chunks)
     if replica.rows:
-        tokens, sequences = replica.rows * replica.width, replica.rows
-    seconds = pool.linear_s[tokens] + pool.sequences_s[sequences]
-    seconds += pool.swap_block_s * replica.copied_blocks
-    seconds += pool.decode_base_s[decoding] + pool.decode_per_context_s[decoding] * sum(contexts)
+        tokens, sequences = replica.rows * (1 + replica.drafts), replica.rows
+    seconds = pool.linear_s[tokens] + pool.sequences_s[sequences] + pool.swap_block_s * replica.copied_blocks
+    seconds += pool.decode_base_s[decoding] + pool.decode_per_context_s[decoding] * context
     for p, c in chunks:
         pairs, attended = c * p + c * (c + 1) / 2, p + c
         compute, memory = pool.prefill_per_pair_s * pairs, pool.prefill_per_context_s * attended
@@ -96,6 +97,6 @@ def count_step(tally: SimpleNamespace, replica: Replica) -> float:
     tally.steps_by_tokens[tokens] += 1
     tally.steps_by_sequences[sequences] += 1
     tally.steps_by_batch[decoding] += 1
-    tally.context_by_batch[decoding] += sum(contexts)
+    tally.context_by_batch[decoding] += context
     tally.busy_s += seconds
     return float(seconds)
