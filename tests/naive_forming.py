@@ -40,7 +40,7 @@ class Forming:
         if not replica.step:
             self.decode()
             if self.pool.batching in ("static", "dynamic") and not replica.rows:
-                replica.rows = sum(each.width for each, _ in replica.step)
+                replica.rows = sum(each.request.width for each, _ in replica.step)
 
     def give(self, sequence: Sequence, tokens: int) -> None:
         """A sequence gets tokens in the step."""
@@ -62,17 +62,17 @@ class Forming:
         if self.pool.queue_order != "priority":
             return
         while (head := replica.queue.head()) and replica.batch and self.eligible(head) and self.blocked(head):
-            if replica.victim().priority >= head.priority:
+            if replica.victim().request.priority >= head.request.priority:
                 break
             self.preempt(replica.victim())
 
     def blocked(self, head: Sequence) -> bool:
         """By seats or by blocks, once the decoding sequences have theirs; a lack of budget does not count."""
         replica, memory = self.replica, self.memory
-        prompt = head.input_tokens + head.width * len(head.token_times)
+        prompt = head.request.input_tokens + head.request.width * len(head.token_times)
         chunk = min(prompt, self.budget - sum(replica.tokens_of(each) for each in replica.decoding()))
         room = memory.free() - self.claims() - self.pool.watermark_blocks
-        return chunk > 0 and (head.width > replica.seats() or memory.per_run * memory.runs(chunk) > room)
+        return chunk > 0 and (head.request.width > replica.seats() or memory.per_run * memory.runs(chunk) > room)
 
     # --- decoding sequences
 
@@ -111,7 +111,7 @@ class Forming:
     def next_to_admit(self) -> Sequence | None:
         """The head of the queue, if time, seats and budget allow."""
         head = self.replica.queue.head()
-        allowed = head and self.eligible(head) and head.width <= self.replica.seats() and self.budget > 0
+        allowed = head and self.eligible(head) and head.request.width <= self.replica.seats() and self.budget > 0
         return head if allowed else None
 
     def admit(self, head: Sequence) -> bool:
@@ -145,7 +145,7 @@ class Forming:
         if head.cached_tokens is None:
             head.cached_tokens, head.host_cached_tokens = computed, self.pool.prefix_tokens * from_host
             replica.queue.charge(head, self.pool.input_weight * (0 if head.brings_kv() else head.prompt - computed))
-        head.computed, head.swapped, head.source = computed, False, None
-        head.enter("decode" if head.decoding() else "prefill", self.now)
+        head.computed, head.swapped, head.source, head.admitted = computed, False, None, True
+        head.request.enter("decode" if head.decoding() else "prefill", self.now)
         self.give(head, tokens)
         return True

@@ -45,9 +45,9 @@ class Memory:
 
     def blocks_of_rows(self, sequence: Sequence, tokens: int) -> int:
         """Blocks of one that decodes, with so many tokens in each row."""
-        shared, runs = sequence.input_tokens // self.pool.block_size, self.runs(tokens)
-        in_full = shared + sequence.width * (runs - shared)
-        in_window = sequence.width * min(runs, self.most_runs_in_window())
+        shared, runs = sequence.request.input_tokens // self.pool.block_size, self.runs(tokens)
+        in_full = shared + sequence.request.width * (runs - shared)
+        in_window = sequence.request.width * min(runs, self.most_runs_in_window())
         return self.pool.full_blocks * in_full + self.pool.window_blocks * in_window
 
     def blocks_during_chunk(self, sequence: Sequence, computed: int, chunk: int) -> int:
@@ -56,13 +56,13 @@ class Memory:
         blocks = self.blocks_of_prompt(computed) + self.per_run * new_runs
         if computed + chunk < sequence.prompt:
             return blocks
-        return max(blocks, self.blocks_of_rows(sequence, sequence.input_tokens + len(sequence.token_times)))
+        return max(blocks, self.blocks_of_rows(sequence, sequence.request.input_tokens + len(sequence.token_times)))
 
     def most_blocks(self, sequence: Sequence) -> int:
         """What a sequence may need if it is alone, whatever befalls it."""
-        output = max(sequence.output_tokens, 1)
-        rows = self.blocks_of_rows(sequence, sequence.input_tokens + output - 1)
-        runs = self.runs(sequence.input_tokens + sequence.width * (output - 1))
+        output = max(sequence.request.output_tokens, 1)
+        rows = self.blocks_of_rows(sequence, sequence.request.input_tokens + output - 1)
+        runs = self.runs(sequence.request.input_tokens + sequence.request.width * (output - 1))
         in_window = min(runs, self.most_runs_in_window() + self.runs(self.pool.max_num_batched_tokens))
         prompt = self.pool.full_blocks * runs + self.pool.window_blocks * in_window
         return max(rows, prompt) + self.draft_blocks
@@ -104,7 +104,7 @@ class Memory:
         if not self.entry_blocks or sequence.brings_kv():
             return []
         found: list[int] = []
-        for name in sequence.names[: (sequence.prompt - 1) // self.pool.prefix_tokens]:
+        for name in sequence.request.names[: (sequence.prompt - 1) // self.pool.prefix_tokens]:
             if not self.cache.has(name):
                 break
             found.append(name)
@@ -122,7 +122,7 @@ class Memory:
         """The prompt blocks that a chunk completed become entries; its own copy of one that exists is freed."""
         if self.entry_blocks:
             mine = self.entries[sequence]
-            for name in sequence.names[len(mine) : sequence.computed // self.pool.prefix_tokens]:
+            for name in sequence.request.names[len(mine) : sequence.computed // self.pool.prefix_tokens]:
                 self.cache.use(name)
                 mine.append(name)
                 self.own[sequence] -= self.entry_blocks

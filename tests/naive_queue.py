@@ -11,21 +11,21 @@ from collections.abc import Callable, Container
 
 from infersim.dataplane.chance import uniform
 from infersim.dataplane.fleet import PoolCost
-from tests.naive_sequence import Sequence
+from tests.naive_sequence import Request, Sequence
 
 
-def predicted_output(sequence: Sequence, sigma: float) -> float:
+def predicted_output(request: Request, sigma: float) -> float:
     """The true length with a lognormal error."""
-    u, v = uniform(sequence.id, -1, 0), uniform(sequence.id, -1, 1)
+    u, v = uniform(request.id, -1, 0), uniform(request.id, -1, 1)
     z = math.sqrt(-2 * math.log(1 - u)) * math.cos(2 * math.pi * v)
-    return sequence.output_tokens * math.exp(sigma * z)
+    return request.output_tokens * math.exp(sigma * z)
 
 
-KEYS: dict[str, Callable[[Sequence, PoolCost], float]] = {
-    "priority": lambda each, _: -each.priority,
-    "shortest_job": lambda each, _: each.input_tokens,
-    "shortest_predicted": lambda each, pool: predicted_output(each, pool.prediction_sigma),
-    "earliest_deadline": lambda each, _: each.arrival_s + each.deadline_s,
+KEYS: dict[str, Callable[[Request, PoolCost], float]] = {
+    "priority": lambda request, _: -request.priority,
+    "shortest_job": lambda request, _: request.input_tokens,
+    "shortest_predicted": lambda request, pool: predicted_output(request, pool.prediction_sigma),
+    "earliest_deadline": lambda request, _: request.arrival_s + request.deadline_s,
 }
 """What a sorted queue is sorted by."""
 
@@ -35,7 +35,7 @@ class Queue:
 
     def __init__(self, pool: PoolCost) -> None:
         self.pool = pool
-        self.requests: list[Sequence] = []
+        self.waiting: list[Sequence] = []
         self.counters: Counter[int] = Counter()
         """Weighted tokens of each tenant."""
         self.last_tenant: int | None = None
@@ -43,32 +43,32 @@ class Queue:
 
     def head(self, aside: Container[Sequence] = ()) -> Sequence | None:
         """The first of all but those that are set aside."""
-        there = [each for each in self.requests if each not in aside] if aside else self.requests
+        there = [each for each in self.waiting if each not in aside] if aside else self.waiting
         if self.pool.queue_order != "fair_share" or not there:
             return there[0] if there else None
-        tenant = min({each.tenant for each in there}, key=lambda each: (self.counters[each], each))
-        return next(each for each in there if each.tenant == tenant)
+        tenant = min({each.request.tenant for each in there}, key=lambda each: (self.counters[each], each))
+        return next(each for each in there if each.request.tenant == tenant)
 
     def enter(self, sequence: Sequence, now: float, preempted: bool) -> None:
         sequence.queued_at = now
         order = self.pool.queue_order
         if order == "fcfs":
-            self.requests.insert(0 if preempted else len(self.requests), sequence)
+            self.waiting.insert(0 if preempted else len(self.waiting), sequence)
         elif order == "fair_share":
-            self.lift(sequence.tenant)
-            mine = [place for place, each in enumerate(self.requests) if each.tenant == sequence.tenant]
-            self.requests.insert(mine[0] if mine and preempted else len(self.requests), sequence)
+            self.lift(sequence.request.tenant)
+            mine = [place for place, each in enumerate(self.waiting) if each.request.tenant == sequence.request.tenant]
+            self.waiting.insert(mine[0] if mine and preempted else len(self.waiting), sequence)
         else:
             key = KEYS[order]
-            bisect.insort(self.requests, sequence, key=lambda each: (key(each, self.pool), each.order))
+            bisect.insort(self.waiting, sequence, key=lambda each: (key(each.request, self.pool), each.order))
 
     def leave(self, sequence: Sequence) -> None:
-        self.requests.remove(sequence)
-        self.last_tenant = sequence.tenant
+        self.waiting.remove(sequence)
+        self.last_tenant = sequence.request.tenant
 
     def lift(self, tenant: int) -> None:
         """A tenant that had nobody in the queue has saved nothing up."""
-        there = {each.tenant for each in self.requests}
+        there = {each.request.tenant for each in self.waiting}
         if tenant in there:
             return
         if there:
@@ -80,4 +80,4 @@ class Queue:
         self.counters[tenant] = max(self.counters[tenant], least)
 
     def charge(self, sequence: Sequence, weighted_tokens: int) -> None:
-        self.counters[sequence.tenant] += weighted_tokens
+        self.counters[sequence.request.tenant] += weighted_tokens

@@ -24,6 +24,7 @@ class Replica:
     memory: Memory = field(init=False)
     queue: Queue = field(init=False)
     ready: bool = True
+    failed: bool = False
     outstanding: int = 0
     batch: list[Sequence] = field(default_factory=list)
     leaving: list[Sequence] = field(default_factory=list)
@@ -37,26 +38,42 @@ class Replica:
     step_end: float = math.nan
     copied_blocks: int = 0
     """Between chip and host, in that step."""
+    shape: dict = field(default_factory=dict)
+    """What that step has added to the tally,"""
+    written: list = field(default_factory=list)
+    """and where it is written down."""
+    slowdown: float = 1.0
 
     def __post_init__(self) -> None:
         self.memory, self.queue = Memory(self.pool), Queue(self.pool)
         self.drafts = len(self.pool.acceptance)
 
     def can_ever_serve(self, sequence: Sequence) -> bool:
-        total = sequence.input_tokens + sequence.output_tokens
-        narrow = sequence.width <= self.pool.max_num_seqs
+        total = sequence.request.input_tokens + sequence.request.output_tokens
+        narrow = sequence.request.width <= self.pool.max_num_seqs
         return narrow and total <= self.pool.max_context and self.memory.most_blocks(sequence) <= self.pool.blocks
+
+    def refuses(self, sequence: Sequence) -> str | None:
+        """How the attempt that is routed here ends at once, if it does."""
+        if not self.can_ever_serve(sequence):
+            return "rejected"
+        before = self.outstanding - 1 - len(self.batch) - len(self.leaving)
+        if before >= self.pool.max_queued:
+            return "queue_full"
+        prompt_token_s = self.pool.linear_s[-1] / self.pool.max_num_batched_tokens
+        queued_s = prompt_token_s * sum(each.request.input_tokens for each in self.queue.waiting)
+        return "overloaded" if queued_s > self.pool.max_queued_work_s else None
 
     def decoding(self) -> list[Sequence]:
         return [each for each in self.batch if each.decoding()]
 
     def seats(self) -> int:
         """How many more rows the batch may have."""
-        return self.pool.max_num_seqs - sum(each.width for each in self.batch)
+        return self.pool.max_num_seqs - sum(each.request.width for each in self.batch)
 
     def tokens_of(self, sequence: Sequence) -> int:
         """Tokens in a step of one that decodes: one for each row, and the drafted ones."""
-        return sequence.width + self.drafts
+        return sequence.request.width + self.drafts
 
     def claim_of(self, sequence: Sequence) -> int:
         """Blocks that one that decodes needs for its next tokens."""
@@ -67,20 +84,20 @@ class Replica:
 
     def gathers_at(self) -> float:
         """From when on the queue may be gathered to a batch, the batch being empty."""
-        queued_rows = sum(each.width for each in self.queue.requests)
+        queued_rows = sum(each.request.width for each in self.queue.waiting)
         if self.pool.batching != "dynamic" or queued_rows >= self.pool.max_num_seqs:
             return -math.inf
         return self.queue.head().queued_at + self.pool.max_queue_delay_s
 
     def victim(self) -> Sequence:
         running = [each for each in self.batch if not each.complete()]
-        lowest = min(each.priority for each in running) if self.pool.queue_order == "priority" else None
-        return [each for each in running if lowest in (None, each.priority)][-1]
+        lowest = min(each.request.priority for each in running) if self.pool.queue_order == "priority" else None
+        return [each for each in running if lowest in (None, each.request.priority)][-1]
 
     def preempt(self, sequence: Sequence, now: float) -> None:
         """Back to the queue; its computed tokens are forgotten, or swapped to the host."""
-        sequence.enter("preempted", now)
-        sequence.preemptions += 1
+        sequence.request.enter("preempted", now)
+        sequence.request.preemptions += 1
         self.memory.release(sequence)
         self.batch.remove(sequence)
         if self.pool.swap and sequence.decoding():

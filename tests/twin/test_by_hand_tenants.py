@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.naive_queue import predicted_output
-from tests.naive_sequence import Sequence
+from tests.naive_sequence import Request
 from tests.twin.by_hand import pool, run
 
 TURNS = pool(queue_order="fair_share", max_num_seqs=1, input_weight=1, output_weight=2)
@@ -60,7 +60,7 @@ def test_shortest_predicted_output_first():
 
 
 def test_predictions_have_the_error_that_they_are_told_to_have():
-    errors = [math.log(predicted_output(Sequence(id, 0.0, 1, 50), 0.5) / 50) for id in range(10_000)]
+    errors = [math.log(predicted_output(Request(id, 0.0, 1, 50), 0.5) / 50) for id in range(10_000)]
     assert np.mean(errors) == pytest.approx(0, abs=4 * 0.5 / 100)
     assert np.std(errors) == pytest.approx(0.5, rel=4 / math.sqrt(20_000))
     within = np.mean(np.abs(errors) < 0.5)
