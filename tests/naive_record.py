@@ -59,7 +59,7 @@ class Record:
     def token(self, sequence: Sequence, now: float) -> None:
         """Note a token that has just left, in each row."""
         pool = sequence.replica.pool_index
-        self.run.tokens[sequence.request.id].append((now, pool))
+        self.run.tokens[sequence.request.id].append((now, pool, sequence.life))
         self.tallies[pool].output_tokens += sequence.request.width
 
     def processed(self, sequence: Sequence, tokens: int) -> None:
@@ -80,9 +80,9 @@ class Record:
         """Write the row of a request that has just ended for good."""
         request, replica, times = sequence.request, sequence.replica, sequence.token_times
         row = self.run.outcomes[request.id]
-        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions", "attempts", "wasted_tokens"):
+        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions", "wasted_tokens"):
             row[name] = getattr(request, name)
-        row["forks"], row["output_tokens"] = request.width - 1, len(times)
+        row["retries"], row["forks"], row["output_tokens"] = request.attempts - 1, request.width - 1, len(times)
         row["pool"], row["replica"] = (replica.pool_index, replica.serial) if replica else (-1, -1)
         row["cached_tokens"], row["host_cached_tokens"] = sequence.cached_tokens or 0, sequence.host_cached_tokens
         row["status"], row["finish_s"] = ENDINGS.index(status), now

@@ -34,6 +34,7 @@ class Request:
     since: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPANS, 0.0))
     attempts: int = 0
+    lives: int = 0
     replays: int = 0
     """How often it was handed back because its replica failed."""
     preemptions: int = 0
@@ -52,6 +53,8 @@ class Sequence:
     request: Request
     number: int
     """Of the attempt, from 1."""
+    life: int = 0
+    """Counts how often the request was begun anew, by its client or by the service."""
     over: bool = False
     """Ended, given up or handed back; one in a batch stays there as nobody's until the step ends."""
     let_in: bool = False
@@ -80,6 +83,10 @@ class Sequence:
     """When the output tokens of a row left."""
     processed_in: Counter[int] = field(default_factory=Counter)
     """Tokens processed for it, by pool."""
+
+    def __post_init__(self) -> None:
+        self.request.lives += 1
+        self.life = self.request.lives
 
     def brings_kv(self) -> bool:
         """Whether the computed tokens of one in a queue need not be computed there."""

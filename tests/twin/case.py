@@ -63,10 +63,10 @@ class Run:
     """OUTCOME records by id."""
     tallies: list[Tally]
     """By pool."""
-    tokens: list[list[tuple[float, int]]]
-    """When each request's output tokens left [s] and from which pool, by id."""
-    steps: list[tuple[int, float, float]]
-    """(pool, start, end) of each step [s]."""
+    tokens: list[list[tuple[float, int, int]]]
+    """When each request's output tokens left [s], from which pool, and by which attempt at which replicas, by id."""
+    steps: list[list[float]]
+    """[pool, start, end, the end that was to be] of each step [s]."""
     looks: list[tuple[int, ...]]
     """Ready and draining replicas, requests waiting (or in front ends, or on the way) and running, KV blocks in use,
     requests routed and ended so far."""
@@ -76,4 +76,4 @@ class Run:
     @property
     def token_times(self) -> list[list[float]]:
         """When each request's output tokens left, by id [s]."""
-        return [[time for time, _ in tokens] for tokens in self.tokens]
+        return [[time for time, _, _ in tokens] for tokens in self.tokens]

@@ -87,7 +87,7 @@ def test_the_second_attempt():
     row = result.outcomes[1]
     assert endings(result) == ["finished", "finished"]
     assert (row["finish_s"], row["queued_s"], row["away_s"], row["prefill_s"]) == (6, 4, 1, 1)
-    assert (row["attempts"], row["arrival_s"]) == (2, 0)
+    assert (row["retries"], row["arrival_s"]) == (1, 0)
 
 
 def test_the_whiles_between_attempts_grow():
@@ -95,7 +95,7 @@ def test_the_whiles_between_attempts_grow():
     result = run([(0.0, 1, 1)], pool(), initial=(), clients=(client,))
     # 0-1, away for 1; 2-3, away for 3; 6-7, away for 4 and not 9; 11-12.
     row = result.outcomes[0]
-    assert (row["finish_s"], row["held_s"], row["away_s"], row["attempts"]) == (12, 4, 8, 4)
+    assert (row["finish_s"], row["held_s"], row["away_s"], row["retries"]) == (12, 4, 8, 3)
     assert (row["pool"], row["replica"], endings(result)) == (-1, -1, ["timed_out"])
 
 
@@ -105,7 +105,7 @@ def test_tokens_of_a_given_up_attempt_are_wasted():
     # 0-1: eight tokens. The other four are for nobody, from 1.5 on. It comes again at 1.75, is admitted at 2 for eight slow
     # seconds, gives up at 3.25, comes at 3.5 and gives up at 5.
     row = result.outcomes[0]
-    assert (row["attempts"], row["finish_s"], row["wasted_tokens"]) == (3, 5, 12 + 8)
+    assert (row["retries"], row["finish_s"], row["wasted_tokens"]) == (2, 5, 12 + 8)
     assert (row["prefill_s"], row["queued_s"], row["away_s"]) == (1.5 + 1.25, 0.25 + 1.5, 0.5)
     assert row["output_tokens"] == 0
 

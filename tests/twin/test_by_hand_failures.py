@@ -9,7 +9,7 @@ def test_a_failing_replica_hands_back_what_it_had():
     # Two tokens were out; it starts anew on the other replica.
     row, tally = result.outcomes[0], result.tallies[0]
     assert (row["first_token_s"], row["finish_s"], row["output_tokens"], row["replica"]) == (3.5, 6.5, 4, 1)
-    assert (row["prefill_s"], row["decode_s"], row["attempts"], row["wasted_tokens"]) == (2, 4.5, 1, 2)
+    assert (row["prefill_s"], row["decode_s"], row["retries"], row["wasted_tokens"]) == (2, 4.5, 0, 2)
     # Half of the third step counts.
     assert (tally.busy_s, tally.steps_by_tokens[1], tally.context_by_batch[1]) == (6.5, 6.5, 2 + 3 / 2 + 2 + 3 + 4)
     assert (tally.output_tokens, tally.wasted_tokens) == (6, 2)
