@@ -28,6 +28,7 @@ from tests.naive_record import Record
 from tests.naive_replica import Replica
 from tests.naive_sequence import Request, Sequence
 from tests.twin.case import REPLAYS, SLOWDOWN, Case, Run
+from tests.twin.plain import HAS_WIDTH
 
 ARRIVAL, DELIVERY, STEP, PATIENCE, CONTROL = range(5)  # the order of events at equal times
 
@@ -83,7 +84,7 @@ class World:
         client, bucket = self.case.clients[request.tenant], self.buckets[request.tenant]
         if bucket.look(now) <= 0:
             self.end(sequence, "rate_limited", now)
-        elif self.case.max_queued < math.inf and self.queued() >= self.case.max_queued:
+        elif self.case.max_queued is not None and self.queued() >= self.case.max_queued:
             self.end(sequence, "service_full", now)
         else:
             sequence.let_in = True
@@ -330,7 +331,11 @@ def requests_of(case: Case) -> list[Request]:
         fields = {
             name: row[name].item() for name in ("id", "arrival_s", "input_tokens", "tenant", "priority", "deadline_s")
         }
-        fields |= {"output_tokens": output, "width": 1 + int(row["forks"]), "since": fields["arrival_s"]}
+        fields |= {
+            "output_tokens": output,
+            "width": 1 + int(row["forks"] if HAS_WIDTH else 0),
+            "since": fields["arrival_s"],
+        }
         requests.append(Request(**fields, names=names))
     return requests
 

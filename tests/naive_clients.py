@@ -4,6 +4,8 @@ DESIGN.md: "Attempts", "Patience", "Admission" (what is asked on arrival). Not h
 (`naive.py`, which is next).
 """
 
+import math
+
 from infersim.dataplane.chance import uniform
 from tests.naive_sequence import Request, Sequence
 from tests.twin.case import Client
@@ -20,6 +22,8 @@ class Bucket:
 
     def look(self, now: float) -> float:
         """Its level now."""
+        if self.level == math.inf:
+            return self.level
         more = self.client.tokens_per_s * (now - self.looked_at)
         self.level, self.looked_at = min(self.client.burst_tokens, self.level + more), now
         return self.level

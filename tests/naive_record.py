@@ -15,6 +15,7 @@ from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
 from tests.twin.case import Case, Run
+from tests.twin.plain import HAS_CLIENTS, HAS_KINDS
 
 ITL_EDGES = itl_edges()
 Shape = dict[str | tuple[str, int], float]
@@ -31,7 +32,8 @@ class Record:
 
     def finished(self) -> Run:
         """What was never sent has no outcome."""
-        self.run.tallies = [Tally(**vars(tally)) for tally in self.tallies]
+        fields = Tally.__dataclass_fields__
+        self.run.tallies = [Tally(**{name: getattr(tally, name) for name in fields}) for tally in self.tallies]
         self.run.outcomes = self.run.outcomes[self.run.outcomes["id"] >= 0]
         return self.run
 
@@ -73,22 +75,28 @@ class Record:
         for pool, tokens in sequence.processed_in.items():
             self.tallies[pool].wasted_tokens += tokens
         sequence.request.wasted_tokens += sequence.processed_in.total()
-        self.run.outcomes[sequence.request.id]["wasted_tokens"] = sequence.request.wasted_tokens
+        if HAS_CLIENTS:
+            self.run.outcomes[sequence.request.id]["wasted_tokens"] = sequence.request.wasted_tokens
         sequence.processed_in.clear()
 
     def outcome(self, sequence: Sequence, status: str, now: float) -> None:
         """Write the row of a request that has just ended for good."""
         request, replica, times = sequence.request, sequence.replica, sequence.token_times
         row = self.run.outcomes[request.id]
-        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions", "wasted_tokens"):
+        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions"):
             row[name] = getattr(request, name)
-        row["retries"], row["forks"], row["output_tokens"] = request.attempts - 1, request.width - 1, len(times)
+        row["output_tokens"] = len(times)
         row["pool"], row["replica"] = (replica.pool_index, replica.serial) if replica else (-1, -1)
-        row["cached_tokens"], row["host_cached_tokens"] = sequence.cached_tokens or 0, sequence.host_cached_tokens
+        row["cached_tokens"] = sequence.cached_tokens or 0
+        if HAS_KINDS:
+            row["forks"], row["host_cached_tokens"] = request.width - 1, sequence.host_cached_tokens
+        if HAS_CLIENTS:
+            row["retries"], row["wasted_tokens"] = request.attempts - 1, request.wasted_tokens
         row["status"], row["finish_s"] = ENDINGS.index(status), now
         row["first_token_s"] = times[0] if times else math.nan
         for span, seconds in request.seconds.items():
-            row[f"{span}_s"] = seconds
+            if span != "away" or HAS_CLIENTS:
+                row[f"{span}_s"] = seconds
 
 
 def empty_tally(pool: PoolCost) -> SimpleNamespace:
@@ -101,7 +109,7 @@ def empty_tally(pool: PoolCost) -> SimpleNamespace:
         "context_by_batch": pool.max_num_seqs + 1,
         "itl_counts": ITL_BINS,
     }
-    scalars = dict.fromkeys(set(Tally.__dataclass_fields__) - set(lengths), 0)
+    scalars = dict.fromkeys((set(Tally.__dataclass_fields__) | {"slowed_s", "wasted_tokens"}) - set(lengths), 0)
     return SimpleNamespace(**scalars, **{name: np.zeros(length) for name, length in lengths.items()})
 
 

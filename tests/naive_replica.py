@@ -58,7 +58,7 @@ class Replica:
         if not self.can_ever_serve(sequence):
             return "rejected"
         before = self.outstanding - 1 - len(self.batch) - len(self.leaving)
-        if before >= self.pool.max_queued:
+        if self.pool.max_queued is not None and before >= self.pool.max_queued:
             return "queue_full"
         prompt_token_s = self.pool.linear_s[-1] / self.pool.max_num_batched_tokens
         queued_s = prompt_token_s * sum(each.request.input_tokens for each in self.queue.waiting)

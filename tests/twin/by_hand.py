@@ -46,7 +46,7 @@ def run(
     actions=(),
     names: list[list[int]] | None = None,
     clients: tuple[Client, ...] = (Client(), Client()),
-    max_queued: float = math.inf,
+    max_queued: int | None = None,
     max_wait_s: float = math.inf,
     **fields: list[float],
 ) -> Run:

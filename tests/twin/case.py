@@ -27,7 +27,7 @@ class Client:
     multiplier: float = 1.0
     max_backoff_s: float = math.inf
     jitter: float = 0.0
-    tokens_per_s: float = 0.0
+    tokens_per_s: float = math.inf
     burst_tokens: float = math.inf
 
 
@@ -51,7 +51,7 @@ class Case:
     """Names of prefix blocks; each request says where its own begin and how many they are."""
     clients: list[Client] = field(default_factory=lambda: [Client()] * 4)
     """By class."""
-    max_queued: float = math.inf
+    max_queued: int | None = None
     max_wait_s: float = math.inf
 
 

@@ -24,6 +24,7 @@ from tests.naive_sequence import Sequence
 from tests.twin import compiled
 from tests.twin.case import Case, Run
 from tests.twin.cases import STEP_S, busy_case, random_case, without
+from tests.twin.plain import HAS_WIDTH
 
 SCENARIOS = 1600
 AT_ONCE = 25
@@ -194,7 +195,7 @@ def test_the_cases_combine_everything_with_everything():
             )
             pairs.update(combinations(choices, 2))
     impossible = {(batching, other) for batching in BATCHINGS[1:] for other in (("swap", True), "decode")}
-    kinds = [BATCHINGS, QUEUE_ORDERS[:4], ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
+    kinds = [BATCHINGS, QUEUE_ORDERS[:6], ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
     for one, other in combinations(kinds, 2):
         for pair in product(one, other):
             assert pairs[pair] >= 5 or pair in impossible, pair
@@ -234,7 +235,7 @@ def test_what_can_be_read_on_the_way(seed: int):
         busy = sum(min(stop, time) - start for start, stop, _ in steps)
         assert math.isclose(tally.busy_s, busy, rel_tol=TOLERANCE, abs_tol=TOLERANCE * end)
         tokens = [[left for left in times if left[0] <= time] for times in twin.tokens]
-        widths = (case.requests["forks"] + 1).tolist()
+        widths = [1 + (request["forks"] if HAS_WIDTH else 0) for request in case.requests]
         left = sum(rows * (where == pool) for rows, times in zip(widths, tokens, strict=True) for _, where, _ in times)
         assert tally.output_tokens == left
         # Draft tokens leave with the sure one. The pool that makes the later token has the gap.
