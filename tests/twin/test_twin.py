@@ -141,7 +141,7 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
 
     def computed_twice(memory: Memory, sequence: Sequence) -> bool:
         complete = int(sequence.computed // (memory.pool.prefix_tokens or math.inf))
-        return any(memory.cache.has(name) for name in sequence.names[len(memory.entries[sequence]) : complete])
+        return any(memory.cache.has(name) for name in sequence.request.names[len(memory.entries[sequence]) : complete])
 
     note(PrefixCache, "evict_down_to", "eviction", lambda cache, most: len(cache.idle) > most)
     note(PrefixCache, "use", "sharing", lambda cache, name: name in cache.users)
