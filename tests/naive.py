@@ -7,11 +7,13 @@ input (`PoolCost`, REQUEST), the layouts of its output (OUTCOME, Tally) and `uni
 How to read it, each file after those that it uses:
 1. `naive_sequence.py`: one request on its way, and its spans.
 2. `naive_memory.py`: KV blocks and the prefix cache of one replica.
-3. `naive_replica.py`: one replica: queue, batch, who has to make way.
-4. `naive_forming.py`: what the next step of a replica holds.
-5. `naive_record.py`: what that step costs, and everything that is written down.
-6. `naive_ending.py`: what happens when a step ends.
-7. this file: events in their order, requests between replicas, and the control plane.
+3. `naive_queue.py`: who is the head of its queue.
+4. `naive_replica.py`: one replica: queue, batch, who has to make way.
+5. `naive_forming.py`: what the next step of a replica holds.
+6. `naive_record.py`: what that step costs, and everything that is written down.
+7. `naive_ending.py`: what happens when a step ends.
+8. `naive_clients.py`: how long clients wait, when they come again, who is let in.
+9. this file: events in their order, requests between replicas, and the control plane.
 Schedules worked out on paper are in `twin/test_by_hand*.py`, random cases against the loop in `twin/test_twin.py`.
 """
 
@@ -19,15 +21,16 @@ import heapq
 import itertools
 import math
 
-from infersim.dataplane.records import REJECTED
+from tests.naive_clients import Bucket, comes_again, ending_of, patience_s, while_away_s
 from tests.naive_ending import end_step
 from tests.naive_forming import Forming
 from tests.naive_record import Record
 from tests.naive_replica import Replica
-from tests.naive_sequence import Sequence
-from tests.twin.case import Case, Run
+from tests.naive_sequence import Request, Sequence
+from tests.twin.case import REPLAYS, SLOWDOWN, Case, Run
+from tests.twin.plain import HAS_WIDTH
 
-ARRIVAL, DELIVERY, STEP, CONTROL = range(4)  # the order of events at equal times
+ARRIVAL, DELIVERY, STEP, PATIENCE, CONTROL = range(5)  # the order of events at equal times
 
 
 class World:
@@ -42,6 +45,9 @@ class World:
         """Arrived, without a replica."""
         self.leaving: list[Sequence] = []
         """Their prompts processed in a prefill pool, without a decode replica."""
+        self.live: dict[Sequence, None] = {}
+        """All attempts that have been let in and are not over."""
+        self.buckets = [Bucket(client) for client in case.clients]
         self.turns = {"arrivals": 0, "sent": 0}
         self.routed = self.opened = 0
         self.routed_to, self.ended_in = [0] * len(case.pools), [0] * len(case.pools)
@@ -53,21 +59,93 @@ class World:
     def run(self) -> Run:
         for pool in self.case.initial:
             self.open(pool, 0.0)
-        for sequence in sequences_of(self.case):
-            self.at(sequence.arrival_s, ARRIVAL, sequence.id, sequence)
+        for request in requests_of(self.case):
+            self.at(request.arrival_s, ARRIVAL, request.id, request)
         for order, (time, verb, what) in enumerate(self.case.actions):
             self.at(time, CONTROL, order, (verb, what))
-        handlers = {ARRIVAL: self.arrive, DELIVERY: self.deliver, STEP: self.look_at, CONTROL: self.control}
+        handlers = {
+            ARRIVAL: self.arrive,
+            DELIVERY: self.deliver,
+            STEP: self.look_at,
+            PATIENCE: self.lose_patience,
+            CONTROL: self.control,
+        }
         while self.agenda:
             now, kind, _, _, subject = heapq.heappop(self.agenda)
             handlers[kind](subject, now)
         return self.record.finished()
 
-    # --- requests on their way to a replica
+    # --- attempts begin and end
 
-    def arrive(self, sequence: Sequence, now: float) -> None:
+    def arrive(self, request: Request, now: float) -> None:
+        request.attempts += 1
+        request.enter("held", now)
+        sequence = Sequence(request, request.attempts)
+        client, bucket = self.case.clients[request.tenant], self.buckets[request.tenant]
+        if bucket.look(now) <= 0:
+            self.end(sequence, "rate_limited", now)
+        elif self.case.max_queued is not None and self.queued() >= self.case.max_queued:
+            self.end(sequence, "service_full", now)
+        else:
+            sequence.let_in = True
+            bucket.take(request.input_tokens, now)
+            for reason, seconds in patience_s(client, self.case.max_wait_s).items():
+                if seconds < math.inf:
+                    order = 2 * request.id + (reason == "wait")  # timed out comes first
+                    self.at(now + seconds, PATIENCE, order, (reason, request, request.attempts))
+            self.hold(sequence)
+            self.route_waiting(now)
+
+    def queued(self) -> int:
+        """Requests that are held, in front ends, in queues, or on their way to a decode replica."""
+        return sum(each.replica is None or each not in each.replica.batch for each in self.live)
+
+    def hold(self, sequence: Sequence) -> None:
         self.held.append(sequence)
-        self.route_waiting(now)
+        self.live[sequence] = None
+
+    def lose_patience(self, what: tuple[str, Request, int], now: float) -> None:
+        """The time is up for one attempt of a request; if it has not ended, and for that reason, it is given up."""
+        reason, request, number = what
+        for sequence in [each for each in self.live if each.request is request and each.number == number]:
+            if status := ending_of(reason, sequence):
+                if sequence.replica is None or sequence not in sequence.replica.batch:
+                    self.take_away(sequence, now)
+                self.end(sequence, status, now)
+
+    def take_away(self, sequence: Sequence, now: float) -> None:
+        """From wherever it waits, as if it had never been there."""
+        replica, source = sequence.replica, sequence.source
+        if replica is None:
+            self.held.remove(sequence)
+            return
+        if source and sequence in source.leaving:
+            self.gone(sequence, now)
+            if sequence in self.leaving:
+                self.leaving.remove(sequence)
+                return
+        elif sequence in replica.queue.waiting:
+            replica.queue.leave(sequence)
+        self.leave(replica, now)
+        self.wake(replica, now)
+
+    def end(self, sequence: Sequence, status: str, now: float) -> None:
+        """An attempt has ended; the request has, unless its client comes again."""
+        request, client = sequence.request, self.case.clients[sequence.request.tenant]
+        sequence.over = True
+        self.live.pop(sequence, None)
+        if sequence.let_in:
+            self.buckets[request.tenant].take(request.width * len(sequence.token_times), now)
+        if status != "finished":
+            self.record.waste(sequence)
+        if comes_again(client, request, status):
+            request.enter("away", now)
+            self.at(now + while_away_s(client, request), ARRIVAL, request.id, request)
+        else:
+            request.enter("ended", now)
+            self.record.outcome(sequence, status, now)
+
+    # --- on the way to a replica
 
     def route_waiting(self, now: float) -> None:
         """Route the held and the leaving, as far as there are replicas for them."""
@@ -93,39 +171,50 @@ class World:
 
     def route(self, sequence: Sequence, routable: list[Replica], now: float) -> None:
         replica = self.pick(sequence, routable, "arrivals")
-        sequence.enter("handling", now)
-        if not replica.can_ever_serve(sequence):
-            self.end(sequence, REJECTED, now)
+        sequence.request.enter("handling", now)
+        if refusal := replica.refuses(sequence):
+            self.leave(replica, now)
+            self.end(sequence, refusal, now)
             return
-        delay = replica.pool.request_overhead_s + replica.pool.token_overhead_s * sequence.input_tokens
+        delay = replica.pool.request_overhead_s + replica.pool.token_overhead_s * sequence.request.input_tokens
         self.at(now + delay, DELIVERY, sequence.order, sequence)
 
     def send(self, sequence: Sequence, routable: list[Replica], now: float) -> None:
         """Over the link of its prefill replica, after those that use it already."""
-        source = sequence.source
-        if not self.pick(sequence, routable, "sent").can_ever_serve(sequence):
-            self.forget(sequence, now)
-            self.end(sequence, REJECTED, now)
+        source, replica = sequence.source, self.pick(sequence, routable, "sent")
+        if not replica.can_ever_serve(sequence):
+            self.gone(sequence, now)
+            self.leave(replica, now)
+            self.end(sequence, "rejected", now)
             return
         seconds = source.pool.transfer_latency_s + source.pool.transfer_token_s * sequence.computed
         source.link_free_at = max(now, source.link_free_at) + seconds
         self.at(source.link_free_at, DELIVERY, sequence.order, sequence)
 
     def deliver(self, sequence: Sequence, now: float) -> None:
-        sequence.enter("queued", now)
-        sequence.prompt = sequence.input_tokens
+        if sequence.over:
+            return
+        sequence.request.enter("queued", now)
+        sequence.prompt = sequence.request.input_tokens
         if sequence.source:
-            self.forget(sequence, now)
+            self.gone(sequence, now)
         sequence.replica.enqueue(sequence, now)
         self.wake(sequence.replica, now)
 
-    def forget(self, sequence: Sequence, now: float) -> None:
+    def gone(self, sequence: Sequence, now: float) -> None:
         """Its prefill replica has nothing to do with a sequence any more, and may have room for others."""
         source = sequence.source
         source.memory.release(sequence)
         source.leaving.remove(sequence)
         self.leave(source, now)
         self.wake(source, now)
+
+    def leave(self, replica: Replica, now: float) -> None:
+        """One fewer is outstanding at a replica."""
+        replica.outstanding -= 1
+        self.ended_in[replica.pool_index] += 1
+        if not replica.ready and not replica.outstanding:
+            self.record.run.drained[replica.serial] = now
 
     # --- steps
 
@@ -137,9 +226,9 @@ class World:
     def look_at(self, replica: Replica, now: float) -> None:
         """A step ends, or an idle replica looks at its queue; either way the next step is formed."""
         eligible_until = math.inf
+        if replica.failed or (replica.step and now < replica.step_end):
+            return  # it has failed, or a step has begun, since it was to be looked at
         if replica.step:
-            if now < replica.step_end:
-                return  # it has begun since it was to be looked at
             if replica.pool.async_scheduling:
                 eligible_until = replica.step_start
             end_step(self, replica, now)
@@ -148,25 +237,13 @@ class World:
         if replica.step:
             replica.step_start, replica.step_end = now, self.record.step(replica, now)
             self.at(replica.step_end, STEP, replica.index, replica)
-        elif replica.queue:
+        elif replica.queue.head():
             waits = replica.gathers_at() > now
             assert waits or replica.leaving, "a replica with a queue and nothing to wait for stands still"
             if waits:
                 self.at(replica.gathers_at(), STEP, replica.index, replica)
 
-    # --- ends and the control plane
-
-    def end(self, sequence: Sequence, status: int, now: float) -> None:
-        sequence.enter("ended", now)
-        self.leave(sequence.replica, now)
-        self.record.outcome(sequence, status, now)
-
-    def leave(self, replica: Replica, now: float) -> None:
-        """One fewer is outstanding at a replica."""
-        replica.outstanding -= 1
-        self.ended_in[replica.pool_index] += 1
-        if not replica.ready and not replica.outstanding:
-            self.record.run.drained[replica.serial] = now
+    # --- the control plane
 
     def control(self, action: tuple[str, int], now: float) -> None:
         verb, what = action
@@ -175,16 +252,66 @@ class World:
         elif verb == "look":
             self.look(what)
         else:
-            next(replica for replica in self.replicas if replica.serial == what).ready = False
+            replica = next(replica for replica in self.replicas if replica.serial == what)
+            if verb == "slow":
+                replica.slowdown = SLOWDOWN
+            elif verb in REPLAYS:
+                self.fail(replica, REPLAYS[verb], now)
+            else:
+                replica.ready = False
+                if verb == "migrate":
+                    self.migrate(replica, now)
 
     def open(self, pool_index: int, now: float) -> None:
-        """A replica that drained gives its index to the next one, the lowest first."""
+        """A replica that is gone gives its index to the next one, the lowest first."""
         pool = self.case.pools[pool_index]
         closed = [replica.index for replica in self.replicas if not replica.ready and not replica.outstanding]
         index = min(closed, default=len(self.replicas))
         self.replicas[index : index + 1] = [Replica(index, self.opened, pool_index, pool)]
         self.opened += 1
         self.route_waiting(now)
+
+    def migrate(self, replica: Replica, now: float) -> None:
+        """Hand back what has not started on a replica that drains."""
+        mine = [each for each in self.live if each.replica is replica and not each.source]
+        handled = [each for each in mine if each.request.span == "handling"]
+        queued = [each for each in replica.queue.waiting if not each.source and each.cached_tokens is None]
+        for sequence in sorted(handled + queued, key=lambda each: each.order):
+            self.take_away(sequence, now)
+            self.hand_back(sequence, now)
+        self.route_waiting(now)
+
+    def fail(self, replica: Replica, replays: int, now: float) -> None:
+        """Everything that a replica holds is gone; what was in the middle of a step too."""
+        hit = [each for each in self.live if each.replica is replica or each in replica.leaving]
+        replica.ready, replica.failed = False, True
+        if replica.step:
+            self.record.break_off(replica, now)
+        for sequence in hit:
+            if sequence.replica is not replica:  # it was being sent to another
+                self.leave(sequence.replica, now)
+            elif sequence.source and sequence in sequence.source.leaving and sequence.source is not replica:
+                self.gone(sequence, now)
+            if sequence in self.leaving:
+                self.leaving.remove(sequence)
+        self.ended_in[replica.pool_index] += replica.outstanding
+        replica.outstanding = 0
+        for sequence in sorted(hit, key=lambda each: each.order):
+            self.record.waste(sequence)
+            if sequence.request.replays < replays:
+                sequence.request.replays += 1
+                self.hand_back(sequence, now)
+            else:
+                self.end(sequence, "lost", now)
+        self.route_waiting(now)
+
+    def hand_back(self, sequence: Sequence, now: float) -> None:
+        """The same attempt starts anew, behind those that are held."""
+        sequence.over = True
+        del self.live[sequence]
+        sequence.request.enter("held", now)
+        again = Sequence(sequence.request, sequence.number, let_in=True, admitted=sequence.admitted)
+        self.hold(again)
 
     def look(self, pool_index: int) -> None:
         mine = [each for each in self.replicas if each.pool_index == pool_index and (each.ready or each.outstanding)]
@@ -196,14 +323,21 @@ class World:
         self.record.run.looks.append((ready, len(mine) - ready, waiting, running, used, *counts))
 
 
-def sequences_of(case: Case) -> list[Sequence]:
-    """The case's requests, as they arrive."""
-    sequences = []
-    for request, output in zip(case.requests, case.outputs.tolist(), strict=True):
-        names = case.names[request["prefix_start"] :][: request["prefix_blocks"]].tolist()
-        fields = {name: request[name].item() for name in ("id", "arrival_s", "input_tokens", "priority", "deadline_s")}
-        sequences.append(Sequence(**fields, output_tokens=output, names=names, since=fields["arrival_s"]))
-    return sequences
+def requests_of(case: Case) -> list[Request]:
+    """The case's requests, as their clients send them."""
+    requests = []
+    for row, output in zip(case.requests, case.outputs.tolist(), strict=True):
+        names = case.names[row["prefix_start"] :][: row["prefix_blocks"]].tolist()
+        fields = {
+            name: row[name].item() for name in ("id", "arrival_s", "input_tokens", "tenant", "priority", "deadline_s")
+        }
+        fields |= {
+            "output_tokens": output,
+            "width": 1 + int(row["forks"] if HAS_WIDTH else 0),
+            "since": fields["arrival_s"],
+        }
+        requests.append(Request(**fields, names=names))
+    return requests
 
 
 def simulate(case: Case) -> Run:

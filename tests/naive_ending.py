@@ -1,13 +1,12 @@
 """What happens in the naive twin when a step ends.
 
-DESIGN.md: "When the step ends", "Speculative decoding", static batches, the hand-over of a prefill pool. `naive.py`, which
-calls `end_step` and goes on to form the next step, is the last file to read.
+DESIGN.md: "When the step ends", "Speculative decoding", static batches, "Patience" (nobody's sequences), the hand-over of a
+prefill pool. Read `naive_clients.py` next; `naive.py`, the last, calls `end_step` and goes on to form the next step.
 """
 
 from typing import TYPE_CHECKING
 
 from infersim.dataplane.chance import uniform
-from infersim.dataplane.records import FINISHED
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
 
@@ -16,31 +15,47 @@ if TYPE_CHECKING:
 
 
 def end_step(world: "World", replica: Replica, now: float) -> None:
-    """Tokens leave, memory is freed, some finish."""
+    """Tokens leave, memory is freed, some finish, nobody's sequences are gone."""
     replica.memory.reserve = 0
-    decoded = [sequence for sequence, _ in replica.step if sequence.decoding()]
-    chunks = [(sequence, tokens) for sequence, tokens in replica.step if not sequence.decoding()]
+    decoded = [sequence for sequence, _ in replica.step if sequence.prefilled]
+    chunks = [(sequence, tokens) for sequence, tokens in replica.step if not sequence.prefilled]
     for sequence in decoded:
         sequence.computed += 1
         emit(world, sequence, now)
+        world.record.processed(sequence, sequence.request.width)
         accept_drafts(world, sequence, now)
     for sequence in sorted(decoded, key=lambda each: each.order):
-        if sequence.complete():
-            finish(world, sequence, now)
+        end_if_complete(world, sequence, now)
     for sequence, tokens in chunks:
-        sequence.computed += tokens
-        replica.memory.name_blocks(sequence)
-        if sequence.decoding():
-            emit(world, sequence, now)
-            if sequence.complete():
-                finish(world, sequence, now)
-            elif replica.pool.role == "prefill":
-                hand_over(world, sequence, now)
+        end_chunk(world, sequence, tokens, now)
+    for sequence in [each for each in replica.batch if each.over]:
+        leave_batch(world, sequence, now)
     if replica.rows and not replica.decoding():
         replica.rows = 0
-        for sequence in replica.batch:
-            world.end(sequence, FINISHED, now)
-        replica.batch.clear()
+        for sequence in sorted(replica.batch, key=lambda each: each.order):
+            leave_batch(world, sequence, now)
+
+
+def end_chunk(world: "World", sequence: Sequence, tokens: int, now: float) -> None:
+    """Windowed layers forget what has left the window; with the last chunk each row has its own blocks and first token."""
+    replica, memory = sequence.replica, sequence.replica.memory
+    world.record.processed(sequence, tokens)
+    sequence.computed += tokens
+    memory.name_blocks(sequence)
+    if sequence.computed < sequence.prompt:
+        memory.hold(sequence, memory.blocks_of_prompt(sequence.computed))
+        return
+    sequence.end_prompt()
+    memory.hold(sequence, memory.blocks_of_rows(sequence, sequence.computed))
+    if not sequence.complete():
+        emit(world, sequence, now)
+    end_if_complete(world, sequence, now)
+    if replica.pool.role == "prefill" and sequence in replica.batch:
+        sequence.request.enter("transfer", now)
+        sequence.source = replica
+        replica.batch.remove(sequence)
+        replica.leaving.append(sequence)
+        world.leaving.append(sequence)
 
 
 def emit(world: "World", sequence: Sequence, now: float) -> None:
@@ -48,40 +63,43 @@ def emit(world: "World", sequence: Sequence, now: float) -> None:
     if sequence.token_times:
         world.record.gap(sequence, now)
     produce(world, sequence, now)
-    if sequence.span == "prefill":
-        sequence.enter("decode", now)
+    if sequence.request.span == "prefill" and not sequence.over:
+        sequence.request.enter("decode", now)
 
 
 def accept_drafts(world: "World", sequence: Sequence, now: float) -> None:
     """Draft tokens, until one is refused."""
     tokens = len(sequence.token_times)
     for place, chance in enumerate(sequence.replica.pool.acceptance):
-        if sequence.complete() or uniform(sequence.id, tokens, place) >= chance:
+        if sequence.complete() or uniform(sequence.request.id, tokens, place) >= chance:
             break
         sequence.computed += 1
         produce(world, sequence, now)
-    assert sequence.replica.memory.hold(sequence, sequence.computed), "drafts have a reserve"
+        world.record.processed(sequence, 1)
+    memory = sequence.replica.memory
+    assert memory.hold(sequence, memory.blocks_of_rows(sequence, sequence.computed)), "drafts have a reserve"
 
 
 def produce(world: "World", sequence: Sequence, now: float) -> None:
+    """One token in each row."""
     sequence.token_times.append(now)
+    queue = sequence.replica.queue
+    queue.charge(sequence, queue.pool.output_weight * sequence.request.width)
     world.record.token(sequence, now)
 
 
-def finish(world: "World", sequence: Sequence, now: float) -> None:
+def end_if_complete(world: "World", sequence: Sequence, now: float) -> None:
     """The last token: its memory is free, and it has ended unless its static batch decodes on."""
-    replica = sequence.replica
-    replica.memory.release(sequence)
-    if not replica.rows:
-        replica.batch.remove(sequence)
-        world.end(sequence, FINISHED, now)
+    if sequence.complete():
+        sequence.replica.memory.release(sequence)
+    if sequence.over or (sequence.complete() and not sequence.replica.rows):
+        leave_batch(world, sequence, now)
 
 
-def hand_over(world: "World", sequence: Sequence, now: float) -> None:
-    """Its prompt is processed; it leaves for a decode pool."""
-    replica = sequence.replica
-    sequence.enter("transfer", now)
-    sequence.source = replica
-    replica.batch.remove(sequence)
-    replica.leaving.append(sequence)
-    world.leaving.append(sequence)
+def leave_batch(world: "World", sequence: Sequence, now: float) -> None:
+    """It has ended now, or its client gave it up while the step ran."""
+    sequence.replica.memory.release(sequence)
+    sequence.replica.batch.remove(sequence)
+    world.leave(sequence.replica, now)
+    if not sequence.over:
+        world.end(sequence, "finished", now)

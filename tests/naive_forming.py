@@ -1,7 +1,7 @@
 """How the naive twin forms the next step of a replica.
 
-DESIGN.md: "Forming a step", "Batching policies", "Watermark". Not here: what happens when the step ends
-(`naive_ending.py`, which is next).
+DESIGN.md: "Forming a step", "Batching policies", "Watermark", priorities. Not here: what the step costs
+(`naive_record.py`, which is next).
 """
 
 import math
@@ -15,8 +15,8 @@ class Forming:
 
     def __init__(self, replica: Replica, eligible_until: float, now: float) -> None:
         self.replica, self.pool, self.memory, self.now = replica, replica.pool, replica.memory, now
-        queue = replica.queue
-        left_alone = not replica.batch and queue and queue[0].queued_at > eligible_until
+        head = replica.queue.head()
+        left_alone = not replica.batch and head and head.queued_at > eligible_until
         self.eligible_until = math.inf if left_alone else eligible_until
         self.budget = self.pool.max_num_batched_tokens
         self.victims: list[Sequence] = []
@@ -27,7 +27,7 @@ class Forming:
     def fill(self) -> None:
         """Nothing to do leaves the step empty."""
         replica = self.replica
-        if not replica.batch and replica.queue and replica.gathers_at() > self.now:
+        if not replica.batch and replica.queue.head() and replica.gathers_at() > self.now:
             return
         if not replica.rows:
             self.make_way()
@@ -40,7 +40,7 @@ class Forming:
         if not replica.step:
             self.decode()
             if self.pool.batching in ("static", "dynamic") and not replica.rows:
-                replica.rows = len(replica.step)
+                replica.rows = sum(each.request.width for each, _ in replica.step)
 
     def give(self, sequence: Sequence, tokens: int) -> None:
         """A sequence gets tokens in the step."""
@@ -58,91 +58,94 @@ class Forming:
 
     def make_way(self) -> None:
         """Preempt sequences of lower priority than the head of the queue while it is blocked."""
-        replica, queue = self.replica, self.replica.queue
+        replica = self.replica
         if self.pool.queue_order != "priority":
             return
-        while queue and replica.batch and self.eligible(queue[0]) and self.blocked(queue[0]):
-            if replica.victim().priority >= queue[0].priority:
+        while (head := replica.queue.head()) and replica.batch and self.eligible(head) and self.blocked(head):
+            if replica.victim().request.priority >= head.request.priority:
                 break
             self.preempt(replica.victim())
 
     def blocked(self, head: Sequence) -> bool:
-        """By max_num_seqs or by blocks, once the decoding sequences have theirs; a lack of budget does not count."""
-        replica = self.replica
-        prompt = head.input_tokens + len(head.token_times)
-        chunk = min(prompt, self.budget - replica.width * len(replica.decoding()))
-        room = self.memory.free() - self.claims() - self.pool.watermark_blocks
-        full = len(replica.batch) >= self.pool.max_num_seqs
-        return chunk > 0 and (full or self.memory.blocks_for(chunk) > room)
+        """By seats or by blocks, once the decoding sequences have theirs; a lack of budget does not count."""
+        replica, memory = self.replica, self.memory
+        prompt = head.request.input_tokens + head.request.width * len(head.token_times)
+        chunk = min(prompt, self.budget - sum(replica.tokens_of(each) for each in replica.decoding()))
+        room = memory.free() - self.claims() - self.pool.watermark_blocks
+        return chunk > 0 and (head.request.width > replica.seats() or memory.per_run * memory.runs(chunk) > room)
 
     # --- decoding sequences
 
     def claims(self) -> int:
         """Blocks that the decoding sequences need for their next tokens, sure or drafted."""
-        decoding = self.replica.decoding()
-        return sum(self.memory.lacking(each, each.computed + 1) + self.replica.draft_blocks for each in decoding)
+        return sum(self.replica.claim_of(each) + self.memory.draft_blocks for each in self.replica.decoding())
 
     def decode(self) -> None:
-        """A token and its drafts for each decoding sequence; blocks for all of them first."""
-        while self.claims() > self.memory.free():
+        """A token for each row and the drafts of each decoding sequence; blocks for all of them first."""
+        memory = self.memory
+        while self.claims() > memory.free():
             self.preempt(self.replica.victim())
             self.short_of_blocks = True
         decoding = self.replica.decoding()
-        self.memory.reserve = self.replica.draft_blocks * len(decoding)
+        memory.reserve = memory.draft_blocks * len(decoding)
         for sequence in decoding:
-            self.memory.hold(sequence, sequence.computed + 1)
-            self.give(sequence, self.replica.width)
+            memory.hold(sequence, memory.blocks_of_rows(sequence, sequence.computed + 1))
+            self.give(sequence, self.replica.tokens_of(sequence))
 
     # --- prompts
 
     def process_prompts(self) -> None:
         """The partly prefilled sequence goes on; then admissions, unless somebody was preempted for want of blocks."""
-        partly = [each for each in self.replica.batch if each.computed < each.prompt]
+        partly = [each for each in self.replica.batch if not each.prefilled]
         if partly and self.budget > 0:
             sequence = partly[0]
             chunk = min(sequence.prompt - sequence.computed, self.budget)
-            if self.memory.hold(sequence, sequence.computed + chunk):
+            if self.memory.hold(sequence, self.memory.blocks_during_chunk(sequence, sequence.computed, chunk)):
                 self.give(sequence, chunk)
             else:
                 self.preempt(sequence)
                 self.short_of_blocks = True
-        while not self.short_of_blocks and self.may_admit() and self.admit(self.replica.queue[0]):
+        while not self.short_of_blocks and (head := self.next_to_admit()) and self.admit(head):
             pass
 
-    def may_admit(self) -> bool:
-        queue, full = self.replica.queue, len(self.replica.batch) >= self.pool.max_num_seqs
-        return bool(queue) and self.budget > 0 and not full and self.eligible(queue[0])
+    def next_to_admit(self) -> Sequence | None:
+        """The head of the queue, if time, seats and budget allow."""
+        head = self.replica.queue.head()
+        allowed = head and self.eligible(head) and head.request.width <= self.replica.seats() and self.budget > 0
+        return head if allowed else None
 
     def admit(self, head: Sequence) -> bool:
         """Admit the head of the queue, if budget and blocks allow."""
         replica, memory = self.replica, self.memory
         matching, drafted = memory.matching(head), 0
         if head.brings_kv():
-            computed, tokens, drafted = head.computed, replica.width, replica.draft_blocks
-            will_hold = computed + 1
+            computed, tokens, drafted = head.computed, replica.tokens_of(head), memory.draft_blocks
+            will_hold = memory.blocks_of_rows(head, computed + 1)
             if tokens > self.budget:
                 return False
         else:
             computed = self.pool.prefix_tokens * len(matching)
             tokens = min(head.prompt - computed, self.budget)
-            will_hold = computed + tokens
+            will_hold = memory.blocks_during_chunk(head, computed, tokens)
             whole_only = self.pool.batching != "chunked_prefill" and replica.step
-            if whole_only and will_hold < head.prompt:
+            if whole_only and computed + tokens < head.prompt:
                 return False
         in_use = sum(name in memory.cache.users for name in matching)
-        needed = memory.blocks_for(will_hold) - memory.entry_blocks * in_use + drafted
+        needed = will_hold - memory.entry_blocks * in_use + drafted
         if needed + (self.pool.watermark_blocks if replica.batch else 0) > memory.free():
             return False
-        replica.batch.append(replica.queue.pop(0))
+        replica.queue.leave(head)
+        replica.batch.append(head)
+        from_host = memory.take_over(head, matching)
         memory.reserve += drafted
-        memory.take_over(head, matching)
-        head.computed = computed
         memory.hold(head, will_hold)
-        if head.cached_tokens is None:
-            head.cached_tokens = computed
+        replica.copied_blocks += memory.entry_blocks * from_host
         if head.swapped:
-            replica.copied_blocks += memory.blocks_for(computed)
-        head.swapped, head.source = False, None
-        head.enter("decode" if head.decoding() else "prefill", self.now)
+            replica.copied_blocks += memory.blocks_of_rows(head, computed)
+        if head.cached_tokens is None:
+            head.cached_tokens, head.host_cached_tokens = computed, self.pool.prefix_tokens * from_host
+            replica.queue.charge(head, self.pool.input_weight * (0 if head.brings_kv() else head.prompt - computed))
+        head.computed, head.swapped, head.source, head.admitted = computed, False, None, True
+        head.request.enter("decode" if head.decoding() else "prefill", self.now)
         self.give(head, tokens)
         return True

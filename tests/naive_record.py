@@ -1,7 +1,7 @@
 """What the naive twin writes down, and what a step costs by the formula of `infersim/cost/tables.py`.
 
-DESIGN.md: "The step's cost", "Counting shapes", "Spans". Not here: when a step is formed and what is in it. Read
-`naive_ending.py` next.
+DESIGN.md: "The step's cost", "Counting shapes", "Spans", "Slow replicas", what a broken-off step counts. Not here: when a
+step is formed and what is in it. Read `naive_ending.py` next.
 """
 
 import math
@@ -10,13 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
-from infersim.dataplane.records import OUTCOME
+from infersim.dataplane.records import ENDINGS, OUTCOME
 from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
 from tests.twin.case import Case, Run
+from tests.twin.plain import HAS_CLIENTS, HAS_KINDS
 
 ITL_EDGES = itl_edges()
+Shape = dict[str | tuple[str, int], float]
+"""What a step adds to a tally: to each field, or to one bin of a field."""
 
 
 class Record:
@@ -24,78 +27,130 @@ class Record:
 
     def __init__(self, case: Case) -> None:
         self.run = Run(np.zeros(len(case.requests), OUTCOME), [], [[] for _ in case.requests], [], [], {})
+        self.run.outcomes["id"] = -1
         self.tallies = [empty_tally(pool) for pool in case.pools]
 
     def finished(self) -> Run:
-        self.run.tallies = [Tally(**vars(tally)) for tally in self.tallies]
+        """What was never sent has no outcome."""
+        fields = Tally.__dataclass_fields__
+        self.run.tallies = [Tally(**{name: getattr(tally, name) for name in fields}) for tally in self.tallies]
+        self.run.outcomes = self.run.outcomes[self.run.outcomes["id"] >= 0]
         return self.run
 
     def step(self, replica: Replica, now: float) -> float:
         """Count the step that a replica has just formed; return when it ends."""
-        end = now + count_step(self.tallies[replica.pool_index], replica)
-        self.run.steps.append((replica.pool_index, now, end))
+        replica.shape = shape_of_step(replica)
+        add(self.tallies[replica.pool_index], replica.shape, 1.0)
+        end = now + replica.shape["busy_s"]
+        self.run.steps.append([replica.pool_index, now, end, end])
+        replica.written = self.run.steps[-1]
         return end
 
+    def break_off(self, replica: Replica, now: float) -> None:
+        """Of the step that runs only the share that has passed counts."""
+        rest = (replica.step_end - now) / (replica.step_end - replica.step_start)
+        add(self.tallies[replica.pool_index], replica.shape, -rest)
+        replica.written[2] = now
+
     def gap(self, sequence: Sequence, now: float) -> None:
-        """Count the time since the sequence's last token."""
+        """Count the time since the last tokens of the sequence, in each row."""
         tally, seconds = self.tallies[sequence.replica.pool_index], now - sequence.token_times[-1]
-        tally.itl_counts[np.searchsorted(ITL_EDGES, seconds, side="right")] += 1
-        tally.itl_sum_s += seconds
+        tally.itl_counts[np.searchsorted(ITL_EDGES, seconds, side="right")] += sequence.request.width
+        tally.itl_sum_s += sequence.request.width * seconds
 
     def token(self, sequence: Sequence, now: float) -> None:
-        """Note a token that has just left."""
+        """Note a token that has just left, in each row."""
         pool = sequence.replica.pool_index
-        self.run.tokens[sequence.id].append((now, pool))
-        self.tallies[pool].output_tokens += 1
+        self.run.tokens[sequence.request.id].append((now, pool, sequence.life))
+        self.tallies[pool].output_tokens += sequence.request.width
 
-    def outcome(self, sequence: Sequence, status: int, now: float) -> None:
-        """Write the row of a request that has just ended."""
-        replica, times, row = sequence.replica, sequence.token_times, self.run.outcomes[sequence.id]
-        for name in ("id", "arrival_s", "input_tokens", "preemptions"):
-            row[name] = getattr(sequence, name)
-        row["output_tokens"], row["pool"], row["replica"] = len(times), replica.pool_index, replica.serial
-        row["status"], row["finish_s"], row["cached_tokens"] = status, now, sequence.cached_tokens or 0
+    def processed(self, sequence: Sequence, tokens: int) -> None:
+        """Note tokens that a step has processed for a sequence, in vain if it is nobody's already."""
+        sequence.processed_in[sequence.replica.pool_index] += tokens
+        if sequence.over:
+            self.waste(sequence)
+
+    def waste(self, sequence: Sequence) -> None:
+        """All that was processed for a sequence was in vain."""
+        for pool, tokens in sequence.processed_in.items():
+            self.tallies[pool].wasted_tokens += tokens
+        sequence.request.wasted_tokens += sequence.processed_in.total()
+        if HAS_CLIENTS:
+            self.run.outcomes[sequence.request.id]["wasted_tokens"] = sequence.request.wasted_tokens
+        sequence.processed_in.clear()
+
+    def outcome(self, sequence: Sequence, status: str, now: float) -> None:
+        """Write the row of a request that has just ended for good."""
+        request, replica, times = sequence.request, sequence.replica, sequence.token_times
+        row = self.run.outcomes[request.id]
+        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions"):
+            row[name] = getattr(request, name)
+        row["output_tokens"] = len(times)
+        row["pool"], row["replica"] = (replica.pool_index, replica.serial) if replica else (-1, -1)
+        row["cached_tokens"] = sequence.cached_tokens or 0
+        if HAS_KINDS:
+            row["forks"], row["host_cached_tokens"] = request.width - 1, sequence.host_cached_tokens
+        if HAS_CLIENTS:
+            row["retries"], row["wasted_tokens"] = request.attempts - 1, request.wasted_tokens
+        row["status"], row["finish_s"] = ENDINGS.index(status), now
         row["first_token_s"] = times[0] if times else math.nan
-        for span, seconds in sequence.seconds.items():
-            row[f"{span}_s"] = seconds
+        for span, seconds in request.seconds.items():
+            if span != "away" or HAS_CLIENTS:
+                row[f"{span}_s"] = seconds
 
 
 def empty_tally(pool: PoolCost) -> SimpleNamespace:
     """The fields of a Tally, all zero."""
-    by_sequences = ("steps_by_sequences", "steps_by_batch", "context_by_batch")
-    scalars = ("prefill_chunks", "prefill_pairs", "prefill_context", "prefill_compute_s", "prefill_memory_s")
-    fields: dict = {name: np.zeros(pool.max_num_seqs + 1) for name in by_sequences}
-    fields |= dict.fromkeys((*scalars, "busy_s", "itl_sum_s", "prompt_tokens"), 0.0) | {"output_tokens": 0}
-    fields |= {"steps_by_tokens": np.zeros(pool.max_num_batched_tokens + 1), "itl_counts": np.zeros(ITL_BINS)}
-    return SimpleNamespace(**fields)
+    lengths = {
+        "steps_by_tokens": pool.max_num_batched_tokens + 1,
+        "steps_by_prompt_tokens": len(pool.prompts_s),
+        "steps_by_sequences": pool.max_num_seqs + 1,
+        "steps_by_batch": pool.max_num_seqs + 1,
+        "context_by_batch": pool.max_num_seqs + 1,
+        "itl_counts": ITL_BINS,
+    }
+    scalars = dict.fromkeys((set(Tally.__dataclass_fields__) | {"slowed_s", "wasted_tokens"}) - set(lengths), 0)
+    return SimpleNamespace(**scalars, **{name: np.zeros(length) for name, length in lengths.items()})
 
 
-def count_step(tally: SimpleNamespace, replica: Replica) -> float:
-    """Count the step that a replica has just formed; return its duration [s]."""
-    pool = replica.pool
-    contexts = [s.computed + 1 for s, _ in replica.step if s.decoding()]
-    chunks = [(s.computed, c) for s, c in replica.step if not s.decoding()]
-    tokens, sequences, decoding = sum(c for _, c in replica.step), len(replica.step), len(contexts)
-    if replica.rows:
-        tokens, sequences = replica.rows * replica.width, replica.rows
-    seconds = pool.linear_s[tokens] + pool.sequences_s[sequences]
-    seconds += pool.swap_block_s * replica.copied_blocks
-    seconds += pool.decode_base_s[decoding] + pool.decode_per_context_s[decoding] * sum(contexts)
-    for p, c in chunks:
-        pairs, attended = c * p + c * (c + 1) / 2, p + c
-        compute, memory = pool.prefill_per_pair_s * pairs, pool.prefill_per_context_s * attended
-        seconds += pool.prefill_chunk_s + max(compute, memory)
-        if compute >= memory:
-            tally.prefill_compute_s += compute
+def add(tally: SimpleNamespace, shape: Shape, share: float) -> None:
+    for field, amount in shape.items():
+        if isinstance(field, tuple):
+            getattr(tally, field[0])[field[1]] += share * amount
         else:
-            tally.prefill_memory_s += memory
-        tally.prefill_chunks += 1
-        tally.prompt_tokens += c
-        tally.prefill_pairs += pairs
-        tally.prefill_context += attended
-    tally.steps_by_tokens[tokens] += 1
-    tally.steps_by_sequences[sequences] += 1
-    tally.steps_by_batch[decoding] += 1
-    tally.context_by_batch[decoding] += sum(contexts)
-    tally.busy_s += seconds
-    return float(seconds)
+            setattr(tally, field, getattr(tally, field) + share * amount)
+
+
+def shape_of_step(replica: Replica) -> Shape:
+    """What the step that a replica has just formed adds to the tally of its pool, busy_s being its duration [s]."""
+    pool = replica.pool
+    decoding = sum(s.request.width for s, _ in replica.step if s.prefilled)
+    context = sum(s.request.width * (s.computed + 1) for s, _ in replica.step if s.prefilled)
+    chunks = [(s.computed, c) for s, c in replica.step if not s.prefilled]
+    tokens, sequences = sum(c for _, c in replica.step), decoding + len(chunks)
+    if replica.rows:
+        tokens, sequences = replica.rows * (1 + replica.drafts), replica.rows
+    shape: Shape = {
+        ("steps_by_tokens", tokens): 1,
+        ("steps_by_sequences", sequences): 1,
+        ("steps_by_batch", decoding): 1,
+        ("context_by_batch", decoding): context,
+        "prefill_chunks": len(chunks),
+        "prefill_compute_s": 0.0,
+        "prefill_memory_s": 0.0,
+        "prefill_pairs": sum(c * p + c * (c + 1) / 2 for p, c in chunks),
+        "prefill_context": sum(p + c for p, c in chunks),
+        "prompt_tokens": sum(c for _, c in chunks),
+    }
+    seconds = pool.linear_s[tokens] + pool.sequences_s[sequences] + pool.swap_block_s * replica.copied_blocks
+    seconds += pool.decode_base_s[decoding] + pool.decode_per_context_s[decoding] * context
+    for p, c in chunks:
+        compute, memory = pool.prefill_per_pair_s * (c * p + c * (c + 1) / 2), pool.prefill_per_context_s * (p + c)
+        seconds += pool.prefill_chunk_s + max(compute, memory)
+        shape["prefill_compute_s" if compute >= memory else "prefill_memory_s"] += max(compute, memory)
+    if chunks and len(pool.prompts_s):
+        seconds += pool.prompts_s[shape["prompt_tokens"]]
+        shape["steps_by_prompt_tokens", shape["prompt_tokens"]] = 1
+    shape["busy_s"] = float(seconds) * replica.slowdown
+    shape["slowed_s"] = float(seconds) * (replica.slowdown - 1)
+    return shape

@@ -1,37 +1,31 @@
-"""One replica of the naive twin: who waits and in which order, who runs, and who has to make way.
+"""One replica of the naive twin: who waits, who runs, who has to make way, which adapters are loaded.
 
-DESIGN.md: "Queue order", "Preemption by swap". Nothing here knows of other replicas or of what a step costs. How its
-next step is put together is in `naive_forming.py`, which is next.
+DESIGN.md: "Queue order" (victims), "Preemption by swap", "Adapters". Nothing here knows of other replicas or of what a
+step costs. How its next step is put together is in `naive_forming.py`, which is next.
 """
 
-import bisect
 import math
 from dataclasses import dataclass, field
 
 from infersim.dataplane.fleet import PoolCost
 from tests.naive_memory import Memory
+from tests.naive_queue import Queue
 from tests.naive_sequence import Sequence
-
-KEYS = {
-    "priority": lambda each: -each.priority,
-    "shortest_job": lambda each: each.input_tokens,
-    "earliest_deadline": lambda each: each.arrival_s + each.deadline_s,
-}
-"""What a sorted queue is sorted by."""
 
 
 @dataclass(eq=False)
 class Replica:
-    """One engine: a queue in its order, a batch in order of admission, KV memory, and the step that runs, if any."""
+    """One engine: a queue, a batch in order of admission, KV memory, and the step that runs, if any."""
 
     index: int
     serial: int
     pool_index: int
     pool: PoolCost
     memory: Memory = field(init=False)
+    queue: Queue = field(init=False)
     ready: bool = True
+    failed: bool = False
     outstanding: int = 0
-    queue: list[Sequence] = field(default_factory=list)
     batch: list[Sequence] = field(default_factory=list)
     leaving: list[Sequence] = field(default_factory=list)
     """Of a prefill pool: prompt processed, and not sent yet."""
@@ -44,54 +38,71 @@ class Replica:
     step_end: float = math.nan
     copied_blocks: int = 0
     """Between chip and host, in that step."""
+    shape: dict = field(default_factory=dict)
+    """What that step has added to the tally,"""
+    written: list = field(default_factory=list)
+    """and where it is written down."""
+    slowdown: float = 1.0
 
     def __post_init__(self) -> None:
-        self.memory = Memory(self.pool)
-        self.width = 1 + len(self.pool.acceptance)
-        """Tokens of a decoding sequence in a step: its own and the drafted ones."""
-        self.draft_blocks = self.memory.blocks_for(len(self.pool.acceptance))
-        """Blocks that the drafted ones may need."""
+        self.memory, self.queue = Memory(self.pool), Queue(self.pool)
+        self.drafts = len(self.pool.acceptance)
 
     def can_ever_serve(self, sequence: Sequence) -> bool:
-        total = sequence.input_tokens + sequence.output_tokens
-        needed = self.memory.blocks_for(total - 1) + self.draft_blocks
-        return total <= self.pool.max_context and needed <= self.pool.blocks
+        total = sequence.request.input_tokens + sequence.request.output_tokens
+        narrow = sequence.request.width <= self.pool.max_num_seqs
+        return narrow and total <= self.pool.max_context and self.memory.most_blocks(sequence) <= self.pool.blocks
+
+    def refuses(self, sequence: Sequence) -> str | None:
+        """How the attempt that is routed here ends at once, if it does."""
+        if not self.can_ever_serve(sequence):
+            return "rejected"
+        before = self.outstanding - 1 - len(self.batch) - len(self.leaving)
+        if self.pool.max_queued is not None and before >= self.pool.max_queued:
+            return "queue_full"
+        prompt_token_s = self.pool.linear_s[-1] / self.pool.max_num_batched_tokens
+        queued_s = prompt_token_s * sum(each.request.input_tokens for each in self.queue.waiting)
+        return "overloaded" if queued_s > self.pool.max_queued_work_s else None
 
     def decoding(self) -> list[Sequence]:
         return [each for each in self.batch if each.decoding()]
 
-    # --- the queue
+    def seats(self) -> int:
+        """How many more rows the batch may have."""
+        return self.pool.max_num_seqs - sum(each.request.width for each in self.batch)
 
-    def enqueue(self, sequence: Sequence, now: float, first: bool = False) -> None:
-        sequence.queued_at = now
-        if self.pool.queue_order == "fcfs":
-            self.queue.insert(0 if first else len(self.queue), sequence)
-            return
-        key = KEYS[self.pool.queue_order]
-        bisect.insort(self.queue, sequence, key=lambda each: (key(each), each.order))
+    def tokens_of(self, sequence: Sequence) -> int:
+        """Tokens in a step of one that decodes: one for each row, and the drafted ones."""
+        return sequence.request.width + self.drafts
+
+    def claim_of(self, sequence: Sequence) -> int:
+        """Blocks that one that decodes needs for its next tokens."""
+        return self.memory.lacking(sequence, self.memory.blocks_of_rows(sequence, sequence.computed + 1))
+
+    def enqueue(self, sequence: Sequence, now: float, preempted: bool = False) -> None:
+        self.queue.enter(sequence, now, preempted)
 
     def gathers_at(self) -> float:
         """From when on the queue may be gathered to a batch, the batch being empty."""
-        if self.pool.batching != "dynamic" or len(self.queue) >= self.pool.max_num_seqs:
+        queued_rows = sum(each.request.width for each in self.queue.waiting)
+        if self.pool.batching != "dynamic" or queued_rows >= self.pool.max_num_seqs:
             return -math.inf
-        return self.queue[0].queued_at + self.pool.max_queue_delay_s
-
-    # --- preemption
+        return self.queue.head().queued_at + self.pool.max_queue_delay_s
 
     def victim(self) -> Sequence:
         running = [each for each in self.batch if not each.complete()]
-        lowest = min(each.priority for each in running) if self.pool.queue_order == "priority" else None
-        return [each for each in running if lowest in (None, each.priority)][-1]
+        lowest = min(each.request.priority for each in running) if self.pool.queue_order == "priority" else None
+        return [each for each in running if lowest in (None, each.request.priority)][-1]
 
     def preempt(self, sequence: Sequence, now: float) -> None:
         """Back to the queue; its computed tokens are forgotten, or swapped to the host."""
-        sequence.enter("preempted", now)
-        sequence.preemptions += 1
+        sequence.request.enter("preempted", now)
+        sequence.request.preemptions += 1
         self.memory.release(sequence)
         self.batch.remove(sequence)
         if self.pool.swap and sequence.decoding():
             sequence.swapped = True
-            self.copied_blocks += self.memory.blocks_for(sequence.computed)
+            self.copied_blocks += self.memory.blocks_of_rows(sequence, sequence.computed)
         else:
-            sequence.computed, sequence.prompt = 0, sequence.input_tokens + len(sequence.token_times)
-        self.enqueue(sequence, now, first=True)
+            sequence.forget()
+        self.enqueue(sequence, now, preempted=True)

@@ -3,13 +3,15 @@
 Not here: the schedules (`test_by_hand*.py`).
 """
 
+import math
+
 import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST
 from tests import naive
 from tests.naive_sequence import SPANS
-from tests.twin.case import Case, Run
+from tests.twin.case import Case, Client, Run
 
 
 def pool(step_s: float = 1.0, **changes: object) -> PoolCost:
@@ -43,6 +45,9 @@ def run(
     initial=(0,),
     actions=(),
     names: list[list[int]] | None = None,
+    clients: tuple[Client, ...] = (Client(), Client()),
+    max_queued: int | None = None,
+    max_wait_s: float = math.inf,
     **fields: list[float],
 ) -> Run:
     """Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request."""
@@ -56,10 +61,13 @@ def run(
         request["prefix_start"], request["prefix_blocks"] = len(flat), len(own)
         flat += own
     outputs = np.array([row[2] for row in rows])
-    case = Case(list(pools), requests, outputs, router, list(initial), list(actions), np.array(flat, np.int64))
-    return naive.simulate(case)
+    prefixes = np.array(flat, np.int64)
+    service = (list(clients), max_queued, max_wait_s)
+    return naive.simulate(
+        Case(list(pools), requests, outputs, router, list(initial), list(actions), prefixes, *service)
+    )
 
 
 def spans(row: np.void) -> tuple[float, ...]:
-    """The spans of an outcome that ran on one replica [s], in the order in which they are passed."""
-    return tuple(float(row[f"{name}_s"]) for name in SPANS if name != "transfer")
+    """The spans of an outcome that ran on one replica at once [s], in the order in which they are passed."""
+    return tuple(float(row[f"{name}_s"]) for name in SPANS if name not in ("transfer", "away"))

@@ -3,6 +3,7 @@
 Not here: how it runs (`tests/naive.py`, and `compiled.py` for the loop), nor random cases (`cases.py`).
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,24 @@ from numpy.typing import NDArray
 
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.tally import Tally
+
+SLOWDOWN = 8.0
+REPLAYS = {"fail": 1, "lose": 0}
+
+
+@dataclass(frozen=True)
+class Client:
+    """What the clients of a class do and may do."""
+
+    timeout_s: float = math.inf
+    ttft_timeout_s: float = math.inf
+    max_attempts: int = 1
+    backoff_s: float = 0.0
+    multiplier: float = 1.0
+    max_backoff_s: float = math.inf
+    jitter: float = 0.0
+    tokens_per_s: float = math.inf
+    burst_tokens: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -26,9 +45,14 @@ class Case:
     initial: list[int]
     """Pools of the replicas that are ready before anything happens."""
     actions: list[tuple[float, str, int]] = field(default_factory=list)
-    """(time, "open", pool), (time, "drain", serial number of a replica) or (time, "look", pool), by time."""
+    """(time, verb, what) by time: "open" or "look" a pool; "drain", "migrate" or "slow" (to an eighth of its speed) a
+    replica, by its serial number; "fail" one and hand its requests back once, or "lose" one with all its requests."""
     names: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Names of prefix blocks; each request says where its own begin and how many they are."""
+    clients: list[Client] = field(default_factory=lambda: [Client()] * 4)
+    """By class."""
+    max_queued: int | None = None
+    max_wait_s: float = math.inf
 
 
 @dataclass
@@ -39,10 +63,10 @@ class Run:
     """OUTCOME records by id."""
     tallies: list[Tally]
     """By pool."""
-    tokens: list[list[tuple[float, int]]]
-    """When each request's output tokens left [s] and from which pool, by id."""
-    steps: list[tuple[int, float, float]]
-    """(pool, start, end) of each step [s]."""
+    tokens: list[list[tuple[float, int, int]]]
+    """When each request's output tokens left [s], from which pool, and by which attempt at which replicas, by id."""
+    steps: list[list[float]]
+    """[pool, start, end, the end that was to be] of each step [s]."""
     looks: list[tuple[int, ...]]
     """Ready and draining replicas, requests waiting (or in front ends, or on the way) and running, KV blocks in use,
     requests routed and ended so far."""
@@ -52,4 +76,4 @@ class Run:
     @property
     def token_times(self) -> list[list[float]]:
         """When each request's output tokens left, by id [s]."""
-        return [[time for time, _ in tokens] for tokens in self.tokens]
+        return [[time for time, _, _ in tokens] for tokens in self.tokens]

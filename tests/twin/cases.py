@@ -5,16 +5,28 @@ Every float is generic, so nothing coincides but what is meant to: bursts, and c
 Not here: what must hold of them (`test_twin.py`).
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST
-from tests.twin.case import Case
+from tests.twin.case import Case, Client
+from tests.twin.plain import HAS_CLIENTS, HAS_KINDS, HAS_WIDTH, known, plain_pool
 
 STEP_S = 0.01
 """Typical time of a step [s]."""
+TENANTS = 3
+ORDERS = {
+    "fcfs": 0.2,
+    "priority": 0.25,
+    "shortest_job": 0.1,
+    "shortest_predicted": 0.1,
+    "earliest_deadline": 0.1,
+    "fair_share": 0.25,
+}
+FULL_AND_WINDOW = [(1, 0)] * 8 + [(0, 0), (0, 1), (1, 1), (2, 3)]
 
 
 def random_case(seed: int, most: int = 40) -> Case:
@@ -25,9 +37,28 @@ def random_case(seed: int, most: int = 40) -> Case:
     if rng.random() < 0.3:
         pools = split(rng, [*pools, random_pool(rng, prefix_tokens)])
     count = int(rng.integers(1, most, endpoint=True))
+    requests, outputs = random_requests(rng, count)
+    if HAS_WIDTH and not any(pool.acceptance for pool in pools):
+        requests["forks"] = rng.integers(4, size=count) * (rng.random(count) < rng.choice([0, 0, 0.3]))
+    names = random_prefixes(rng, requests, prefix_tokens) if prefix_tokens else np.zeros(0, np.int64)
+    router = str(rng.choice(["round_robin", "least_outstanding"]))
+    initial = rng.integers(len(pools), size=rng.integers(0, 3 + len(pools))).tolist()
+    actions = random_actions(rng, requests["arrival_s"], pools, initial)
+    impatient = {}
+    if HAS_CLIENTS and rng.random() < 0.5:
+        impatient["clients"] = [random_client(rng) for _ in range(TENANTS)]
+        impatient["max_queued"] = None if rng.random() < 0.5 else int(rng.choice([3, 10]))
+        impatient["max_wait_s"] = float(rng.choice([rng.exponential(10 * STEP_S), math.inf]))
+    return Case(pools, requests, outputs, router, initial, actions, names, **impatient)
+
+
+def random_requests(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Requests without prefixes, and their output tokens."""
     outputs = rng.geometric(1 / rng.choice([2, 8, 25]), size=count)
     if rng.random() < 0.2:
         outputs[rng.integers(count)] = 400  # something long to leap over
+    if HAS_WIDTH:
+        outputs[rng.random(count) < rng.choice([0, 0, 0.3])] = 0
     gaps = rng.exponential(STEP_S * 10 ** rng.uniform(-1, 1.5), size=count)
     gaps[rng.random(count) < rng.choice([0, 0.3, 0.9])] = 0  # bursts at one instant
     if rng.random() < 0.5:
@@ -35,13 +66,24 @@ def random_case(seed: int, most: int = 40) -> Case:
     requests = np.zeros(count, REQUEST)
     requests["id"], requests["arrival_s"] = np.arange(count), np.cumsum(gaps)
     requests["input_tokens"] = rng.integers(1, rng.choice([4, 12, 40]), size=count, endpoint=True)
+    requests["tenant"] = rng.integers(TENANTS, size=count)
     requests["priority"] = rng.integers(rng.choice([2, 4]), size=count)
     requests["deadline_s"] = rng.choice([0, 10 * STEP_S], size=count) + rng.exponential(STEP_S, size=count)
-    names = random_prefixes(rng, requests, prefix_tokens) if prefix_tokens else np.zeros(0, np.int64)
-    router = str(rng.choice(["round_robin", "least_outstanding"]))
-    initial = rng.integers(len(pools), size=rng.integers(0, 3 + len(pools))).tolist()
-    actions = random_actions(rng, requests["arrival_s"], pools, initial)
-    return Case(pools, requests, outputs, router, initial, actions, names)
+    return requests, outputs
+
+
+def random_client(rng: np.random.Generator) -> Client:
+    """Some are patient, some come again."""
+    return Client(
+        timeout_s=float(rng.choice([rng.exponential(20 * STEP_S), math.inf])),
+        ttft_timeout_s=float(rng.choice([rng.exponential(10 * STEP_S), math.inf])),
+        max_attempts=int(rng.choice([1, 2, 4])),
+        backoff_s=float(rng.choice([0, rng.exponential(5 * STEP_S)])),
+        multiplier=float(rng.choice([1, 2])),
+        max_backoff_s=float(rng.choice([6 * STEP_S, math.inf])),
+        jitter=float(rng.choice([0, rng.random()])),
+        **rng.choice([{}, {"tokens_per_s": rng.exponential(2 / STEP_S), "burst_tokens": rng.exponential(50)}]),
+    )
 
 
 def random_prefixes(rng: np.random.Generator, requests: np.ndarray, prefix_tokens: int) -> np.ndarray:
@@ -68,6 +110,7 @@ def split(rng: np.random.Generator, pools: list[PoolCost]) -> list[PoolCost]:
         replace(
             pool,
             role=role,
+            **known({"window_blocks": 0, "full_blocks": 1}),
             batching="chunked_prefill" if role == "decode" else pool.batching,
             transfer_token_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill"),
             transfer_latency_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill" and rng.random() < 0.7),
@@ -85,6 +128,9 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
     block_size = int(rng.choice(sizes))
     tokens_of_kv = int(rng.choice([30, 60, 100, 600]))
     batching = str(rng.choice(["chunked_prefill", "prefill_first", "static", "dynamic"], p=[0.4, 0.2, 0.2, 0.2]))
+    full_blocks, window_blocks = FULL_AND_WINDOW[rng.choice(len(FULL_AND_WINDOW))]
+    if (prefix_tokens := prefix_tokens if rng.random() < 0.8 else 0) or not HAS_KINDS:
+        full_blocks, window_blocks = 1, 0
 
     def table(length: int, floor_s: float) -> np.ndarray:
         """Increasing from about floor_s to a few times it."""
@@ -92,7 +138,7 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
         return floor_s * rng.uniform(0.2, 1) + np.cumsum(rise)
 
     front_end = rng.choice([0, 0, 1, 1, 3])
-    return PoolCost(
+    return plain_pool(
         linear_s=table(budget + 1, STEP_S),
         sequences_s=table(max_num_seqs + 1, STEP_S / 4),
         decode_base_s=table(max_num_seqs + 1, STEP_S / 10),
@@ -103,20 +149,28 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
         request_overhead_s=front_end * STEP_S * rng.uniform(0, 1),
         token_overhead_s=front_end * STEP_S * rng.uniform(0, 0.1) * float(rng.random() < 0.5),
         block_size=block_size,
-        blocks=-(-tokens_of_kv // block_size),
+        blocks=-(-tokens_of_kv // block_size) * (full_blocks + window_blocks),
+        full_blocks=full_blocks,
+        window_blocks=window_blocks,
+        window_tokens=int(rng.integers(1, 20)),
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=budget,
         max_context=int(rng.choice([40, 1000])),
         async_scheduling=bool(rng.random() < 0.5),
         batching=batching,
         max_queue_delay_s=STEP_S * float(rng.choice([0, rng.exponential(), rng.exponential(20)])),
-        queue_order=str(
-            rng.choice(["fcfs", "priority", "shortest_job", "earliest_deadline"], p=[0.25, 0.35, 0.2, 0.2])
-        ),
+        queue_order=str(rng.choice(list(ORDERS), p=list(ORDERS.values()))),
+        prediction_sigma=float(rng.choice([0, 1])),
+        input_weight=int(rng.integers(3)),
+        output_weight=int(rng.integers(4)),
         watermark_blocks=int(rng.choice([0, 0, 1, 3])),
         swap=batching == "chunked_prefill" and bool(rng.random() < 0.5),
         swap_block_s=STEP_S * rng.uniform(0, 0.3),
-        prefix_tokens=prefix_tokens if rng.random() < 0.8 else 0,
+        prefix_tokens=prefix_tokens,
+        host_entries=int(rng.choice([0, 2, 6])) if prefix_tokens else 0,
+        prompts_s=table(budget + 1, STEP_S / 4) if rng.random() < 0.2 else np.zeros(0),
+        max_queued=4 if rng.random() < 0.1 else None,
+        max_queued_work_s=float(rng.choice([2 * STEP_S, math.inf], p=[0.1, 0.9])),
         acceptance=tuple(rng.choice([0.0, 1.0, rng.random(), rng.random()], size=drafts).tolist()),
     )
 
@@ -161,9 +215,11 @@ def random_actions(
     ready, opened = dict(enumerate(initial)), len(initial)
     for time in np.sort(times).tolist():
         if ready and rng.random() < 0.5:
-            serial = int(rng.choice(list(ready)))
-            del ready[serial]
-            actions.append((time, "drain", serial))
+            verbs = ["drain", "drain", "migrate", "fail", "lose", "slow"] if HAS_CLIENTS else ["drain"]
+            serial, verb = int(rng.choice(list(ready))), str(rng.choice(verbs))
+            if verb != "slow":
+                del ready[serial]
+            actions.append((time, verb, serial))
         else:
             ready[opened] = int(rng.integers(len(pools)))
             actions.append((time, "open", ready[opened]))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from infersim.dataplane.fleet import Fleet, Occupancy, Why
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
-from tests.twin.case import Case
+from tests.twin.case import REPLAYS, SLOWDOWN, Case
+from tests.twin.plain import HAS_CLIENTS
 
 
 @dataclass
@@ -46,7 +47,17 @@ def chunks(case: Case, size: int) -> Iterator[tuple[NDArray, ...]]:
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
     router = ROUTERS[case.router]
-    return Fleet(case.pools, chunks(case, chunk), router.compiled, by_load=router.by_load)
+    rules = {"rules": rules_of(case)} if HAS_CLIENTS else {}
+    return Fleet(case.pools, chunks(case, chunk), router.compiled, by_load=router.by_load, **rules)
+
+
+def rules_of(case: Case):
+    """What the case's clients put up with; None if they are all patient and come once."""
+    from infersim.dataplane.rules import ClientRules, ServiceRules
+
+    clients = tuple(ClientRules(**vars(client)) for client in case.clients)
+    rules = ServiceRules(clients, case.max_wait_s, case.max_queued)
+    return rules if rules.watch else None
 
 
 def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> LoopRun:
@@ -70,8 +81,14 @@ def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> L
         if verb == "open":
             index[opened] = fleet.open(what)
             opened += 1
-        elif verb == "drain" and fleet.drain(index[what]):
+        elif (verb == "drain" and fleet.drain(index[what])) or (
+            verb == "migrate" and fleet.drain(index[what], migrate=True)
+        ):
             fleet.close(index.pop(what))
+        elif verb in REPLAYS:
+            fleet.fail(index.pop(what), REPLAYS[verb])
+        elif verb == "slow":
+            fleet.slow(index[what], SLOWDOWN)
         elif verb == "look":
             looks.append(fleet.observe(what))
     serve(math.inf)
