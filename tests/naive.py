@@ -22,7 +22,7 @@ import itertools
 import math
 
 from tests.naive_clients import Bucket, comes_again, ending_of, patience_s, while_away_s
-from tests.naive_ending import end_step
+from tests.naive_ending import accepted_drafts, end_step
 from tests.naive_forming import Forming
 from tests.naive_record import Record
 from tests.naive_replica import Replica
@@ -126,6 +126,8 @@ class World:
                 return
         elif sequence in replica.queue.waiting:
             replica.queue.leave(sequence)
+        else:
+            replica.coming_tokens -= sequence.request.input_tokens
         self.leave(replica, now)
         self.wake(replica, now)
 
@@ -176,6 +178,7 @@ class World:
             self.leave(replica, now)
             self.end(sequence, refusal, now)
             return
+        replica.coming_tokens += sequence.request.input_tokens
         delay = replica.pool.request_overhead_s + replica.pool.token_overhead_s * sequence.request.input_tokens
         self.at(now + delay, DELIVERY, sequence.order, sequence)
 
@@ -194,6 +197,8 @@ class World:
     def deliver(self, sequence: Sequence, now: float) -> None:
         if sequence.over:
             return
+        if sequence.request.span == "handling":
+            sequence.replica.coming_tokens -= sequence.request.input_tokens
         sequence.request.enter("queued", now)
         sequence.prompt = sequence.request.input_tokens
         if sequence.source:
@@ -287,6 +292,9 @@ class World:
         replica.ready, replica.failed = False, True
         if replica.step:
             self.record.break_off(replica, now)
+            for sequence, tokens in replica.step:
+                if sequence.over:  # its client gave it up while this step ran
+                    self.record.processed(sequence, self.tokens_processed(sequence, tokens))
         for sequence in hit:
             if sequence.replica is not replica:  # it was being sent to another
                 self.leave(sequence.replica, now)
@@ -304,6 +312,12 @@ class World:
             else:
                 self.end(sequence, "lost", now)
         self.route_waiting(now)
+
+    def tokens_processed(self, sequence: Sequence, tokens: int) -> int:
+        """What a step processes for a sequence that it holds: a chunk, or a token of each row and accepted drafts."""
+        if not sequence.prefilled:
+            return tokens
+        return sequence.request.width + accepted_drafts(sequence, len(sequence.token_times) + 1)
 
     def hand_back(self, sequence: Sequence, now: float) -> None:
         """The same attempt starts anew, behind those that are held."""

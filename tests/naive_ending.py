@@ -67,6 +67,16 @@ def emit(world: "World", sequence: Sequence, now: float) -> None:
         sequence.request.enter("decode", now)
 
 
+def accepted_drafts(sequence: Sequence, tokens: int) -> int:
+    """How many draft tokens are accepted behind so many output tokens."""
+    request, accepted = sequence.request, 0
+    for place, chance in enumerate(sequence.replica.pool.acceptance):
+        if tokens + accepted >= request.output_tokens or uniform(request.id, tokens, place) >= chance:
+            break
+        accepted += 1
+    return accepted
+
+
 def accept_drafts(world: "World", sequence: Sequence, now: float) -> None:
     """Draft tokens, until one is refused."""
     tokens = len(sequence.token_times)

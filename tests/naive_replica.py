@@ -26,6 +26,8 @@ class Replica:
     ready: bool = True
     failed: bool = False
     outstanding: int = 0
+    coming_tokens: int = 0
+    """Of the prompts in its front end."""
     batch: list[Sequence] = field(default_factory=list)
     leaving: list[Sequence] = field(default_factory=list)
     """Of a prefill pool: prompt processed, and not sent yet."""
@@ -61,7 +63,9 @@ class Replica:
         if self.pool.max_queued is not None and before >= self.pool.max_queued:
             return "queue_full"
         prompt_token_s = self.pool.linear_s[-1] / self.pool.max_num_batched_tokens
-        queued_s = prompt_token_s * sum(each.request.input_tokens for each in self.queue.waiting)
+        queued_s = prompt_token_s * (
+            self.coming_tokens + sum(each.prompt - each.computed for each in self.queue.waiting)
+        )
         return "overloaded" if queued_s > self.pool.max_queued_work_s else None
 
     def decoding(self) -> list[Sequence]:
