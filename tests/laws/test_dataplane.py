@@ -16,7 +16,7 @@ from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS, Router
 from tests.laws.spans import SPANS, served_span
 from tests.twin import compiled
-from tests.twin.case import Case
+from tests.twin.case import Case, Client
 from tests.twin.cases import busy_case, random_case
 
 SEEDS = range(12)
@@ -39,10 +39,34 @@ TECHNIQUES = ["-".join(pair) for pair in PAIRS]
 def cases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Case]:
     """Cases served by one router, its pools mixed; or by pools of one batching policy and queue order."""
     monkeypatch.setitem(ROUTERS, "users_own", Router("users_own", "", long_prompts_last))
-    cases = [*map(random_case, SEEDS), busy_case(1), busy_case(2)]
+    cases = [undisturbed(case) for case in (*map(random_case, SEEDS), busy_case(1), busy_case(2))]
     if request.param in TECHNIQUES:
         return [served_as(case, *request.param.split("-")) for case in cases]
     return [replace(case, router=request.param) for case in cases]
+
+
+def undisturbed(case: Case) -> Case:
+    """The case without what breaks these laws by design: failures, impatient clients, refusals, samples and windows."""
+    requests = case.requests.copy()
+    requests["forks"] = 0
+    pools = [
+        replace(
+            pool,
+            full_blocks=1,
+            window_blocks=0,
+            host_entries=0,
+            prompts_s=(),
+            max_queued=None,
+            max_queued_work_s=np.inf,
+        )
+        for pool in case.pools
+    ]
+    actions = [action for action in case.actions if action[1] in ("open", "drain")]
+    patient = [Client() for _ in case.clients]
+    return replace(
+        case, pools=pools, requests=requests, outputs=np.maximum(case.outputs, 1), actions=actions,
+        clients=patient, max_queued=None, max_wait_s=np.inf,
+    )  # fmt: skip
 
 
 def served_as(case: Case, batching: str, queue_order: str) -> Case:
