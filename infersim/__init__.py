@@ -20,6 +20,7 @@ __all__ = [
     "breakeven",
     "check",
     "compare",
+    "compare_hardware",
     "curve",
     "load_scenario",
     "plan",
@@ -37,6 +38,7 @@ _WHERE = {
     "breakeven": "infersim.studies.breakeven",
     "check": "infersim.studies.regression",
     "compare": "infersim.studies.compare",
+    "compare_hardware": "infersim.studies.chips",
     "curve": "infersim.studies.curve",
     "load_scenario": "infersim.spec.load",
     "plan": "infersim.studies.plan",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
     from infersim.studies.breakeven import breakeven
+    from infersim.studies.chips import compare_hardware
     from infersim.studies.compare import compare
     from infersim.studies.curve import curve
     from infersim.studies.plan import plan
