@@ -21,6 +21,7 @@ __all__ = [
     "breakeven",
     "check",
     "compare",
+    "compare_hardware",
     "curve",
     "load_scenario",
     "ordering",
@@ -40,6 +41,7 @@ _WHERE = {
     "breakeven": "infersim.studies.breakeven",
     "check": "infersim.studies.regression",
     "compare": "infersim.studies.compare",
+    "compare_hardware": "infersim.studies.chips",
     "curve": "infersim.studies.curve",
     "load_scenario": "infersim.spec.load",
     "ordering": "infersim.policies.ordering",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from infersim.spec.load import load_scenario
     from infersim.spec.scenario import Scenario
     from infersim.studies.breakeven import breakeven
+    from infersim.studies.chips import compare_hardware
     from infersim.studies.compare import compare
     from infersim.studies.curve import curve
     from infersim.studies.plan import plan

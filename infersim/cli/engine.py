@@ -5,27 +5,22 @@ from typing import Annotated
 import typer
 
 from infersim.cli.screen import console, show_json
+from infersim.cli.studying import AsJson
 
 app = typer.Typer(no_args_is_help=True, help="The serving engines: overheads and scheduler defaults.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command(name="list")
 def list_engines(as_json: AsJson = False) -> None:
     """List the shipped engines."""
-    from infersim.cli.facts import plain, plain_table
+    from infersim.cli.facts import plain, show_rows
     from infersim.spec import catalogue
 
     engines = [catalogue.engine(name) for name in catalogue.engine_names()]
     keys = ("name", "title", "version", "execution", "vendors", "max_num_seqs", "max_num_batched_tokens", "block_size")
     rows = [{key: getattr(engine, key) for key in keys} for engine in engines]
-    if as_json:
-        show_json(rows)
-        return
-    table = plain_table("", "name", "title", "version", "drives", "vendors", ">sequences", ">tokens a step", ">block")
-    for row in rows:
-        table.add_row(*(plain(value) if key != "vendors" or value else "any" for key, value in row.items()))
-    console().print(table)
+    columns = ("name", "title", "version", "drives", "vendors", ">sequences", ">tokens a step", ">block")
+    show_rows(rows, as_json, columns, lambda **row: (plain(row[key]) or "any" for key in keys))
 
 
 @app.command()

@@ -3,8 +3,10 @@
 Not here: what a chip's, a model's or an engine's command adds (`hardware.py`, `model.py`, `engine.py`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+from infersim.cli.screen import console, show_json
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -12,29 +14,13 @@ if TYPE_CHECKING:
 
     from infersim.spec.base import Quantity, Spec
 
-PROSE = {"source": 24, "title": 18, "question": 30, "provider": 8, "candidate": 22, "fleet": 22, "why it lost": 30}
+PROSE = {"source": 24, "title": 14, "question": 30, "provider": 8, "candidate": 22, "fleet": 22, "why it lost": 30}
 """Columns whose text wraps, and the least width that they get."""
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, Quantity or plain value) of everything in a profile that is not empty."""
-    from infersim.spec.base import Quantity, Spec
-
-    if isinstance(value, Quantity):
-        yield path, value
-    elif isinstance(value, Spec):
-        for key in type(value).model_fields:
-            yield from leaves(getattr(value, key), f"{path}.{key}".lstrip("."))
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from leaves(entry, f"{path}.{key}")
-    elif value not in (None, [], ""):
-        yield path, value
 
 
 def fact_table(title: str, profile: "Spec", keys: Iterable[str]) -> "Table":
     """The named top-level keys of a profile, one leaf a row."""
-    from infersim.spec.base import Quantity
+    from infersim.spec.base import Quantity, leaves
 
     table = plain_table(title, "key", ">value", "grade", ">spread", "source")
     for key in keys:
@@ -44,6 +30,19 @@ def fact_table(title: str, profile: "Spec", keys: Iterable[str]) -> "Table":
             else:
                 table.add_row(path, plain(leaf), "", "", "")
     return table
+
+
+def show_rows(
+    rows: list[dict[str, Any]], as_json: bool, columns: Iterable[str], cells: Callable[..., Iterable[str]]
+) -> None:
+    """Rows as a table with these columns, filled by `cells` of a row's values, or as JSON."""
+    if as_json:
+        show_json(rows)
+        return
+    table = plain_table("", *columns)
+    for row in rows:
+        table.add_row(*cells(**row))
+    console().print(table)
 
 
 def plain_table(title: str, *columns: str) -> "Table":

@@ -1,22 +1,26 @@
-"""`infersim hardware list|show NAME`: the chips, with grade and source of every number."""
+"""`infersim hardware list|show NAME|compare A B ...`: the chips, with grade and source of every number, or side by side.
 
+Not here: what stands side by side (`infersim/studies/chips.py`).
+"""
+
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infersim.cli.screen import console, show_json
+from infersim.cli.screen import console, say, show_json
+from infersim.cli.studying import AsJson
 
 if TYPE_CHECKING:
     from infersim.spec.hardware import Hardware, Price
 
 app = typer.Typer(no_args_is_help=True, help="The chips: facts, efficiencies, ridge points and prices.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command(name="list")
 def list_hardware(as_json: AsJson = False) -> None:
     """List the shipped chips."""
-    from infersim.cli.facts import number, plain_table
+    from infersim.cli.facts import plain, show_rows
     from infersim.cost.chip import Chip
     from infersim.spec import catalogue
 
@@ -36,13 +40,8 @@ def list_hardware(as_json: AsJson = False) -> None:
         }
         for hardware in chips
     ]
-    if as_json:
-        show_json(rows)
-        return
-    table = plain_table("", "name", "title", "kind", ">GB", ">GB/s", "dtype", ">TFLOP/s", ">TDP [W]", ">USD/h", "price")
-    for row in rows:
-        table.add_row(*(number(value) if isinstance(value, float) else str(value) for value in row.values()))
-    console().print(table)
+    columns = ("name", "title", "kind", ">GB", ">GB/s", "dtype", ">TFLOP/s", ">W", ">USD/h", "price")
+    show_rows(rows, as_json, columns, lambda **row: map(plain, row.values()))
 
 
 @app.command()
@@ -52,11 +51,12 @@ def show(
 ) -> None:
     """Show a chip: facts with grade and source, efficiencies, ridge points and prices."""
     from infersim.cli.facts import fact_table
+    from infersim.cost.chip import Chip
     from infersim.spec import catalogue
 
     hardware = catalogue.hardware(name, prefix=True)
     if as_json:
-        show_json({**hardware.model_dump(mode="json"), "ridge_points": ridge_points(hardware)})
+        show_json({**hardware.model_dump(mode="json"), "ridge_points": Chip(hardware).ridge_points()})
         return
     out = console()
     out.print(f"{hardware.title} ({hardware.name}), {hardware.vendor}, {hardware.year}", style="bold")
@@ -69,30 +69,48 @@ def show(
     out.print(_price_table(hardware.prices))
 
 
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Two chips or more: names, beginnings of names, or profiles.")],
+    plot: Annotated[
+        Path | None, typer.Option("-o", "--plot", metavar="FILE", help="Draw their rooflines (PNG, SVG or PDF).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put chips side by side: facts, efficiencies, ridge points and prices; their rooflines as a plot."""
+    from infersim.cli.facts import plain, plain_table
+    from infersim.studies.chips import ESTIMATED, compare_hardware
+
+    found = compare_hardware(*names)
+    if plot is not None:
+        found.plot(plot)
+        say(f"wrote {plot}")
+    if as_json:
+        show_json(found.rows)
+        return
+    table = plain_table("", "", *(f">{chip.name}" for chip in found.chips))
+    for row in found.rows:
+        cells = ("" if row[c.name] is None else plain(row[c.name]) for c in found.chips)
+        table.add_row(
+            row["quantity"],
+            *(cell + "~" * (c.name in row["estimated"]) for c, cell in zip(found.chips, cells, strict=True)),
+        )
+    console().print(table)
+    console().print(ESTIMATED)
+
+
 EXECUTION = {
     "roofline": "Every chip of a replica runs all layers; weights stream from memory.",
     "pipeline": "Weights stay in on-chip memory, spread over the chips of a replica as pipeline stages.",
 }
 
 
-def ridge_points(hardware: "Hardware") -> dict[str, dict[str, Any]]:
-    """FLOP a byte at which memory and arithmetic take equally long, by compute dtype: at the peaks, and achieved."""
-    from infersim.cost.chip import Chip
-
-    chip, efficiency = Chip(hardware), hardware.efficiency.matmul_compute
-    points: dict[str, dict[str, Any]] = {}
-    for dtype, tflops in hardware.peak_tflops.items():
-        peak = tflops.value * 1e12
-        achieved = peak * efficiency[dtype].value / chip.weight_bytes_s if dtype in efficiency else None
-        points[dtype] = {"peak": peak / chip.peak_bytes_s, "achieved": achieved}
-    return points
-
-
 def _ridge_table(hardware: "Hardware") -> Any:
     from infersim.cli.facts import plain_table
+    from infersim.cost.chip import Chip
 
     table = plain_table("Ridge points [FLOP/B]", "dtype", ">peak", ">achieved")
-    for dtype, point in ridge_points(hardware).items():
+    for dtype, point in Chip(hardware).ridge_points().items():
         table.add_row(dtype, f"{point['peak']:.1f}", "" if point["achieved"] is None else f"{point['achieved']:.1f}")
     return table
 

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infersim.cli.screen import console, show_json
+from infersim.cli.studying import AsJson
 
 if TYPE_CHECKING:
     from infersim.spec.model import Model
 
 app = typer.Typer(no_args_is_help=True, help="The models: architecture, parameters and KV cache.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command(name="list")
 def list_models(as_json: AsJson = False) -> None:
     """List the shipped models."""
-    from infersim.cli.facts import number, plain_table
+    from infersim.cli.facts import show_rows
     from infersim.spec import catalogue
 
     models = [catalogue.model(name) for name in catalogue.model_names()]
@@ -31,17 +31,20 @@ def list_models(as_json: AsJson = False) -> None:
         }
         for model in models
     ]
-    if as_json:
-        show_json(rows)
-        return
     columns = ("name", "title", ">params [1e9]", ">active", ">KV [kB/token]", ">layers", ">context", "dtype")
-    table = plain_table("", *columns)
-    for row in rows:
-        billions = (f"{row['parameters_b']:.2f}", f"{row['active_parameters_b']:.2f}")
-        kilobytes = f"{row['kv_bytes_per_token_16_bit'] / 1e3:,.1f}"
-        rest = (number(row["layers"]), number(row["max_context"]), row["native_dtype"])
-        table.add_row(row["name"], row["title"], *billions, kilobytes, *rest)
-    console().print(table)
+    show_rows(rows, as_json, columns, _cells)
+
+
+def _cells(
+    name: str, title: str, parameters_b: float, active_parameters_b: float, kv_bytes_per_token_16_bit: float,
+    layers: int, max_context: int, native_dtype: str,
+) -> tuple[str, ...]:  # fmt: skip
+    """A line of the list."""
+    from infersim.cli.facts import number
+
+    billions = f"{parameters_b:.2f}", f"{active_parameters_b:.2f}"
+    kilobytes = f"{kv_bytes_per_token_16_bit / 1e3:,.1f}"
+    return name, title, *billions, kilobytes, number(layers), number(max_context), native_dtype
 
 
 @app.command()
@@ -52,8 +55,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a model: its architecture, and the parameters and KV cache that follow from it."""
-    from infersim.cli.facts import leaves, number, plain, plain_table
+    from infersim.cli.facts import number, plain, plain_table
     from infersim.spec import catalogue
+    from infersim.spec.base import leaves
 
     model = catalogue.model(name, prefix=True)
     if as_json:

@@ -80,3 +80,16 @@ class Chip:
     def best_flops(self, stored: Dtype) -> float:
         """The fastest arithmetic that any operator reaches [FLOP/s]."""
         return max(self.matmul_flops(stored), self.matmul_flops(self.sixteen_bit), self.attention_flops)
+
+    def ridge_points(self) -> dict[str, dict[str, float | None]]:
+        """FLOP a byte at which memory and arithmetic take equally long, by compute dtype: `peak`, and `achieved`.
+
+        `achieved` is None for a dtype in which products were never priced.
+        """
+        shares = self.hardware.efficiency.matmul_compute
+        points: dict[str, dict[str, float | None]] = {}
+        for dtype, tflops in self.hardware.peak_tflops.items():
+            peak = tflops.value * 1e12
+            achieved = peak * shares[dtype].value / self.weight_bytes_s if dtype in shares else None
+            points[dtype] = {"peak": peak / self.peak_bytes_s, "achieved": achieved}
+        return points

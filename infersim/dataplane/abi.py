@@ -7,6 +7,7 @@ all policies, and both are cached on disk. With NUMBA_DISABLE_JIT=1 both stay pl
 
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numba
@@ -119,6 +120,7 @@ ADVANCE = types.int64(
 """Signature of the loop; see `loop.advance`."""
 
 
+@cache
 def compiled_policy(function: Callable, signature: types.Type) -> Callable:
     """`function` as a first-class value of the given signature, cached on disk where its file allows it.
 

@@ -3,11 +3,9 @@
 Not here: what was made of them. Read `page.py` for where they are shown.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from infersim.spec.base import Quantity, Spec
+from infersim.spec.base import Quantity, leaves
 from infersim.spec.checks import matching_prices
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
@@ -54,24 +52,14 @@ def pool_sources(hardware: Hardware, engine: Engine, choice: PriceChoice) -> tup
     found = [
         Source(f"{kind} {profile.name}", key, q.value, q.grade, q.spread, q.source)
         for kind, profile in (("hardware", hardware), ("engine", engine))
-        for key, q in _quantities(profile, "")
+        for key, q in leaves(profile)
+        if isinstance(q, Quantity)
     ]
     if choice.usd_per_chip_hour is None:
         price = matching_prices(hardware, choice)[0]
         q, title = price.usd_per_chip_hour, f"price of {price.provider}, {price.tier}, {price.date}"
         found.append(Source(title, "price.usd_per_chip_hour", q.value, q.grade, q.spread, q.source))
     return tuple(found)
-
-
-def _quantities(value: Any, path: str) -> Iterator[tuple[str, Quantity]]:
-    if isinstance(value, Quantity):
-        yield path, value
-    elif isinstance(value, Spec):
-        for key in type(value).model_fields:
-            yield from _quantities(getattr(value, key), f"{path}.{key}".lstrip("."))
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _quantities(entry, f"{path}.{key}")
 
 
 def weakest(grades: list[str]) -> str:

@@ -3,7 +3,8 @@
 Not here: any particular model. Read `hardware.py` next.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -52,3 +53,17 @@ class Ratio(Quantity):
 
     value: Fraction
     """The share, more than 0 and at most 1."""
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, Quantity or plain value) of everything in a profile that is not empty, in the order of its file."""
+    if isinstance(value, Quantity):
+        yield path, value
+    elif isinstance(value, Spec):
+        for key in type(value).model_fields:
+            yield from leaves(getattr(value, key), f"{path}.{key}".lstrip("."))
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from leaves(entry, f"{path}.{key}")
+    elif value not in (None, [], ""):
+        yield path, value

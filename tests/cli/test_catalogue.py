@@ -111,3 +111,15 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stdout == "{\n"
     assert done.stderr == ""
+
+
+def test_chips_side_by_side(infersim: Command, tmp_path: Path) -> None:
+    rows = json.loads(infersim("hardware", "compare", "h100", "l40s", "--json").out)
+    assert {"h100-sxm", "l40s"} <= rows[0].keys()
+    shown = infersim("hardware", "compare", "h100", "l40s", "--plot", str(tmp_path / "plot.png"))
+    assert shown.code == 0, shown.err
+    assert all(row["quantity"] in shown.out for row in rows)
+    assert (tmp_path / "plot.png").is_file()
+    alone = infersim("hardware", "compare", "h100")
+    assert alone.code == 2
+    assert "two chips or more" in alone.err
