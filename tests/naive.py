@@ -28,7 +28,6 @@ from tests.naive_record import Record
 from tests.naive_replica import Replica
 from tests.naive_sequence import Request, Sequence
 from tests.twin.case import REPLAYS, SLOWDOWN, Case, Run
-from tests.twin.plain import HAS_WIDTH
 
 ARRIVAL, DELIVERY, STEP, PATIENCE, CONTROL = range(5)  # the order of events at equal times
 
@@ -347,7 +346,7 @@ def requests_of(case: Case) -> list[Request]:
         }
         fields |= {
             "output_tokens": output,
-            "width": 1 + int(row["forks"] if HAS_WIDTH else 0),
+            "width": 1 + int(row["forks"]),
             "since": fields["arrival_s"],
         }
         requests.append(Request(**fields, names=names))

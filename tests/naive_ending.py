@@ -46,7 +46,11 @@ def end_chunk(world: "World", sequence: Sequence, tokens: int, now: float) -> No
         memory.hold(sequence, memory.blocks_of_prompt(sequence.computed))
         return
     sequence.end_prompt()
-    memory.hold(sequence, memory.blocks_of_rows(sequence, sequence.computed))
+    forks = replica.pool.role != "prefill"
+    memory.hold(
+        sequence,
+        memory.blocks_of_rows(sequence, sequence.computed) if forks else memory.blocks_of_prompt(sequence.computed),
+    )
     if not sequence.complete():
         emit(world, sequence, now)
     end_if_complete(world, sequence, now)

@@ -44,7 +44,7 @@ class Memory:
         return self.pool.full_blocks * runs + self.pool.window_blocks * min(runs, self.most_runs_in_window())
 
     def blocks_of_rows(self, sequence: Sequence, tokens: int) -> int:
-        """Blocks of one that decodes, with so many tokens in each row."""
+        """Blocks of one whose prompt is processed, with so many tokens in each row."""
         shared, runs = sequence.request.input_tokens // self.pool.block_size, self.runs(tokens)
         in_full = shared + sequence.request.width * (runs - shared)
         in_window = sequence.request.width * min(runs, self.most_runs_in_window())
@@ -54,7 +54,7 @@ class Memory:
         """Blocks in the step that processes a chunk of the prompt after so many computed tokens."""
         new_runs = self.runs(computed + chunk) - self.runs(computed)
         blocks = self.blocks_of_prompt(computed) + self.per_run * new_runs
-        if computed + chunk < sequence.prompt:
+        if computed + chunk < sequence.prompt or self.pool.role == "prefill":
             return blocks
         return max(blocks, self.blocks_of_rows(sequence, sequence.request.input_tokens + len(sequence.token_times)))
 

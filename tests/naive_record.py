@@ -15,7 +15,6 @@ from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
 from tests.twin.case import Case, Run
-from tests.twin.plain import HAS_CLIENTS, HAS_KINDS
 
 ITL_EDGES = itl_edges()
 Shape = dict[str | tuple[str, int], float]
@@ -75,8 +74,7 @@ class Record:
         for pool, tokens in sequence.processed_in.items():
             self.tallies[pool].wasted_tokens += tokens
         sequence.request.wasted_tokens += sequence.processed_in.total()
-        if HAS_CLIENTS:
-            self.run.outcomes[sequence.request.id]["wasted_tokens"] = sequence.request.wasted_tokens
+        self.run.outcomes[sequence.request.id]["wasted_tokens"] = sequence.request.wasted_tokens
         sequence.processed_in.clear()
 
     def outcome(self, sequence: Sequence, status: str, now: float) -> None:
@@ -88,15 +86,12 @@ class Record:
         row["output_tokens"] = len(times)
         row["pool"], row["replica"] = (replica.pool_index, replica.serial) if replica else (-1, -1)
         row["cached_tokens"] = sequence.cached_tokens or 0
-        if HAS_KINDS:
-            row["forks"], row["host_cached_tokens"] = request.width - 1, sequence.host_cached_tokens
-        if HAS_CLIENTS:
-            row["retries"], row["wasted_tokens"] = request.attempts - 1, request.wasted_tokens
+        row["forks"], row["host_cached_tokens"] = request.width - 1, sequence.host_cached_tokens
+        row["retries"], row["wasted_tokens"] = request.attempts - 1, request.wasted_tokens
         row["status"], row["finish_s"] = ENDINGS.index(status), now
         row["first_token_s"] = times[0] if times else math.nan
         for span, seconds in request.seconds.items():
-            if span != "away" or HAS_CLIENTS:
-                row[f"{span}_s"] = seconds
+            row[f"{span}_s"] = seconds
 
 
 def empty_tally(pool: PoolCost) -> SimpleNamespace:

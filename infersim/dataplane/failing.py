@@ -147,12 +147,13 @@ def migrate(
 ):  # fmt: skip
     """Hand the requests back that have not started at a draining replica."""
     for slot in victims:
-        if flights[slot].state == HANDLING or flights[slot].state == QUEUED:
+        flight = flights[slot]
+        if flight.source == NONE and (flight.state == HANDLING or flight.state == QUEUED):
             withdraw(
                 now, slot, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables,
                 keys, tree,
             )  # fmt: skip
-            flights[slot].replica = NONE
+            flight.replica = NONE
             _hold_again(slot, clock, flights)
 
 

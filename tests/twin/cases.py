@@ -13,7 +13,6 @@ import numpy as np
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST
 from tests.twin.case import Case, Client
-from tests.twin.plain import HAS_CLIENTS, HAS_KINDS, HAS_WIDTH, known, plain_pool
 
 STEP_S = 0.01
 """Typical time of a step [s]."""
@@ -38,14 +37,14 @@ def random_case(seed: int, most: int = 40) -> Case:
         pools = split(rng, [*pools, random_pool(rng, prefix_tokens)])
     count = int(rng.integers(1, most, endpoint=True))
     requests, outputs = random_requests(rng, count)
-    if HAS_WIDTH and not any(pool.acceptance for pool in pools):
+    if not any(pool.acceptance for pool in pools):
         requests["forks"] = rng.integers(4, size=count) * (rng.random(count) < rng.choice([0, 0, 0.3]))
     names = random_prefixes(rng, requests, prefix_tokens) if prefix_tokens else np.zeros(0, np.int64)
     router = str(rng.choice(["round_robin", "least_outstanding"]))
     initial = rng.integers(len(pools), size=rng.integers(0, 3 + len(pools))).tolist()
     actions = random_actions(rng, requests["arrival_s"], pools, initial)
     impatient = {}
-    if HAS_CLIENTS and rng.random() < 0.5:
+    if rng.random() < 0.5:
         impatient["clients"] = [random_client(rng) for _ in range(TENANTS)]
         impatient["max_queued"] = None if rng.random() < 0.5 else int(rng.choice([3, 10]))
         impatient["max_wait_s"] = float(rng.choice([rng.exponential(10 * STEP_S), math.inf]))
@@ -57,8 +56,7 @@ def random_requests(rng: np.random.Generator, count: int) -> tuple[np.ndarray, n
     outputs = rng.geometric(1 / rng.choice([2, 8, 25]), size=count)
     if rng.random() < 0.2:
         outputs[rng.integers(count)] = 400  # something long to leap over
-    if HAS_WIDTH:
-        outputs[rng.random(count) < rng.choice([0, 0, 0.3])] = 0
+    outputs[rng.random(count) < rng.choice([0, 0, 0.3])] = 0
     gaps = rng.exponential(STEP_S * 10 ** rng.uniform(-1, 1.5), size=count)
     gaps[rng.random(count) < rng.choice([0, 0.3, 0.9])] = 0  # bursts at one instant
     if rng.random() < 0.5:
@@ -110,7 +108,8 @@ def split(rng: np.random.Generator, pools: list[PoolCost]) -> list[PoolCost]:
         replace(
             pool,
             role=role,
-            **known({"window_blocks": 0, "full_blocks": 1}),
+            window_blocks=0,
+            full_blocks=1,
             batching="chunked_prefill" if role == "decode" else pool.batching,
             transfer_token_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill"),
             transfer_latency_s=slow * STEP_S * rng.uniform(0, 1) * float(role == "prefill" and rng.random() < 0.7),
@@ -129,7 +128,7 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
     tokens_of_kv = int(rng.choice([30, 60, 100, 600]))
     batching = str(rng.choice(["chunked_prefill", "prefill_first", "static", "dynamic"], p=[0.4, 0.2, 0.2, 0.2]))
     full_blocks, window_blocks = FULL_AND_WINDOW[rng.choice(len(FULL_AND_WINDOW))]
-    if (prefix_tokens := prefix_tokens if rng.random() < 0.8 else 0) or not HAS_KINDS:
+    if prefix_tokens := prefix_tokens if rng.random() < 0.8 else 0:
         full_blocks, window_blocks = 1, 0
 
     def table(length: int, floor_s: float) -> np.ndarray:
@@ -138,7 +137,7 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
         return floor_s * rng.uniform(0.2, 1) + np.cumsum(rise)
 
     front_end = rng.choice([0, 0, 1, 1, 3])
-    return plain_pool(
+    return PoolCost(
         linear_s=table(budget + 1, STEP_S),
         sequences_s=table(max_num_seqs + 1, STEP_S / 4),
         decode_base_s=table(max_num_seqs + 1, STEP_S / 10),
@@ -180,9 +179,13 @@ def busy_case(seed: int, router: str = "least_outstanding") -> Case:
     rng = np.random.default_rng(seed)
     count = 400
     slots = 48
+    own = random_pool(rng)
     pool = replace(
-        random_pool(rng),
+        own,
         acceptance=(),
+        prompts_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, 513)) if len(own.prompts_s) else (),
+        max_queued=None,
+        max_queued_work_s=math.inf,
         linear_s=STEP_S * (1 + 0.01 * np.cumsum(rng.uniform(0, 1, 513))),
         sequences_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, slots + 1)),
         decode_base_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, slots + 1)),
@@ -215,7 +218,7 @@ def random_actions(
     ready, opened = dict(enumerate(initial)), len(initial)
     for time in np.sort(times).tolist():
         if ready and rng.random() < 0.5:
-            verbs = ["drain", "drain", "migrate", "fail", "lose", "slow"] if HAS_CLIENTS else ["drain"]
+            verbs = ["drain", "drain", "migrate", "fail", "lose", "slow"]
             serial, verb = int(rng.choice(list(ready))), str(rng.choice(verbs))
             if verb != "slow":
                 del ready[serial]

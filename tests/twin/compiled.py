@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.fleet import Fleet, Occupancy, Why
+from infersim.dataplane.rules import ClientRules, ServiceRules
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
 from tests.twin.case import REPLAYS, SLOWDOWN, Case
-from tests.twin.plain import HAS_CLIENTS
 
 
 @dataclass
@@ -47,14 +47,11 @@ def chunks(case: Case, size: int) -> Iterator[tuple[NDArray, ...]]:
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
     router = ROUTERS[case.router]
-    rules = {"rules": rules_of(case)} if HAS_CLIENTS else {}
-    return Fleet(case.pools, chunks(case, chunk), router.compiled, by_load=router.by_load, **rules)
+    return Fleet(case.pools, chunks(case, chunk), router.compiled, by_load=router.by_load, rules=rules_of(case))
 
 
-def rules_of(case: Case):
+def rules_of(case: Case) -> ServiceRules | None:
     """What the case's clients put up with; None if they are all patient and come once."""
-    from infersim.dataplane.rules import ClientRules, ServiceRules
-
     clients = tuple(ClientRules(**vars(client)) for client in case.clients)
     rules = ServiceRules(clients, case.max_wait_s, case.max_queued)
     return rules if rules.watch else None

@@ -2,14 +2,9 @@
 
 import math
 
-import pytest
-
 from infersim.dataplane.records import ENDINGS
 from tests.twin.by_hand import pool, run
 from tests.twin.case import Client
-from tests.twin.plain import HAS_CLIENTS
-
-pytestmark = pytest.mark.skipif(not HAS_CLIENTS, reason="the loop has no patience yet")
 
 ONE_SEAT = pool(max_num_seqs=1)
 PATIENT = Client()

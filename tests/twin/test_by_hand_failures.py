@@ -1,12 +1,7 @@
 """Replicas that fail, slow down or hand over what they have not begun, in the naive twin, by hand."""
 
-import pytest
-
 from infersim.dataplane.records import ENDINGS
 from tests.twin.by_hand import pool, run
-from tests.twin.plain import HAS_CLIENTS
-
-pytestmark = pytest.mark.skipif(not HAS_CLIENTS, reason="the loop has no failures yet")
 
 
 def test_a_failing_replica_hands_back_what_it_had():

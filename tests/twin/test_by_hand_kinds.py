@@ -7,9 +7,6 @@ import pytest
 
 from infersim.dataplane.records import FINISHED, REJECTED
 from tests.twin.by_hand import pool, run
-from tests.twin.plain import HAS_KINDS
-
-pytestmark = pytest.mark.skipif(not HAS_KINDS, reason="the loop has no host tier, windows or rows yet")
 
 
 def blocks_used(result) -> list[int]:

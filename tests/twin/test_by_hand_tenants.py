@@ -8,7 +8,6 @@ import pytest
 from tests.naive_queue import predicted_output
 from tests.naive_sequence import Request
 from tests.twin.by_hand import pool, run
-from tests.twin.plain import HAS_WIDTH
 
 TURNS = pool(queue_order="fair_share", max_num_seqs=1, input_weight=1, output_weight=2)
 """One request at a time, one second each."""
@@ -34,7 +33,6 @@ def test_a_late_tenant_at_an_empty_queue_follows_the_last_to_leave_it():
     assert result.outcomes["finish_s"].tolist() == [1, 2, 4, 3]
 
 
-@pytest.mark.skipif(not HAS_WIDTH, reason="the loop has no rows yet")
 def test_found_prefixes_are_not_charged_and_rows_are():
     costs = pool(queue_order="fair_share", max_num_seqs=2, prefix_tokens=4, input_weight=4, output_weight=1)
     rows = [(0.0, 5, 1), (0.0, 1, 1), (0.0, 5, 1), (0.0, 6, 1), (0.0, 1, 1), (0.0, 1, 1)]
