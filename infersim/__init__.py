@@ -29,6 +29,7 @@ __all__ = [
     "read_run",
     "routing",
     "sensitivity",
+    "shootout",
     "simulate",
     "sweep",
 ]
@@ -49,6 +50,7 @@ _WHERE = {
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
     "sensitivity": "infersim.studies.sensitivity",
+    "shootout": "infersim.studies.shootout",
     "sweep": "infersim.studies.sweep",
 }
 
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from infersim.studies.plan import plan
     from infersim.studies.regression import check
     from infersim.studies.sensitivity import sensitivity
+    from infersim.studies.shootout import shootout
     from infersim.studies.sweep import sweep
 
 

@@ -1,10 +1,13 @@
 """What commands print, as the README shows it: `make readme` brings it up to date, `test_documents.py` compares.
 
-A block of language `console` holds a command after `$ ` and then what it prints, without blanks at the ends of lines.
+A block of language `console` holds a command after `$ ` and then what it prints, without blanks at the ends of lines. One
+that replays a recorded trace is left alone where INFERSIM_TRACES does not say where traces are.
 """
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
+PICTURES = {"shootout/shootout.png": ROOT / "docs/pictures/shootout.png"}
+"""What commands write, and where the README shows it."""
+
+
+def has_traces(command: str) -> bool:
+    """Whether the traces that a command replays, if any, can be found."""
+    return "azure" not in command or bool(os.environ.get("INFERSIM_TRACES"))
 
 
 def shown() -> dict[str, str]:
@@ -20,7 +30,7 @@ def shown() -> dict[str, str]:
     return {block["command"]: block["output"] for block in BLOCK.finditer(README.read_text(encoding="utf-8"))}
 
 
-def printed(command: str) -> str:
+def printed(command: str, keep_pictures: bool = False) -> str:
     """What a command prints, run in an empty directory; `make X` stands for the infersim command of its recipe."""
     if command.startswith("make "):
         recipes = (ROOT / "Makefile").read_text(encoding="utf-8").partition(f"\n{command[5:]}:")[2]
@@ -29,6 +39,9 @@ def printed(command: str) -> str:
         code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from infersim.cli import main; main()"
         call = [sys.executable, "-c", code, *shlex.split(command)[1:]]
         done = subprocess.run(call, cwd=elsewhere, capture_output=True, text=True, check=True)
+        for written, picture in PICTURES.items():
+            if keep_pictures and (Path(elsewhere) / written).exists():
+                shutil.copy(Path(elsewhere) / written, picture)
     return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()).strip("\n") + "\n"
 
 
@@ -36,6 +49,7 @@ if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
     wanted = sys.argv[1:]
     for command, output in shown().items():
-        if not wanted or any(word in command for word in wanted):
-            text = text.replace(f"$ {command}\n{output}```", f"$ {command}\n{printed(command)}```")
+        if has_traces(command) and (not wanted or any(word in command for word in wanted)):
+            now = printed(command, keep_pictures=True)
+            text = text.replace(f"$ {command}\n{output}```", f"$ {command}\n{now}```")
     README.write_text(text, encoding="utf-8")

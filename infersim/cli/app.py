@@ -22,6 +22,7 @@ from infersim.cli import (
     scenarios,
     schema,
     sensitivity,
+    shootout,
     sweep,
     trace,
     validate,
@@ -62,6 +63,7 @@ app.command(name="check")(check.check)
 app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="validate")(validate.validate)
 app.command(name="plan")(plan.plan)
+app.command(name="shootout")(shootout.shootout)
 app.command(name="compare")(compare.compare)
 app.command(name="sensitivity")(sensitivity.sensitivity)
 app.command(name="breakeven")(breakeven.breakeven)

@@ -73,13 +73,13 @@ def sweep(
     A point that fails while it runs is reported in the table.
     """
     asked: Grid = parse_grid(grid) if not hasattr(grid, "items") else grid  # type: ignore[arg-type,assignment]
-    directory = None if out is None else _prepared(Path(out))
+    directory = None if out is None else prepared(Path(out))
     found = variants(scenario, settings, _points(scenario, settings, asked, sample))
     if not skip_invalid:
         refuse_faulty(found)
     elif all(variant.resolved is None for variant in found):
         raise StudyError(f"none of the {len(found)} points can run; the first: {found[0].why}")
-    rows, reused = _rows(found, directory, Machines(workers, cluster), progress)
+    rows, reused = run_points(found, directory, Machines(workers, cluster), progress)
     table = _table(found, rows)
     if directory is not None:
         write_parquet(table, directory / TABLE)
@@ -93,8 +93,8 @@ def _points(scenario: Source, settings: Sequence[str], grid: Grid, sample: int |
     return latin_hypercube(grid, sample, int(seeds[-1]) if seeds and seeds[-1].strip().isdecimal() else 0)
 
 
-def _prepared(directory: Path) -> Path:
-    """The sweep's directory, made and found writable."""
+def prepared(directory: Path) -> Path:
+    """The directory of a study that keeps finished points, made and found writable."""
     try:
         (directory / POINTS).mkdir(parents=True, exist_ok=True)
         trial = directory / f".trial.{os.getpid()}"
@@ -105,7 +105,7 @@ def _prepared(directory: Path) -> Path:
     return directory
 
 
-def _rows(
+def run_points(
     found: Sequence[Variant], directory: Path | None, machines: Machines, progress: Progress | None
 ) -> tuple[list[Row | Failed | None], int]:
     """The row of each point, None where it cannot run; and how many were there already."""
