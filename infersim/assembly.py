@@ -189,6 +189,8 @@ def check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:
 
 def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) -> "PoolCost":
     """What the loop must know of a pool: times, and how its engine batches, queues and preempts."""
+    import math
+
     import numpy as np
 
     from infersim.cost.price import choose_price
@@ -213,6 +215,8 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         prediction_sigma=queue.prediction_sigma or 0.0,
         input_weight=1 if queue.input_weight is None else queue.input_weight,
         output_weight=2 if queue.output_weight is None else queue.output_weight,
+        max_queued=queue.max_queued,
+        max_queued_work_s=math.inf if queue.max_queued_work_s is None else queue.max_queued_work_s,
         watermark_blocks=round(cache.watermark * tables.memory.blocks),
         acceptance=pool.pool.speculative.chances if pool.pool.speculative else (),
         role=pool.pool.role,
@@ -289,9 +293,10 @@ def fleet(
 ) -> "Fleet":
     """The compiled fleet, with its policies, the stream of requests and where they end, and no replica yet."""
     from infersim.dataplane.fleet import Fleet
+    from infersim.workload.conduct import service_rules
 
     check_prefixes(resolved, requests.prefix_tokens)
-    chosen_router = router(resolved, policies)
+    chosen_router, rules = router(resolved, policies), service_rules(resolved.scenario, resolved.cell)
     pools = [served_by(costs, pool, requests.prefix_tokens) for costs, pool in zip(tables, resolved.pools, strict=True)]
     return Fleet(
         pools,
@@ -303,4 +308,5 @@ def fleet(
         by_load=chosen_router.by_load,
         order=own_order(resolved, policies),
         shape=own_batching(resolved, policies),
+        rules=rules if rules.watch else None,
     )

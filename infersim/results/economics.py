@@ -38,16 +38,23 @@ def by_purchase(run: RunRecord) -> list[dict[str, Any]]:
 
 
 def wasted(run: RunRecord, busy_usd: float) -> dict[str, float]:
-    """Work that served nobody: prompt tokens processed more than once, because their request was preempted.
+    """Work that served nobody: for attempts that did not finish, and again for requests that were preempted.
 
-    recomputed_tokens   prompt tokens processed - those of requests, less what the prefix cache held
-    wasted_usd          busy dollars x recomputed tokens / all tokens processed; an estimate, by tokens
+    abandoned_tokens    tokens processed for attempts that were lost, timed out or turned away half served
+    recomputed_tokens   tokens processed beyond these and those of finished requests, less what the prefix cache held
+    wasted_usd          busy dollars x the two / all tokens processed; an estimate, by tokens
     """
-    processed = sum(pool.tally.prompt_tokens for pool in run.pools)
-    sums = run.totals.of()
-    tokens = max(processed - sums.prompts, 0.0) if sums.of_all("preemptions") else 0.0
-    every = processed + sum(pool.tally.output_tokens for pool in run.pools)
-    return {"recomputed_tokens": tokens, "wasted_usd": busy_usd * tokens / every if every else 0.0}
+    prompts = sum(pool.tally.prompt_tokens for pool in run.pools)
+    every = prompts + sum(pool.tally.output_tokens for pool in run.pools)
+    abandoned, sums = sum(pool.tally.wasted_tokens for pool in run.pools), run.totals.of()
+    again = 0.0
+    if sums.of_all("preemptions") and abandoned:
+        useful = [sums.of_finished(name) for name in ("input_tokens", "output_tokens", "cached_tokens")]
+        again = max(every - abandoned - useful[0] - useful[1] + useful[2], 0.0)
+    elif sums.of_all("preemptions"):
+        again = max(prompts - sums.prompts, 0.0)
+    share = (abandoned + again) / every if every else 0.0
+    return {"abandoned_tokens": abandoned, "recomputed_tokens": again, "wasted_usd": busy_usd * share}
 
 
 @dataclass(frozen=True)

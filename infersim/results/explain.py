@@ -5,7 +5,7 @@
 
 Everything is concluded from the summary and the frames, so a run directory says the same as a fresh result.
 
-Not here: the single chapters (`why_latency.py`, `why_cost.py`, `story.py`). Read `report.py` for the page.
+Not here: the single chapters (`why_latency.py`, `why_endings.py`, `why_cost.py`, `story.py`). Read `report.py` for the page.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from infersim.results.slo import why_slo
 from infersim.results.story import story
 from infersim.results.units import percent
 from infersim.results.why_cost import idle_windows, what_bound, why_bill
+from infersim.results.why_endings import why_endings
 from infersim.results.why_latency import why_tpot, why_ttft
 
 
@@ -36,6 +37,7 @@ def why(run: Run) -> tuple[Chapter, ...]:
     return (
         *_sampled(run),
         why_slo(run),
+        *why_endings(run),
         why_ttft(run),
         why_tpot(run),
         why_bill(run),

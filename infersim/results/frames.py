@@ -13,18 +13,23 @@ from infersim.results.money import bill, lease_times, usd_per_replica_second
 from infersim.results.power import CAUSES, lease_joules
 from infersim.results.record import PoolRecord, RunRecord
 
-SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s")
-"""Where a request's time goes; the seven sum to finish_s - arrival_s."""
+SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s", "away_s")
+"""Where a request's time goes; the eight sum to finish_s - arrival_s."""
 
 
 def requests_frame(run: RunRecord) -> pd.DataFrame:
     """One row for each request that arrived, by id.
 
-    status       finished, or rejected: too long for the model or the KV cache
+    status       finished; rejected: too long for the model or the KV cache; lost with its replica; timed_out: given up by
+                 its client; or turned away: queue_full, service_full, rate_limited, overloaded
     pool         that it was routed to; missing if it never was
     replica      serial number of the one that ended it, -1 if none
-    ttft_s, tpot_s, e2e_s   as in `metrics.py`; NaN unless finished, TPOT also with a single output token
-    held_s ... transfer_s   spans that sum to finish_s - arrival_s, whatever the status
+    ttft_s, tpot_s, e2e_s   as in `metrics.py`, from the first arrival; NaN unless finished, TPOT also with a single
+                 output token
+    held_s ... away_s   spans over all attempts that sum to finish_s - arrival_s, whatever the status; away: between
+                 attempts, its client waiting to try again
+    attempts     how often its client sent it
+    wasted_tokens  tokens processed for attempts that did not finish
     cached_tokens  prompt tokens found in the prefix cache at the first admission
     slo_met      finished within every limit of its class's SLO, or of the scenario's
     tenant       its class; only where the workload has classes
@@ -53,6 +58,8 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         **{span: rows[span] for span in SPANS},
         "preemptions": rows["preemptions"],
         "cached_tokens": rows["cached_tokens"],
+        "attempts": rows["retries"] + 1,
+        "wasted_tokens": rows["wasted_tokens"],
         "slo_met": meets_own(latencies, finished, rows["tenant"], run.scenario),
     }
     if classes := run.scenario.workload.classes:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.records import ENDINGS
 from infersim.dataplane.tally import ITL_GROWTH, Tally, itl_edges
 from infersim.dataplane.totals import LATENCIES, LIMITED, Sums, Totals
 from infersim.spec.scenario import Scenario, Slo
@@ -137,13 +138,14 @@ def meets_own(
 
 
 def class_report(totals: Totals, requests: "pd.DataFrame | None", scenario: Scenario) -> dict[str, Any]:
-    """By name of each class: its requests, its p99 latencies over finished requests, and the share within its limits."""
+    """By name of each class: its requests, how they ended, p99 latencies of finished ones, the share within its limits."""
     report = {}
     for index, (tenant, slo) in enumerate(zip(scenario.workload.classes or [], scenario.class_slos, strict=False)):
         sums = totals.of(tenant=index)
         own = None if requests is None else requests[requests["tenant"] == tenant.name]
         report[tenant.name] = {
             "requests": sums.arrived,
+            **{ending: int(count) for ending, count in zip(ENDINGS, sums.endings, strict=True)},
             "ttft_p99_s": _latency(sums, own, "ttft_s")["p99"],
             "tpot_p99_s": _latency(sums, own, "tpot_s")["p99"],
             "attainment": sums.met / sums.arrived if limits(slo) and sums.arrived else float("nan"),
@@ -156,7 +158,7 @@ def slo_report(sums: Sums, scenario: Scenario, latencies: dict[str, dict[str, fl
 
     met_requests    requests that finished within every limit of their class, or of the scenario
     goodput_rps     met_requests / makespan [requests/s]
-    attainment      met_requests / all requests that ended; rejected ones miss
+    attainment      met_requests / all requests that ended; those that did not finish miss
     targets         by key of the SLO: limit_s, p99_s over finished requests, attainment (share of all that ended within
                     this limit), and whether the p99 holds; without a finished request nothing holds
     """

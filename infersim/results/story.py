@@ -14,6 +14,18 @@ from infersim.results.why_latency import ttft_parts
 NAMES = {"ttft_s": "first token (TTFT)", "tpot_s": "each further token (TPOT)", "e2e_s": "the whole request (E2E)"}
 
 
+ENDED = {
+    "rejected": "is rejected: it would never fit",
+    "lost": "is lost with its replica",
+    "timed_out": "is given up by its client",
+    "queue_full": "is turned away: the queue of its replica is full",
+    "service_full": "is turned away: too many requests wait in the whole service",
+    "rate_limited": "is turned away: its class has used up its rate limit",
+    "overloaded": "is turned away: it would wait, or has waited, too long",
+}
+"""How a request ended that did not finish."""
+
+
 class UnknownRequest(ValueError):
     """There is no request with this id; the message says which there are."""
 
@@ -42,8 +54,14 @@ def _life(run: Run, row: pd.Series, found: pd.Index) -> Chapter:
     if row["held_s"] > 0:
         clock += row["held_s"]
         steps.append((clock, f"was held for {seconds(row['held_s'])} until a replica was ready"))
+    if row["attempts"] > 1:
+        sentence += f" Its client sent it {row['attempts']} times; what follows adds up over all attempts."
+        clock += row["away_s"]
+        steps.append((clock, f"has waited {seconds(row['away_s'])} between attempts"))
+    if row["wasted_tokens"]:
+        sentence += f" {row['wasted_tokens']:,} tokens were processed in vain."
     if row["status"] != "finished":
-        steps.append((float(row["finish_s"]), f"is {row['status']}"))
+        steps.append((float(row["finish_s"]), ENDED[row["status"]]))
         return Chapter("What happened", (sentence,), (">time", "it"), _rows(steps))
     parts = ttft_parts(run.requests.loc[found]).iloc[0]
     clock += parts["handling"]

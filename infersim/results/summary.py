@@ -71,6 +71,7 @@ def _scenario(run: RunRecord) -> Summary:
 def _requests(sums: Sums, run: RunRecord) -> Summary:
     """How many requests came and how they ended; tokens are those of finished ones.
 
+    retries: attempts beyond the first of each request. wasted_tokens: processed for attempts that did not finish.
     prefix_hit_ratio, where a prefix cache had hits: their cached prompt tokens / their prompt tokens.
     rows, rows_share, percentile_error, where not every request has a row: how many do, their share (they were chosen by
     the hash of their id), and the largest relative error of percentiles, which then come from histograms.
@@ -84,6 +85,8 @@ def _requests(sums: Sums, run: RunRecord) -> Summary:
         "input_tokens": sums.of_finished("input_tokens"),
         "output_tokens": sums.of_finished("output_tokens"),
         "preemptions": sums.of_all("preemptions"),
+        "retries": sums.of_all("retries"),
+        "wasted_tokens": sums.of_all("wasted_tokens"),
         **hits,
         **(sample if run.halvings else {}),
     }

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from infersim.dataplane.records import ENDINGS
 from infersim.results.run import rows_share
 from infersim.results.units import clock, digits, energy, percent, seconds, usd, watts
 
@@ -101,7 +102,8 @@ def _pairs(rows: list[tuple[str, str]]) -> Table:
 def _overview(summary: Mapping[str, Any]) -> Table:
     requests, rates, slo = summary["requests"], summary["throughput"], summary["slo"]
     preempted = "1 preemption" if requests["preemptions"] == 1 else f"{requests['preemptions']:,} preemptions"
-    others = [f"{requests['rejected']:,} rejected"] if requests["rejected"] else []
+    others = [f"{requests[ending]:,} {ending.replace('_', ' ')}" for ending in ENDINGS[1:] if requests[ending]]
+    others += [f"{requests['retries']:,} retries"] if requests["retries"] else []
     others += [preempted] if requests["preemptions"] else []
     finished = ", ".join([f"{requests['finished']:,} of {requests['arrived']:,} finished", *others])
     rows = [
@@ -178,8 +180,9 @@ def _oracle(summary: Mapping[str, Any]) -> str:
 def _bill(summary: Mapping[str, Any]) -> Table:
     cost, power = summary["cost"], summary["energy"]
     busy, idle, cold_start = (usd(cost[f"{part}_usd"]) for part in ("busy", "idle", "cold_start"))
+    wasted = f" ({usd(cost['wasted_usd'])} of it wasted)" if cost["abandoned_tokens"] else ""
     rows = [
-        ("cost", f"{usd(cost['total_usd'])}: {busy} busy, {idle} idle, {cold_start} cold start"),
+        ("cost", f"{usd(cost['total_usd'])}: {busy} busy{wasted}, {idle} idle, {cold_start} cold start"),
         (
             "each",
             f"{usd(cost['usd_per_million_output_tokens'])} per million output tokens, "

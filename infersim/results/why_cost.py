@@ -3,6 +3,8 @@
 Not here: latencies (`why_latency.py`). Read `explain.py` next.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from infersim.results.chapter import Chapter
@@ -48,10 +50,7 @@ def why_bill(run: Run) -> Chapter:
             "it loaded its weights. Longer cool-downs would start fewer of them."
         )
     if cost["wasted_usd"] > 0.01 * total:
-        sentences.append(
-            f"{usd(cost['wasted_usd'])} of the busy dollars processed {cost['recomputed_tokens']:,.0f} prompt tokens "
-            "again that preempted requests had lost; more KV cache or smaller batches would save them."
-        )
+        sentences.append(_waste(cost))
     sentences.append(f"Going on like this would cost {usd(cost['usd_per_month'])} a month.")
     if idle > 0.3:
         sentences.append("Fewer replicas, or an autoscaler that gives them back sooner, would make it smaller.")
@@ -67,6 +66,15 @@ def why_bill(run: Run) -> Chapter:
     rows.append(("together", "", usd(total), percent(1.0), *every))
     heads = tuple(f">{name}" for name in names) if len(names) > 1 else ()
     return Chapter("The bill", tuple(sentences), ("dollars", "when", ">cost", ">share", *heads), tuple(rows))
+
+
+def _waste(cost: Mapping[str, float]) -> str:
+    """What the wasted dollars did, and what would save them."""
+    abandoned, again = cost["abandoned_tokens"], cost["recomputed_tokens"]
+    parts = [f"{abandoned:,.0f} tokens for attempts that did not finish"] if abandoned else []
+    parts += [f"{again:,.0f} prompt tokens again that preempted requests had lost"] if again else []
+    advice = "turning requests away earlier" if abandoned > again else "more KV cache or smaller batches"
+    return f"{usd(cost['wasted_usd'])} of the busy dollars processed {' and '.join(parts)}; {advice} would save them."
 
 
 def idle_windows(run: Run, most: int = 5) -> Chapter:

@@ -1,6 +1,7 @@
 """Why latencies are what they are: where the slowest requests spent their time, when they came, what ran beside them.
 
-A time to first token is the sum of what came before that token: held (no replica was ready), handling (the engine's
+A time to first token is the sum of what came before that token: away (earlier attempts that failed while they were
+served, and pauses before the next), held (no replica was ready), handling (the engine's
 front end), queued (in a replica's queue), prefill, and preempted (put back before the first token came; the
 second prefill counts as prefill as far as it is not known apart).
 
@@ -17,6 +18,7 @@ from infersim.results.units import digits, percent, seconds
 from infersim.results.windows import label, window_edges, windows
 
 PARTS = {
+    "away": ("earlier attempts failed, and its client paused", "whatever made them fail"),
     "held": ("no replica was ready", "replicas that are ready sooner, or a larger minimum"),
     "handling": ("in the engine's front end: HTTP, tokenisation", "a faster front end or shorter prompts"),
     "queued": ("in a replica's queue, not yet admitted", "more replicas, scaling up earlier, or a larger batch"),
@@ -32,10 +34,12 @@ SLOWEST = 0.01
 def ttft_parts(requests: pd.DataFrame) -> pd.DataFrame:
     """Columns PARTS [s] of finished requests, indexed as `requests`; they sum to ttft_s."""
     done = requests[requests["status"] == "finished"]
-    known = {part: done[f"{part}_s"] for part in ("held", "handling", "queued")}
+    known = {part: done[f"{part}_s"] for part in ("away", "held", "handling", "queued")}
     rest = (done["ttft_s"] - sum(known.values())).clip(lower=0.0)
     prefill = np.minimum(done["prefill_s"], rest)
-    return pd.DataFrame(known | {"prefill": prefill, "preempted": rest - prefill})
+    again = done["attempts"] > 1
+    known["away"] = known["away"] + (rest - prefill).where(again, 0.0)
+    return pd.DataFrame(known | {"prefill": prefill, "preempted": (rest - prefill).mask(again, 0.0)})
 
 
 def slowest(values: pd.Series) -> pd.Index:
@@ -90,7 +94,7 @@ def why_ttft(run: Run) -> Chapter:
 
 def _word(part: str) -> str:
     """The part as people say it."""
-    return {"queued": "in queue", "held": "held", "preempted": "preempted"}.get(part, f"in {part}")
+    return {"queued": "in queue", "held": "held", "preempted": "preempted", "away": "away"}.get(part, f"in {part}")
 
 
 def _many(count: int) -> str:

@@ -220,6 +220,10 @@ def check_roles(pools: list[Pool]) -> Iterator[Finding]:
             yield (*path, "role"), "prefill needs a decode pool to send to; add one, or use role both"
         if pool.role == "decode" and "prefill" not in roles:
             yield (*path, "role"), "decode needs a prefill pool to receive from; add one, or use role both"
+        for key in ("max_queued", "max_queued_work_s"):
+            if pool.role == "decode" and getattr(pool.queue, key) is not None:
+                what = "requests are turned away where they arrive, and a decode pool receives what was let in"
+                yield (*path, "queue", key), f"{what}; limit the prefill pools, or remove it"
     dtypes = {pool.precision.kv_cache for pool in pools if pool.role != "both"}
     if len(dtypes) > 1:
         found = ", ".join(sorted(str(dtype or "the 16-bit default") for dtype in dtypes))

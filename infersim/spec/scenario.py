@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from infersim.spec.autoscalers import Autoscaler
 from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec, wrong_at
+from infersim.spec.clients import Admission
 from infersim.spec.facility import Facility
 from infersim.spec.slo import Slo
 from infersim.spec.workload import Workload
@@ -85,6 +86,10 @@ class Queue(Spec):
     """What a prompt token counts in fair sharing; 1 when absent."""
     output_weight: Weight | None = None
     """What an output token counts in fair sharing; 2 when absent."""
+    max_queued: Count | None = None
+    """Most requests in a replica's front end and queue; more are turned away (queue_full)."""
+    max_queued_work_s: Positive | None = None
+    """Most prompt work in them, at the replica's best rate [s]; requests beyond are turned away (overloaded)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -284,6 +289,8 @@ class Scenario(Spec):
     """What arrives."""
     router: Router = Router()
     """Who decides where a request goes."""
+    admission: Admission = Admission()
+    """Who is turned away; nobody but what never fits when absent."""
     pools: list[Pool] = Field(min_length=1)
     """What serves."""
     slo: Slo = Slo()
@@ -338,6 +345,9 @@ class Scenario(Spec):
             if getattr(pool.replicas, fewest) < self.cells:
                 found = f"found {getattr(pool.replicas, fewest)} replicas for {self.cells} cells"
                 raise wrong_at(("pools", index, "replicas", fewest), f"{found}; give each cell at least one")
+        if self.admission.max_queued is not None and self.admission.max_queued < self.cells:
+            what = f"found {self.admission.max_queued} for {self.cells} cells"
+            raise wrong_at(("admission", "max_queued"), f"{what}; give each cell at least one")
         if self.horizon_s is None and not self.workload.ends:
             raise wrong_at(("horizon_s",), "is missing; say for how long requests arrive [s]")
         return self

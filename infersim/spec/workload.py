@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from infersim.spec.arrivals import Arrivals, ServeGen
 from infersim.spec.base import Fraction, Spec, wrong_at
+from infersim.spec.clients import Patience, RateLimit, Retries
 from infersim.spec.lengths import Lengths
 from infersim.spec.slo import Slo
 from infersim.spec.structure import Structure
@@ -37,6 +38,12 @@ class Tenant(Spec):
     """Higher is served first where the queue order is by priority."""
     slo: Slo | None = None
     """What a good answer is for this class; the scenario's when absent."""
+    patience: Patience | None = None
+    """When its clients give an attempt up; the workload's when absent."""
+    retries: Retries | None = None
+    """How they try again; the workload's when absent."""
+    rate_limit: RateLimit | None = None
+    """Most tokens that the service takes from them; the workload's when absent."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Tenant":
@@ -62,6 +69,12 @@ class Workload(Spec):
     max_context_tokens: Annotated[int, Field(ge=2, le=2**53)] | None = None
     """Longest prompt and output together: prompts are cut to one less, then outputs to what is left, a trace's too;
     a session ends before the turn that exceeds it."""
+    patience: Patience | None = None
+    """When its clients give an attempt up; never when absent."""
+    retries: Retries | None = None
+    """How they try again; they do not when absent."""
+    rate_limit: RateLimit | None = None
+    """Most tokens that the service takes from them; any number when absent; with classes, from each."""
     classes: list[Tenant] | None = Field(default=None, min_length=1, max_length=1000)
     """A mix of tenants; without, all requests are of one class."""
 

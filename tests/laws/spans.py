@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s")
+SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s", "away_s")
 """The spans of an outcome, which sum to its latency."""
 
 

@@ -5,6 +5,7 @@ continuous, and the loop leaps over them. Not here: what theory says (`test_*.py
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +71,12 @@ def serve(
     replicas: int = 1,
     router: str = "round_robin",
     prompts: Lengths = ONE_TOKEN,
+    **rules: Any,
 ) -> list[NDArray[np.void]]:
-    """Outcomes of independent replications with Poisson arrivals, without their warm-up."""
+    """Outcomes of independent replications with Poisson arrivals, without their warm-up.
+
+    All requests finish unless the pool, or `rules` (of `Case`), turn some away or let them lose patience.
+    """
     replications = []
     for seed in range(REPLICATIONS):
         rng = np.random.default_rng([2024, seed])
@@ -79,8 +84,8 @@ def serve(
         requests["id"] = np.arange(count)
         requests["arrival_s"] = np.cumsum(rng.exponential(1 / rate, count))
         requests["input_tokens"] = prompts(rng, count)
-        rows = compiled.simulate(Case([pool], requests, lengths(rng, count), router, [0] * replicas)).outcomes
-        assert (rows["status"] == FINISHED).all()
+        rows = compiled.simulate(Case([pool], requests, lengths(rng, count), router, [0] * replicas, **rules)).outcomes
+        assert rules or pool.max_queued is not None or (rows["status"] == FINISHED).all()
         replications.append(rows[int(WARM_UP * count) :])
     return replications
 

@@ -36,7 +36,7 @@ def test_waste_is_what_was_processed_twice() -> None:
     run = small_run()
     tally = replace(run.pools[0].tally, prompt_tokens=125.0, output_tokens=11)
     run = edited(run, pools=[replace(run.pools[0], tally=tally)])
-    assert wasted(run, 1.36) == pytest.approx({"recomputed_tokens": 25.0, "wasted_usd": 0.25})
+    assert wasted(run, 1.36) == pytest.approx({"abandoned_tokens": 0, "recomputed_tokens": 25.0, "wasted_usd": 0.25})
     calm = run.outcomes.copy()
     calm["preemptions"] = 0
     assert wasted(edited(run, outcomes=calm), 1.36)["wasted_usd"] == 0.0
