@@ -1,98 +1,55 @@
 """Laws of the data plane, for every routing policy, a user's own included, and every batching policy and queue order.
 
-They need no second simulator: what comes in goes out, time is spent once, nothing is faster than its table. Laws of
-whole scenarios are in `test_scenarios.py`.
+They need no second simulator: what comes in goes out, time is spent once, nothing is faster than its table. What holds
+when replicas fail and clients lose patience is in `test_disturbed.py`, laws of whole scenarios in `test_scenarios.py`.
 """
 
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from infersim.dataplane.fleet import Fleet, PoolCost, Why
-from infersim.dataplane.records import BATCHINGS, FINISHED, QUEUE_ORDERS, REJECTED
+from infersim.dataplane.fleet import PoolCost
+from infersim.dataplane.records import FINISHED, REJECTED
 from infersim.dataplane.tally import Tally
-from infersim.policies.routing import ROUTERS, Router
+from infersim.policies.routing import ROUTERS
+from tests.laws.runs import (
+    TECHNIQUES,
+    USERS_OWN,
+    Trial,
+    cases_of,
+    fleet_of,
+    on_one_replica,
+    serve_until,
+    undisturbed,
+)
 from tests.laws.spans import SPANS, served_span
 from tests.twin import compiled
-from tests.twin.case import Case, Client
-from tests.twin.cases import busy_case, random_case
 
-SEEDS = range(12)
 CLOSE = 1e-9
+TERMS = (
+    "linear_s",
+    "sequences_s",
+    "decode_base_s",
+    "decode_per_context_s",
+    "prefill_per_pair_s",
+    "prefill_per_context_s",
+)
 
 
-def long_prompts_last(request, replicas, routable, memory):
-    """A user's router: what it is asked of, what it remembers and what it sees of replicas all decide."""
-    memory[3] += 1
-    if request.input_tokens > 10 or memory[3] % 3 == 0:
-        return routable[-1]
-    return routable[replicas[routable[0]].running % routable.shape[0]]
+@pytest.fixture(scope="module", params=TECHNIQUES)
+def trials(request: pytest.FixtureRequest) -> list[Trial]:
+    """The cases of a technique, mended so that nothing goes wrong in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ROUTERS, USERS_OWN.name, USERS_OWN)
+        yield [Trial(undisturbed(case)) for case in cases_of(request.param)]
 
 
-PAIRS = [*product(BATCHINGS[:4], QUEUE_ORDERS[:4]), *product(("chunked_prefill", "dynamic"), QUEUE_ORDERS[4:])]
-TECHNIQUES = ["-".join(pair) for pair in PAIRS]
-
-
-@pytest.fixture(params=[*ROUTERS, "users_own", *TECHNIQUES])
-def cases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Case]:
-    """Cases served by one router, its pools mixed; or by pools of one batching policy and queue order."""
-    monkeypatch.setitem(ROUTERS, "users_own", Router("users_own", "", long_prompts_last))
-    cases = [undisturbed(case) for case in (*map(random_case, SEEDS), busy_case(1), busy_case(2))]
-    if request.param in TECHNIQUES:
-        return [served_as(case, *request.param.split("-")) for case in cases]
-    return [replace(case, router=request.param) for case in cases]
-
-
-def undisturbed(case: Case) -> Case:
-    """The case without what breaks these laws by design: failures, impatient clients, refusals, samples and windows."""
-    requests = case.requests.copy()
-    requests["forks"] = 0
-    pools = [
-        replace(
-            pool,
-            full_blocks=1,
-            window_blocks=0,
-            host_entries=0,
-            prompts_s=(),
-            max_queued=None,
-            max_queued_work_s=np.inf,
-        )
-        for pool in case.pools
-    ]
-    actions = [action for action in case.actions if action[1] in ("open", "drain")]
-    patient = [Client() for _ in case.clients]
-    return replace(
-        case, pools=pools, requests=requests, outputs=np.maximum(case.outputs, 1), actions=actions,
-        clients=patient, max_queued=None, max_wait_s=np.inf,
-    )  # fmt: skip
-
-
-def served_as(case: Case, batching: str, queue_order: str) -> Case:
-    """The case with one batching policy and queue order in all pools; those with a role keep chunked prefill."""
-
-    def changed(pool: PoolCost) -> PoolCost:
-        if pool.role != "both":
-            return replace(pool, queue_order=queue_order)
-        swap = pool.swap and batching == "chunked_prefill"
-        return replace(pool, batching=batching, queue_order=queue_order, swap=swap)
-
-    requests = case.requests.copy()
-    requests["tenant"] = requests["id"] % 3
-    return replace(case, pools=[changed(pool) for pool in case.pools], requests=requests)
-
-
-@pytest.fixture
-def plain(cases: list[Case]) -> list[Case]:
+@pytest.fixture(scope="module")
+def plain(trials: list[Trial]) -> list[Trial]:
     """The cases with every request served by one replica from its prompt to its end, a token at a time."""
-    return [replace(case, pools=[replace(pool, role="both", acceptance=()) for pool in case.pools]) for case in cases]
-
-
-def serve_until(fleet: Fleet, time: float) -> None:
-    """Advance the fleet, whatever it has to report on the way."""
-    while fleet.advance(time).why not in (Why.ON_TIME, Why.FINISHED):
-        pass
+    return [Trial(on_one_replica(trial.case)) for trial in trials]
 
 
 def price_s(pool: PoolCost, tally: Tally) -> float:
@@ -103,25 +60,28 @@ def price_s(pool: PoolCost, tally: Tally) -> float:
     return float(linear + decode + prefill)
 
 
-def test_every_request_ends_exactly_once(cases: list[Case]):
-    for case in cases:
-        run = compiled.simulate(case)
+def test_every_request_ends_exactly_once(trials: list[Trial]):
+    for trial in trials:
+        case, run = trial.case, trial.run
         assert run.outcomes["id"].tolist() == list(range(len(case.requests)))
         assert np.isin(run.outcomes["status"], (FINISHED, REJECTED)).all()
         assert (run.fleet.in_flight, run.fleet.held) == (0, 0)
 
 
-def test_tokens_in_are_tokens_out(cases: list[Case]):
-    for case in cases:
-        run = compiled.simulate(case)
+def test_tokens_in_are_tokens_out(trials: list[Trial]):
+    for trial in trials:
+        case, run = trial.case, trial.run
         finished = run.outcomes["status"] == FINISHED
-        assert (run.outcomes["output_tokens"] == np.where(finished, case.outputs, 0)).all()
+        # One that no decode replica can take has had its first token from a prefill replica.
+        receives = np.array([pool.role == "decode" for pool in case.pools])
+        refused = receives[run.outcomes["pool"]].astype(int)
+        assert (run.outcomes["output_tokens"] == np.where(finished, case.outputs, refused)).all()
         assert sum(tally.output_tokens for tally in run.tallies) == run.outcomes["output_tokens"].sum()
 
 
-def test_every_pool_counts_what_its_requests_were(plain: list[Case]):
-    for case in plain:
-        run = compiled.simulate(case)
+def test_every_pool_counts_what_its_requests_were(plain: list[Trial]):
+    for trial in plain:
+        case, run = trial.case, trial.run
         finished = run.outcomes["status"] == FINISHED
         for pool, tally in enumerate(run.tallies):
             mine = run.outcomes[finished & (run.outcomes["pool"] == pool)]
@@ -136,13 +96,11 @@ def test_every_pool_counts_what_its_requests_were(plain: list[Case]):
             assert len(steps) == 1
 
 
-def test_kv_stays_within_its_blocks_and_returns_to_zero(cases: list[Case]):
-    for case in cases[-8:]:
-        end = compiled.simulate(case).outcomes["finish_s"].max()
-        fleet = compiled.new_fleet(case)
-        for pool in range(len(case.pools)):
-            fleet.open(pool)
-        for stop in [*np.linspace(0, 2 * end, 200), np.inf]:
+def test_kv_stays_within_its_blocks_and_returns_to_zero(trials: list[Trial]):
+    for trial in trials[-3:]:
+        case, end = trial.case, trial.rows["finish_s"].max()
+        fleet = fleet_of(case)
+        for stop in [*np.linspace(0, 2 * end, 100), np.inf]:
             serve_until(fleet, float(stop))
             for pool in range(len(case.pools)):
                 holds, _ = fleet.observe(pool)
@@ -155,13 +113,13 @@ def test_kv_stays_within_its_blocks_and_returns_to_zero(cases: list[Case]):
             assert holds.routed == holds.ended
 
 
-def test_work_is_conserved(plain: list[Case]):
+def test_work_is_conserved(plain: list[Trial]):
     """A replica is busy exactly while it has requests, so busy and idle time make up the time that it is up.
 
     Dynamic batching may let each of them wait for company, but not for longer than it is told.
     """
-    for case in plain:
-        run = compiled.simulate(case)
+    for trial in plain:
+        case, run = trial.case, trial.run
         accepted = run.outcomes[run.outcomes["status"] == FINISHED]
         end = run.outcomes["finish_s"].max()
         for pool, tally in enumerate(run.tallies):
@@ -174,13 +132,13 @@ def test_work_is_conserved(plain: list[Case]):
                 assert np.isclose(tally.busy_s, sum(served), rtol=CLOSE, atol=CLOSE * end)
 
 
-def test_time_is_what_the_tables_say(plain: list[Case]):
+def test_time_is_what_the_tables_say(plain: list[Trial]):
     """Busy seconds are the price of the shapes that were counted; no step is under its table.
 
     What is swapped out is swapped in again, so that copies come in pairs.
     """
-    for case in plain:
-        run = compiled.simulate(case)
+    for trial in plain:
+        case, run = trial.case, trial.run
         for pool, (costs, tally) in enumerate(zip(case.pools, run.tallies, strict=True)):
             copies = (tally.busy_s - price_s(costs, tally)) / (2 * costs.swap_block_s)
             assert np.isclose(copies, round(copies), rtol=0, atol=1e-3)
@@ -200,9 +158,9 @@ def test_time_is_what_the_tables_say(plain: list[Case]):
                 assert np.isclose(tally.itl_sum_s, after_first.sum(), rtol=CLOSE)
 
 
-def test_causes_come_before_effects(cases: list[Case]):
-    for case in cases:
-        rows = compiled.simulate(case).outcomes
+def test_causes_come_before_effects(trials: list[Trial]):
+    for trial in trials:
+        rows = trial.rows
         end = rows["finish_s"].max()
         for span in SPANS:
             assert (rows[span] >= 0).all(), span
@@ -216,9 +174,9 @@ def test_causes_come_before_effects(cases: list[Case]):
         assert ((rows["preempted_s"] == 0) | (rows["preemptions"] > 0)).all()
 
 
-def test_one_replica_queues_then_prefills_then_decodes(plain: list[Case]):
-    for case in plain:
-        rows = compiled.simulate(case).outcomes
+def test_one_replica_queues_then_prefills_then_decodes(plain: list[Trial]):
+    for trial in plain:
+        rows = trial.rows
         done = rows[rows["status"] == FINISHED]
         admitted = done["arrival_s"] + done["held_s"] + done["handling_s"] + done["queued_s"]
         assert (done["first_token_s"] > admitted).all()
@@ -228,53 +186,49 @@ def test_one_replica_queues_then_prefills_then_decodes(plain: list[Case]):
         assert np.allclose(first, calm["first_token_s"], rtol=0, atol=CLOSE * rows["finish_s"].max())
 
 
-def test_little(cases: list[Case]):
+def test_little(trials: list[Trial]):
     """The number in flight, read off the fleet between all events and integrated, is the sum of all latencies."""
-    for case in cases[-8:]:
-        case = replace(case, initial=[*range(len(case.pools))], actions=[])
+    for trial in trials[-3:]:
+        case = replace(trial.case, initial=[*range(len(trial.case.pools))], actions=[])
         rows = compiled.simulate(case).outcomes
         events = np.unique(np.concatenate([rows["arrival_s"], rows["finish_s"]]))
         events = events[np.insert(np.diff(events) > CLOSE * events[-1], 0, True)]
-        fleet = compiled.new_fleet(case)
-        for pool in case.initial:
-            fleet.open(pool)
-        area = 0.0
+        fleet, area = fleet_of(case), 0.0
         for begin, end in pairwise(events):
             serve_until(fleet, float(begin + end) / 2)
             area += fleet.in_flight * (end - begin)
         assert np.isclose(area, (rows["finish_s"] - rows["arrival_s"]).sum(), rtol=1e-6)
 
 
-def test_only_whole_prefix_blocks_are_found(cases: list[Case]):
-    for case in cases:
-        rows = compiled.simulate(case).outcomes
+def test_only_whole_prefix_blocks_are_found(trials: list[Trial]):
+    """Where one was prefilled: in the pool in which it ended, or in any if that only decodes (their blocks are alike)."""
+    for trial in trials:
+        case, rows = trial.case, trial.rows
+        largest = max(pool.prefix_tokens for pool in case.pools)
         for pool, costs in enumerate(case.pools):
-            mine = rows[rows["pool"] == pool]
-            named = case.requests["prefix_blocks"][mine["id"]] * costs.prefix_tokens
+            mine, size = rows[rows["pool"] == pool], largest if costs.role == "decode" else costs.prefix_tokens
+            named = case.requests["prefix_blocks"][mine["id"]] * size
             assert (mine["cached_tokens"] <= np.minimum(mine["input_tokens"] - 1, named)).all()
-            assert (mine["cached_tokens"] % max(1, costs.prefix_tokens) == 0).all()
+            assert (mine["cached_tokens"] % max(1, size) == 0).all()
 
 
-def test_same_input_same_bytes(cases: list[Case]):
-    for case in cases:
-        one, two = compiled.simulate(case), compiled.simulate(case)
+def test_same_input_same_bytes(trials: list[Trial]):
+    for trial in trials:
+        one, two = trial.run, compiled.simulate(trial.case)
         assert one.outcomes.tobytes() == two.outcomes.tobytes()
         for a, b in zip(one.tallies, two.tallies, strict=True):
             assert all(np.array_equal(value, getattr(b, name)) for name, value in vars(a).items())
 
 
-@pytest.mark.parametrize(
-    "term",
-    ["linear_s", "sequences_s", "decode_base_s", "decode_per_context_s", "prefill_per_pair_s", "prefill_per_context_s"],
-)
-def test_faster_hardware_is_never_slower(plain: list[Case], term: str):
+def test_faster_hardware_is_never_slower(plain: list[Trial]):
     """With all work there from the start the steps are the same, so that every request ends sooner or at once."""
-    for case in plain:
-        requests = case.requests.copy()
+    for number, trial in enumerate(plain):
+        term = TERMS[number % len(TERMS)]
+        requests = trial.case.requests.copy()
         requests["arrival_s"] = 0
-        pools = [replace(pool, request_overhead_s=0, token_overhead_s=0) for pool in case.pools]
-        slow = replace(case, requests=requests, pools=pools, initial=[*range(len(pools))], actions=[])
+        pools = [replace(pool, request_overhead_s=0, token_overhead_s=0) for pool in trial.case.pools]
+        slow = replace(trial.case, requests=requests, pools=pools, initial=[*range(len(pools))], actions=[])
         fast = replace(slow, pools=[replace(pool, **{term: getattr(pool, term) * 0.6}) for pool in pools])
         before, after = compiled.simulate(slow).outcomes, compiled.simulate(fast).outcomes
-        assert (after["finish_s"] <= before["finish_s"] * (1 + CLOSE)).all()
+        assert (after["finish_s"] <= before["finish_s"] * (1 + CLOSE)).all(), term
         assert (after["first_token_s"] <= before["first_token_s"] * (1 + CLOSE))[after["status"] == FINISHED].all()

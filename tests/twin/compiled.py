@@ -47,7 +47,8 @@ def chunks(case: Case, size: int) -> Iterator[tuple[NDArray, ...]]:
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
     router = ROUTERS[case.router]
-    return Fleet(case.pools, chunks(case, chunk), router.compiled, by_load=router.by_load, rules=rules_of(case))
+    signals = {"by_load": router.by_load, "reads": router.reads}
+    return Fleet(case.pools, chunks(case, chunk), router.compiled, rules=rules_of(case), **signals)
 
 
 def rules_of(case: Case) -> ServiceRules | None:
