@@ -104,7 +104,8 @@ def why_slo(run: Run, most: int = 5) -> Chapter:
             f"More than 1 % missed it for {clock(over['broken_s'])} of {clock(run.summary['run']['end_s'])}; "
             f"the longest stretch was {clock(length)}, from {label(start, end)}."
         )
-    worst = table[table["broken"]].assign(missed=table["arrived"] - table["met"]).nlargest(most, "missed")
+    broken = table[table["broken"]]
+    worst = broken.assign(missed=broken["arrived"] - broken["met"]).nlargest(most, "missed")
     rows = [
         (label(row.start_s, row.end_s), f"{row.arrived:,}", f"{row.missed:,}", percent(row.attainment))
         for row in worst.itertuples()

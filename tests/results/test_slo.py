@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from infersim.dataplane.records import OUTCOME
+from infersim.dataplane.records import FINISHED, OUTCOME
 from infersim.dataplane.totals import Totals
-from infersim.results.explain import explain
+from infersim.results.explain import explain, why
 from infersim.results.result import Result
 from infersim.results.slo import longest_violation, slo_over_time, slo_windows
 from infersim.spec.facility import Facility
@@ -123,3 +123,13 @@ def test_a_region_brings_its_grid() -> None:
     assert Facility().grid_g_per_kwh is None
     with pytest.raises(ValidationError, match="unknown region europe-west"):
         Facility(region="europe-west")
+
+
+def test_a_service_level_that_is_kept_has_no_worst_windows() -> None:
+    """Without the request that was rejected, nobody misses an endless limit."""
+    run = small_run(Slo(ttft_p99_s=1e6))
+    kept = Result(replace(run, outcomes=run.outcomes[run.outcomes["status"] == FINISHED]))
+    assert kept.summary["slo"]["attainment"] == 1.0
+    (chapter,) = (chapter for chapter in why(kept) if chapter.title == "Service level")
+    assert chapter.sentences[0].startswith("The SLO was kept: 100 % of requests met every limit")
+    assert chapter.rows == ()
