@@ -8,6 +8,7 @@ batching policies and the prefix cache in the code).
 """
 
 import sys
+from importlib import import_module
 
 import numba
 
@@ -22,7 +23,7 @@ def _without_blas() -> None:
         return
     sys.modules[name] = None  # type: ignore[assignment]  # the import system's way to say that there is none
     try:
-        import numba.np.arraymath
+        import_module("numba.np.arraymath")
     finally:
         del sys.modules[name]
 
