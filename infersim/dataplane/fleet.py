@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from infersim.dataplane import abi, failing, loop, progress
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.faults import PolicyFault, exceptions_of_policies
-from infersim.dataplane.layout import PoolCost, flattened, records_of, tally_of, winner_tree
+from infersim.dataplane.layout import PoolCost, flattened, records_of, replay, tally_of, winner_tree
 from infersim.dataplane.records import (
     AHEAD,
     ASKED,
@@ -384,37 +384,33 @@ class Fleet:
             return self.open(pool, serial)
         index = int(closed[0])
         table = self._tables[pool]
-        self._replicas[index] = np.zeros((), REPLICA)
-        self._replicas[index].pool = pool
-        self._replicas[index].status = READY
-        self._replicas[index].max_num_seqs = table.max_num_seqs
-        self._replicas[index].serial = self._serials if serial is None else serial
-        self._replicas[index].prompt_token_s = table.prompt_token_s
-        self._replicas[index].usd_per_hour = table.usd_per_hour
-        self._replicas[index].kv_blocks = table.blocks
-        self._seen[index] = self._replicas[index]
-        self._servers[index] = np.zeros((), SERVER)
-        server = self._servers[index]
-        server.last_start_s = math.inf
-        server.kv_free = table.blocks
-        server.slowdown = 1.0
-        server.host_room, server.crossing = table.host_entries, NEVER
+        # Item by item: setting an attribute of a record takes eight microseconds.
+        self._replicas[index], self._servers[index] = np.zeros((), REPLICA), np.zeros((), SERVER)
+        replica, server = self._replicas[index], self._servers[index]
+        replica["pool"], replica["status"] = pool, READY
+        replica["serial"] = self._serials if serial is None else serial
+        for name in ("max_num_seqs", "prompt_token_s", "usd_per_hour"):
+            replica[name] = table[name]
+        replica["kv_blocks"] = server["kv_free"] = table["blocks"]
+        self._seen[index] = replica
+        server["last_start_s"], server["slowdown"] = math.inf, 1.0
+        server["host_room"], server["crossing"] = table["host_entries"], NEVER
         for end in (
             "batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest", "host_oldest",
             "host_newest",
         ):  # fmt: skip
-            setattr(server, end, NONE)
+            server[end] = NONE
         self._lookups[index] = 0
         self._caches[index]["newer"] = np.append(np.arange(1, self._entries), NONE)[: self._entries]
-        server.spare = 0 if self._entries else NONE
+        server["spare"] = 0 if self._entries else NONE
         self._phases[index] = 0
-        server.index, server.last_tenant = index, NONE
+        server["index"], server["last_tenant"] = index, NONE
         self._shares[index] = np.zeros((), SHARE)
         self._serials += 1
         self._opened_s[index] = self.now
         self._up[pool][0] += 1
         self._up[pool][1] += self.now
-        self._find_routable()
+        self._note_ready(index, True)
         return index
 
     def drain(self, replica: int, migrate: bool = False) -> bool:
@@ -422,13 +418,14 @@ class Fleet:
 
         `migrate` hands what has not started there back to the router.
         """
-        self._replicas[replica].status = DRAINING
-        self._find_routable()
+        if self._replicas["status"][replica] == READY:
+            self._note_ready(replica, False)
+        self._replicas["status"][replica] = DRAINING
         if migrate:
             self._order_verb(failing.MIGRATE, replica)
             self._find_routable()
-        empty = bool(self._replicas[replica].outstanding == 0)
-        self._servers[replica].reported = empty
+        empty = bool(self._replicas["outstanding"][replica] == 0)
+        self._servers["reported"][replica] = empty
         return empty
 
     def fail(self, replica: int, replays: int = 0) -> int:
@@ -476,12 +473,14 @@ class Fleet:
             raise ValueError(
                 f"replica {replica} still holds {self._replicas[replica].outstanding} requests; drain it first"
             )
-        self._replicas[replica].status = CLOSED
+        was_ready = self._replicas["status"][replica] == READY
+        self._replicas["status"][replica] = CLOSED
         up, opened_s = self._up[int(self._replicas[replica].pool)], self._opened_s.pop(replica)
         up[0] -= 1
         up[1] -= opened_s
         up[2] += self.now - opened_s
-        self._find_routable()
+        if was_ready:
+            self._find_routable()
 
     # ------------------------------------------------------------ readings
 
@@ -511,6 +510,14 @@ class Fleet:
         self._retire()
         rows = np.concatenate(self._kept) if self._kept else np.zeros(0, OUTCOME)
         return rows[np.argsort(rows["id"], kind="stable")]
+
+    def emptiest(self, pool: int) -> int:
+        """The ready replica of a pool with the fewest requests, the youngest on ties. Raises ValueError if there is none."""
+        replicas = self._replicas
+        ready = np.flatnonzero((replicas["status"] == READY) & (replicas["pool"] == pool))
+        if len(ready) == 0:
+            raise ValueError(f"pool {pool} has no ready replica")
+        return int(ready[np.lexsort((-replicas["serial"][ready], replicas["outstanding"][ready]))[0]])
 
     def replica(self, index: int) -> np.record:
         """Signals of a replica (REPLICA)."""
@@ -545,7 +552,22 @@ class Fleet:
 
     # ------------------------------------------------------------ arrays
 
+    def _note_ready(self, index: int, ready: bool) -> None:
+        """Route to a replica, or no longer; what `_find_routable` finds, without looking at all of them."""
+        receives = self.receives(int(self._replicas[index].pool))
+        known = self._receivers if receives else self._routable
+        place = int(np.searchsorted(known, index))
+        here = [index] if ready else []
+        known = np.concatenate([known[:place], np.array(here, np.int64), known[place + (not ready) :]])
+        if receives:
+            self._receivers = known
+            return
+        self._routable = known
+        self._loads[index] = self._replicas[index].outstanding if ready else math.inf
+        replay(self._load_tree, self._loads, index)
+
     def _find_routable(self) -> None:
+        """Whom requests, and sequences after their prompt, are routed to."""
         ready = np.flatnonzero(self._replicas.status == READY)
         decoding = self._tables.role[self._replicas.pool[ready]] == DECODE_ONLY
         self._loads = np.full(len(self._replicas), math.inf)
@@ -609,14 +631,14 @@ class Fleet:
 @cache
 def _compiled_loop() -> Callable:
     """The loop, from the cache on disk or compiled now; plain Python under NUMBA_DISABLE_JIT=1."""
-    return loop.advance_for(abi.source_stamp(), abi.ADVANCE) if abi.JIT else loop.advance
+    return abi.bare(loop.advance_for(abi.source_stamp(), abi.ADVANCE)) if abi.JIT else loop.advance
 
 
 @cache
 def _compiled_glance() -> Callable:
-    return progress.glance_for(abi.source_stamp(), abi.GLANCE) if abi.JIT else progress.glance
+    return abi.bare(progress.glance_for(abi.source_stamp(), abi.GLANCE)) if abi.JIT else progress.glance
 
 
 @cache
 def _compiled_observe() -> Callable:
-    return progress.observe_for(abi.source_stamp(), abi.OBSERVE) if abi.JIT else progress.observe
+    return abi.bare(progress.observe_for(abi.source_stamp(), abi.OBSERVE)) if abi.JIT else progress.observe

@@ -128,6 +128,15 @@ def winner_tree(keys: NDArray[np.float64]) -> NDArray[np.int64]:
     return tree
 
 
+def replay(tree: NDArray[np.int64], keys: NDArray[np.float64], leaf: int) -> None:
+    """Replay the matches above a leaf whose key has changed."""
+    node = (leaf + len(keys)) >> 1
+    while node:
+        left, right = tree.item(2 * node), tree.item(2 * node + 1)
+        tree[node] = left if keys.item(left) <= keys.item(right) else right
+        node >>= 1
+
+
 def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
     """The counts of one pool, cut out of the flat array."""
     seqs, tokens = int(table.max_num_seqs) + 1, int(table.max_num_batched_tokens) + 1
