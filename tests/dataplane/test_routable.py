@@ -1,0 +1,65 @@
+"""Whom requests are routed to, after any sequence of openings, drainings and closings: the same as found from scratch."""
+
+import random
+
+import numpy as np
+import pytest
+
+from infersim.dataplane.fleet import Fleet
+from infersim.dataplane.layout import replay, winner_tree
+from infersim.policies.routing import ROUTERS
+from infersim.simulate import pool_cost
+from tests.controlplane.house import tables
+
+
+def fleet() -> Fleet:
+    cost = pool_cost(tables())
+    return Fleet([cost, cost], [], ROUTERS["least_outstanding"].compiled)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_at_a_time_is_as_from_scratch(seed: int) -> None:
+    draw, house = random.Random(seed), fleet()
+    ready: list[int] = []
+    for _ in range(60):
+        if ready and draw.random() < 0.45:
+            gone = ready.pop(draw.randrange(len(ready)))
+            assert house.drain(gone)
+            house.close(gone)
+        else:
+            ready.append(house.open(draw.randrange(2)))
+        kept, loads, tree = house._routable.tolist(), house._loads.copy(), house._load_tree.copy()
+        house._find_routable()
+        assert kept == house._routable.tolist() == sorted(ready)
+        assert loads.tolist() == house._loads.tolist()
+        assert tree[1:].tolist() == house._load_tree[1:].tolist()
+
+
+def test_matches_are_replayed() -> None:
+    rng = np.random.default_rng(0)
+    keys = rng.integers(0, 5, 16).astype(float)
+    tree = winner_tree(keys)
+    for _ in range(50):
+        leaf = int(rng.integers(16))
+        keys[leaf] = rng.choice([*range(5), np.inf])
+        replay(tree, keys, leaf)
+        assert tree[1] == np.argmin(keys), "the lowest of those with the least"
+
+
+def test_draining_twice_changes_nothing() -> None:
+    house = fleet()
+    first, second = house.open(0), house.open(0)
+    for _ in range(2):
+        house.drain(first)
+        assert house._routable.tolist() == [second]
+
+
+def test_the_emptiest_is_the_youngest_on_ties() -> None:
+    house = fleet()
+    house.open(0, serial=5)
+    youngest, other = house.open(0, serial=9), house.open(1, serial=12)
+    assert house.emptiest(0) == youngest
+    assert house.emptiest(1) == other
+    house.drain(other)
+    with pytest.raises(ValueError, match="pool 1 has no ready replica"):
+        house.emptiest(1)
