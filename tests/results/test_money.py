@@ -26,6 +26,7 @@ def test_bill_of_three_leases() -> None:
             "usd_per_million_total_tokens": 0.033 / 111 * 1e6,
             "usd_per_thousand_requests": 0.033 / 4 * 1e3,
             "usd_per_slo_met_request": 0.033 / 3,
+            "abandoned_tokens": 0,
             "recomputed_tokens": 0.0,
             "wasted_usd": 0.0,
             "usd_per_hour": 5.94,  # 0.033 USD in 20 s
