@@ -157,11 +157,14 @@ def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     from infersim.cost.speculation import speculative
 
     pool, measured = resolved.pools[index], _measured(resolved, index)
+    # What is shared, sent or kept beside a draft's keys is whole blocks of all layers.
+    windows = not (pool.pool.kv_cache.prefix_caching or pool.pool.role != "both" or pool.draft is not None)
 
     def build(model: "Model", width: int, blocks: int | None) -> "CostTables":
         return build_tables(
             model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights, pool.precision.kv_cache,
             pool.max_num_seqs * width, pool.max_num_batched_tokens, pool.block_size, blocks, measured,
+            windows,
         )  # fmt: skip
 
     try:
@@ -199,12 +202,11 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
     batching, cache, queue = pool.pool.batching, pool.pool.kv_cache, pool.pool.queue
     swap_block_s, host_entries = 0.0, 0
     link = pool.pool.kv_transfer
-    block_bytes = tables.memory.kv_bytes_per_token * tables.memory.block_size
     if cache.host_gb is not None:
         host_entries = int(cache.host_gb * 1e9 // (tables.memory.kv_bytes_per_token * prefix_tokens))
     if cache.preemption == "swap" or cache.host_gb is not None:
         assert pool.hardware.host_gb_s is not None  # checked when the scenario was resolved
-        swap_block_s = block_bytes / (tables.chips * pool.hardware.host_gb_s.value * 1e9)
+        swap_block_s = tables.memory.block_bytes / (tables.chips * pool.hardware.host_gb_s.value * 1e9)
     return replace(
         pool_cost(tables),
         batching={"none": "static"}.get(
@@ -247,6 +249,9 @@ def pool_cost(tables: "CostTables") -> "PoolCost":
         token_overhead_s=tables.token_overhead_s,
         block_size=tables.memory.block_size,
         blocks=tables.memory.blocks,
+        full_blocks=tables.memory.full_blocks,
+        window_blocks=tables.memory.window_blocks,
+        window_tokens=tables.memory.window_tokens,
         max_num_seqs=tables.max_num_seqs,
         max_num_batched_tokens=tables.max_num_batched_tokens,
         max_context=tables.max_context,

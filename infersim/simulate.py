@@ -168,7 +168,8 @@ def _open_pools(
             continue
         policy, registered = scaler
         if "attainment" in registered.reads:
-            judge = judge or Judge(env.fleet, slos, len(tables))
+            whole = [part.answers == 0 for part in resolved.scenario.workload.parts]
+            judge = judge or Judge(env.fleet, slos, len(tables), whole)
         if "future" in registered.reads:
             policy.future = assembly.future(resolved, costs)  # type: ignore[attr-defined]
         facts = assembly.facts(resolved, asked, costs)

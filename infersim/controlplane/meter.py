@@ -20,9 +20,9 @@ from infersim.spec.slo import Slo
 class Judge:
     """Which of the requests that ended were within the limits of their class."""
 
-    def __init__(self, fleet: Fleet, slos: Sequence[Slo], pools: int) -> None:
-        """`slos` by class of requests."""
-        self._fleet, self._seen = fleet, 0
+    def __init__(self, fleet: Fleet, slos: Sequence[Slo], pools: int, whole: Sequence[bool]) -> None:
+        """`slos` by class of requests, and whether their answers come whole, so that the first token is the last."""
+        self._fleet, self._seen, self._whole = fleet, 0, np.array(whole)
         self._limits = {
             name: np.array([np.inf if (limit := getattr(slo, f"{name}_p99_s")) is None else limit for slo in slos])
             for name in ("ttft", "tpot", "e2e")
@@ -48,8 +48,9 @@ class Judge:
         if len(rows) == 0:
             return
         finished, tenant = rows["status"] == FINISHED, rows["tenant"]
-        decoding, gaps = rows["finish_s"] - rows["first_token_s"], rows["output_tokens"] - 1
-        ttft = finished & ~(rows["first_token_s"] - rows["arrival_s"] > self._limits["ttft"][tenant])
+        first_s = np.where(self._whole[tenant], rows["finish_s"], rows["first_token_s"])
+        decoding, gaps = rows["finish_s"] - first_s, rows["output_tokens"] - 1
+        ttft = finished & ~(first_s - rows["arrival_s"] > self._limits["ttft"][tenant])
         tpot = finished & ~(decoding > self._limits["tpot"][tenant] * np.maximum(gaps, 1))
         e2e = finished & ~(rows["finish_s"] - rows["arrival_s"] > self._limits["e2e"][tenant])
         for column, met in enumerate((np.ones(len(rows), np.bool_), ttft, tpot, ttft & tpot & e2e)):

@@ -22,10 +22,11 @@ from infersim.spec.scenario import Parallelism
 def build_tables(
     model: Model, hardware: Hardware, engine: Engine, parallelism: Parallelism, weights: Dtype, kv_cache: Dtype,
     max_num_seqs: int, max_num_batched_tokens: int, block_size: int, blocks: int | None,
-    measured: Measured | StepTable | None = None,
+    measured: Measured | StepTable | None = None, windows: bool = False,
 ) -> CostTables:  # fmt: skip
     """Price every shape of step; ValueError (DoesNotFit among them) says what is wrong and what would be right.
 
+    `windows`: whether KV blocks that a sliding window has left are used again (see `Deployment`).
     `measured`: tables of operators, or of whole steps, that take the place of analytic times.
     """
     check(hardware, engine, model, parallelism)
@@ -45,6 +46,7 @@ def build_tables(
         max_num_batched_tokens=max_num_batched_tokens,
         block_size=block_size,
         blocks=blocks,
+        windows=windows,
         measured=measured if isinstance(measured, Measured) else None,
     )
     plan, power = plan_memory(d), hardware.power

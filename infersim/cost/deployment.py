@@ -37,6 +37,9 @@ class Deployment:
     block_size: int
     blocks: int | None
     """KV blocks asked for; the memory plan decides when absent."""
+    windows: bool = False
+    """Whether KV blocks that a window has left are used again; else short windows are held in the reserve, for each
+    sequence, and long ones whole."""
     measured: Measured | None = None
     """Tables that take the place of analytic times."""
 

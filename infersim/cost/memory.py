@@ -6,7 +6,7 @@ Not here: time. Read `build.py` for who calls this.
 import math
 
 from infersim.cost.deployment import Deployment
-from infersim.cost.operators import attended, layer_parameters
+from infersim.cost.operators import attended, kv_groups, kv_layer_elements, layer_parameters
 from infersim.cost.sharding import Shard
 from infersim.cost.tables import MemoryPlan
 from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
@@ -53,14 +53,19 @@ def plan_memory(d: Deployment) -> MemoryPlan:
     held = weight_bytes(d, d.shard, d.weights) * d.tensor
     reserve = reserve_bytes(d, d.shard) * d.chips
     shapes = attended(d.model, d.shard)
-    per_token = shapes.stored * d.shard.attention_tensor * d.kv_bytes
-    reserve += shapes.held_fixed * d.shard.attention_tensor * d.kv_bytes * d.max_num_seqs
+    windows = d.windows and d.model.with_window > 0
+    full, windowed = kv_groups(d.model) if windows else (1, 0)
+    stored = d.model.with_attention * kv_layer_elements(d.model, d.shard) if windows else shapes.stored
+    per_token = stored * d.shard.attention_tensor * d.kv_bytes
+    besides = shapes.held_states + (0.0 if windows else shapes.held_windows)
+    reserve += besides * d.shard.attention_tensor * d.kv_bytes * d.max_num_seqs
     blocks = d.blocks
     if blocks is None:
-        blocks = math.floor((usable - held - reserve) / (per_token * d.block_size))
+        blocks = math.floor((usable - held - reserve) * (full + windowed) / (per_token * d.block_size))
         missing = held + reserve + per_token * d.block_size - usable
     else:
         missing = held + blocks * per_token * d.block_size - capacity
+        blocks *= full + windowed
     if missing > 0:
         raise DoesNotFit(_explain(d, held, reserve, per_token * d.block_size, missing))
     return MemoryPlan(
@@ -72,6 +77,9 @@ def plan_memory(d: Deployment) -> MemoryPlan:
         kv_bytes_per_token=per_token,
         block_size=d.block_size,
         blocks=blocks,
+        full_blocks=full,
+        window_blocks=windowed,
+        window_tokens=(d.model.attention.sliding_window or 0) if windows else 0,
     )
 
 

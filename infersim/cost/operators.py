@@ -4,6 +4,7 @@ Counts only, no seconds and no chip: an `Operator` says FLOPs and elements for e
 reads. Not here: how long that takes (`roofline.py`, `pipeline.py`). Read `sharding.py` for what one chip holds.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -209,8 +210,10 @@ class Attended:
     """Elements that a decoding sequence reads for each token of its context."""
     read_fixed: float
     """Elements that it reads besides, whatever its context: windows, chosen tokens, states."""
-    held_fixed: float
-    """Elements that it holds besides its blocks: windows and states."""
+    held_windows: float
+    """Elements that it holds besides its blocks for windows, where blocks of windowed layers are not used again."""
+    held_states: float
+    """Elements that it holds besides its blocks for states."""
     pair_flops: float
     """Arithmetic of one query and one key in decode, all heads of all layers, whole model [FLOP]."""
     prefill_flops: float
@@ -223,7 +226,7 @@ def attended(model: Model, shard: Shard) -> Attended:
     """Attention's shapes on one chip of a divided layer."""
     attention = model.attention
     decode, prefill = _pair_flops(model)
-    token = _cached_elements(model, shard)
+    token = kv_layer_elements(model, shard)
     short = short_windows(model)
     full = model.with_attention - short
     window = float(attention.sliding_window or 0)
@@ -232,7 +235,8 @@ def attended(model: Model, shard: Shard) -> Attended:
         stored=full * token,
         read=full * token,
         read_fixed=short * window * token + 2.0 * state,  # states are 32 bit, read and written
-        held_fixed=short * window * token + state,
+        held_windows=short * window * token,
+        held_states=state,
         pair_flops=full * decode,
         prefill_flops=full * prefill,
         fixed_flops=short * window * decode,
@@ -258,6 +262,15 @@ def short_windows(model: Model) -> int:
     return model.with_window if priced else 0
 
 
+def kv_groups(model: Model) -> tuple[int, int]:
+    """Full and windowed layers in the least whole numbers of their ratio: how many KV blocks of equal size hold
+    the same tokens in either kind, as vLLM's hybrid allocator groups layers; (1, 0) without windows.
+    """
+    windowed = model.with_window
+    common = math.gcd(model.with_attention - windowed, windowed)
+    return ((model.with_attention - windowed) // common, windowed // common) if windowed else (1, 0)
+
+
 def _pair_flops(model: Model) -> tuple[float, float]:
     """Arithmetic of one query and one key in one layer, all heads: (decode, prefill) [FLOP]."""
     attention = model.attention
@@ -268,7 +281,7 @@ def _pair_flops(model: Model) -> tuple[float, float]:
     return both, both
 
 
-def _cached_elements(model: Model, shard: Shard) -> float:
+def kv_layer_elements(model: Model, shard: Shard) -> float:
     """Elements of one token in one layer's cache on one chip; a latent vector is on every chip of the group."""
     if latent := model.attention.latent:
         return float(latent.kv_rank + latent.rope_dim)

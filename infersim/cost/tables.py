@@ -72,6 +72,22 @@ class MemoryPlan:
     """Tokens in a KV block."""
     blocks: int
     """KV blocks of the replica."""
+    full_blocks: int = 1
+    """Of these, what block_size tokens take in the layers that keep all tokens,"""
+    window_blocks: int = 0
+    """and in those that keep a window; 0 where there are none, or a window is held in the reserve or kept whole."""
+    window_tokens: int = 0
+    """That window."""
+
+    @property
+    def block_bytes(self) -> float:
+        """Bytes of a KV block [B]."""
+        return self.kv_bytes_per_token * self.block_size / (self.full_blocks + self.window_blocks)
+
+    @property
+    def longest_tokens(self) -> float:
+        """No sequence, and no batch, has more tokens in the KV cache than this; inf where all layers have a window."""
+        return self.blocks * self.block_size / self.full_blocks if self.full_blocks else float("inf")
 
 
 @dataclass(frozen=True)

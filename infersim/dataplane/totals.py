@@ -61,7 +61,7 @@ class Sums:
     seconds: NDArray[np.float64]
     """Sums of SPANS (columns) by ending (rows) [s]."""
     prompts: int
-    """Prompt tokens that had to be processed once for each request that got a token: input less cached."""
+    """Prompt tokens that had to be processed once for each request that got a token or finished: input less cached."""
     met: int
     """Requests that finished within every limit of their class."""
     within: NDArray[np.int64]
@@ -113,14 +113,16 @@ class Sums:
 class Totals:
     """The requests of a run by class and pool, added up; see `Sums`."""
 
-    def __init__(self, pools: int, limits: NDArray, class_limits: NDArray) -> None:
+    def __init__(self, pools: int, limits: NDArray, class_limits: NDArray, answers: NDArray | None = None) -> None:
         """Nothing yet. `limits` (3,) are the scenario's, by LIMITED [s]; `class_limits` (classes, 3) those of classes.
 
-        A limit that is not there is inf.
+        A limit that is not there is inf. `answers` are those that a request of each class gets token by token, 1 without: all
+        their output tokens count. Where there are 0 the answer comes whole, at the end: its first token is the last.
         """
         self._pools = pools
         self._limits = np.ascontiguousarray(limits, np.float64)
         self._class_limits = np.ascontiguousarray(class_limits, np.float64)
+        self._answers = np.ones(len(class_limits), np.int64) if answers is None else np.asarray(answers, np.int64)
         groups, ways, seen = len(class_limits) * (pools + 1), len(ENDINGS), len(LATENCIES)
         self._whole = {  # by class and pool; the last pool is none
             "endings": np.zeros((groups, ways), np.int64),
@@ -157,7 +159,7 @@ class Totals:
         broken = {name: np.zeros_like(values) for name, values in self._broken.items()}
         _compiled_add()(
             rows.view(np.int64).reshape(len(rows), -1), rows.view(np.float64).reshape(len(rows), -1), self._pools,
-            self._limits, self._class_limits, *self._whole.values(), *broken.values(), self._first_s, self._last_s,
+            self._limits, self._class_limits, self._answers, *self._whole.values(), *broken.values(), self._first_s, self._last_s,
             self.window_s, self._windows,
         )  # fmt: skip
         for name, values in broken.items():
@@ -246,7 +248,7 @@ def _note(group, which, seconds, known, latency_s, bins):
 
 @compiled
 def add_rows(
-    ints, floats, pools, limits, class_limits, endings, counted, prompts, met, within, known, bins, seconds, latency_s,
+    ints, floats, pools, limits, class_limits, answers, endings, counted, prompts, met, within, known, bins, seconds, latency_s,
     first_s, last_s, window_s, windows,
 ):  # fmt: skip
     """Add rows of OUTCOME, seen as whole numbers and as broken ones, to the arrays of `Totals`."""
@@ -256,10 +258,10 @@ def add_rows(
         group = tenant * (pools + 1) + (pool if pool >= 0 else pools)
         endings[group, status] += 1
         for k in range(len(_INTS)):
-            counted[group, status, k] += row[_INTS[k]]
+            counted[group, status, k] += row[_INTS[k]] * (answers[tenant] if _INTS[k] == _OUTPUT else 1)
         for k in range(len(_FLOATS)):
             seconds[group, status, k] += times[_FLOATS[k]]
-        if row[_OUTPUT] > 0:
+        if row[_OUTPUT] > 0 or status == FINISHED:
             prompts[group] += row[_INPUT] - row[_CACHED]
         arrival_s, finish_s = times[_ARRIVAL], times[_FINISH]
         first_s[group] = min(first_s[group], arrival_s)
@@ -269,6 +271,8 @@ def add_rows(
         if status != FINISHED:
             continue
         ttft_s, e2e_s, gaps = times[_FIRST] - arrival_s, finish_s - arrival_s, row[_OUTPUT] - 1
+        if answers[tenant] == 0:
+            ttft_s, gaps = e2e_s, 0
         tpot_s = (finish_s - times[_FIRST]) / gaps if gaps > 0 else -math.inf
         _note(group, 0, ttft_s, known, latency_s, bins)
         if gaps > 0:
@@ -295,7 +299,7 @@ def _add_for(stamp: int) -> Callable:
 
     @numba.njit(
         numba.types.void(
-            whole[:, ::1], broken[:, ::1], whole, broken[::1], broken[:, ::1], whole[:, ::1], whole[:, :, ::1],
+            whole[:, ::1], broken[:, ::1], whole, broken[::1], broken[:, ::1], whole[::1], whole[:, ::1], whole[:, :, ::1],
             whole[::1], whole[::1], whole[:, ::1], whole[:, ::1], whole[:, :, ::1], broken[:, :, ::1], broken[:, ::1],
             broken[::1], broken[::1], whole, whole[:, ::1],
         ),
@@ -303,12 +307,12 @@ def _add_for(stamp: int) -> Callable:
         _nrt=False,
     )  # fmt: skip
     def stamped(
-        ints, floats, pools, limits, class_limits, endings, counted, prompts, met, within, known, bins, seconds,
+        ints, floats, pools, limits, class_limits, answers, endings, counted, prompts, met, within, known, bins, seconds,
         latency_s, first_s, last_s, window_s, windows,
     ):  # fmt: skip
         if stamp >= 0:  # always; it makes the stamp part of the cache key
             add_rows(
-                ints, floats, pools, limits, class_limits, endings, counted, prompts, met, within, known, bins,
+                ints, floats, pools, limits, class_limits, answers, endings, counted, prompts, met, within, known, bins,
                 seconds, latency_s, first_s, last_s, window_s, windows,
             )  # fmt: skip
 

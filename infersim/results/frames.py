@@ -24,6 +24,9 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
                  its client; or turned away: queue_full, service_full, rate_limited, overloaded
     pool         that it was routed to; missing if it never was
     replica      serial number of the one that ended it, -1 if none
+    output_tokens  of each answer; an image's are its steps
+    first_token_s  when the first token left; the end where the answer comes whole
+    answers      completions that the client gets (samples); only where that is more than one
     ttft_s, tpot_s, e2e_s   as in `metrics.py`, from the first arrival; NaN unless finished, TPOT also with a single
                  output token
     held_s ... away_s   spans over all attempts that sum to finish_s - arrival_s, whatever the status; away: between
@@ -36,11 +39,13 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     """
     rows = run.outcomes
     finished = rows["status"] == FINISHED
-    gaps = rows["output_tokens"] - 1
+    answers = np.array([part.answers for part in run.scenario.workload.parts])[rows["tenant"]]
+    gaps = np.where(answers > 0, rows["output_tokens"] - 1, 0)
+    first_s = np.where(answers > 0, rows["first_token_s"], rows["finish_s"])
     nothing = np.full(len(rows), np.nan)
     decoding = rows["finish_s"] - rows["first_token_s"]
     latencies = {
-        "ttft_s": np.where(finished, rows["first_token_s"] - rows["arrival_s"], np.nan),
+        "ttft_s": np.where(finished, first_s - rows["arrival_s"], np.nan),
         "tpot_s": np.divide(decoding, gaps, out=nothing, where=finished & (gaps > 0)),
         "e2e_s": np.where(finished, rows["finish_s"] - rows["arrival_s"], np.nan),
     }
@@ -52,7 +57,7 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         "status": pd.Categorical.from_codes(rows["status"], categories=list(ENDINGS)),
         "pool": _pool_names(rows["pool"], run),
         "replica": rows["replica"],
-        "first_token_s": rows["first_token_s"],
+        "first_token_s": np.where(finished, first_s, rows["first_token_s"]),
         "finish_s": rows["finish_s"],
         **latencies,
         **{span: rows[span] for span in SPANS},
@@ -62,6 +67,8 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         "wasted_tokens": rows["wasted_tokens"],
         "slo_met": meets_own(latencies, finished, rows["tenant"], run.scenario),
     }
+    if (answers > 1).any():
+        columns["answers"] = answers
     if classes := run.scenario.workload.classes:
         columns["tenant"] = pd.Categorical.from_codes(rows["tenant"], categories=[tenant.name for tenant in classes])
     return pd.DataFrame(columns)

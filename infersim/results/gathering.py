@@ -18,7 +18,8 @@ from infersim.spec.slo import Slo
 
 def totals_for(scenario: Scenario) -> Totals:
     """Empty totals of a scenario's classes and pools, with their limits."""
-    return Totals(len(scenario.pools), _limits([scenario.slo])[0], _limits(scenario.class_slos))
+    answers = np.array([part.answers for part in scenario.workload.parts])
+    return Totals(len(scenario.pools), _limits([scenario.slo])[0], _limits(scenario.class_slos), answers)
 
 
 def _limits(slos: list[Slo]) -> NDArray[np.float64]:

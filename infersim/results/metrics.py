@@ -6,6 +6,9 @@
     E2E   finish - arrival                                                                                  [s]
     normalised latency  E2E / output tokens, as in the paper on vLLM (Kwon et al., SOSP 2023)               [s/token]
 
+An embedding or an image comes whole: its TTFT is its E2E, it has no TPOT, and its output tokens count as none. Of several
+samples all output tokens count, of a beam search those of the best; TTFT, TPOT and normalised latency are of one.
+
 All are of finished requests. Percentiles interpolate linearly between order statistics (numpy's default). Those of
 ITL come from a histogram whose bin edges grow by 1 %; each order statistic is taken as the geometric middle of its
 bin, so it is within 0.5 % of the exact one (between 1 us and 1e4 s). Its mean is exact.

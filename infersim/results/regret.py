@@ -76,7 +76,8 @@ def regret(run: RunRecord, attainment: float, slo_met: NDArray[np.bool_]) -> dic
 def _oracle_of(run: RunRecord, index: int) -> tuple[Array, float]:
     """Replicas of a pool's oracle, interval by interval, and how many of its requests meet their limits."""
     pool, asked = run.pools[index], run.scenario.pools[index]
-    rows = run.outcomes[(run.outcomes["pool"] == index) & (run.outcomes["output_tokens"] > 0)]
+    served = (run.outcomes["output_tokens"] > 0) | (run.outcomes["status"] == FINISHED)
+    rows = run.outcomes[(run.outcomes["pool"] == index) & served]
     arrival, output = rows["arrival_s"], rows["output_tokens"].astype(np.float64)
     emitted = 1 + (asked.speculative.tokens if asked.speculative else 0)
     prompt, rest = least_work(pool.tables, rows["input_tokens"], output, rows["cached_tokens"], emitted)

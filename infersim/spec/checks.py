@@ -15,6 +15,7 @@ from infersim.spec.hardware import Hardware, Price
 from infersim.spec.model import Model
 from infersim.spec.policies import AUTOSCALERS, BATCHINGS, QUEUE_ORDERS
 from infersim.spec.scenario import Pool, PriceChoice, Scenario
+from infersim.spec.workload import Workload
 
 Finding = tuple[KeyPath, str]
 
@@ -143,6 +144,18 @@ def check_speculation(pool: Pool, hardware: Hardware, engine: Engine) -> Iterato
     if hardware.execution != "roofline":
         what = f"speculation is modelled on roofline chips, and {hardware.name} is a {hardware.execution}"
         yield ("speculative",), f"{what}; remove it"
+
+
+def check_rows(pool: Pool, engine: Engine, workload: Workload) -> Iterator[Finding]:
+    """Several samples or beams of a prompt find seats, and no draft tokens."""
+    width = max(part.width for part in workload.parts)
+    if width > 1 and pool.speculative is not None:
+        what = f"requests have up to {width} samples or beams, and draft tokens are modelled for one"
+        yield ("speculative",), f"{what}; remove it, or the samples"
+    seats = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
+    if width > seats:
+        what = f"a step has room for {seats} sequences, and requests have up to {width} samples or beams"
+        yield ("batching", "max_num_seqs"), f"{what}; use at least {width}"
 
 
 def check_replicas(pool: Pool, plugins: list[str]) -> Iterator[Finding]:

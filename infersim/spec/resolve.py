@@ -25,6 +25,7 @@ from infersim.spec.checks import (
     check_price,
     check_replicas,
     check_roles,
+    check_rows,
     check_speculation,
     matching_prices,
 )
@@ -199,6 +200,7 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
         findings += check_kv_cache(pool, hardware)
     if engine:
         findings += check_batching(pool, engine)
+        findings += check_rows(pool, engine, scenario.workload)
     draft = None
     if pool.speculative and pool.speculative.model:
         draft = search.find(catalogue.model, pool.speculative.model, (*path, "speculative", "model"))

@@ -114,7 +114,7 @@ class KvCache(Spec):
     """The paged KV cache."""
 
     blocks: Count | None = None
-    """KV blocks of one replica; wins over the memory plan."""
+    """KV blocks of one replica, of block_size tokens in all layers; wins over the memory plan."""
     block_size: Count | None = None
     """Tokens in a block; the engine's when absent."""
     watermark: Annotated[float, Field(ge=0, lt=1)] = 0.0

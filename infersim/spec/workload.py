@@ -8,16 +8,21 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from infersim.spec.arrivals import Arrivals, ServeGen
-from infersim.spec.base import Fraction, Spec, wrong_at
+from infersim.spec.base import Fraction, wrong_at
 from infersim.spec.clients import Patience, RateLimit, Retries
+from infersim.spec.kinds import LENGTHS_OF, Kind, OfKind, check_kind
 from infersim.spec.lengths import Lengths
 from infersim.spec.slo import Slo
 from infersim.spec.structure import Structure
 
 LENGTHS = ("input_tokens", "output_tokens")
+SHARED_KEYS = ("length_correlation", "structure", *OfKind.model_fields)
+"""What a class has of its own or else of the workload, beside arrivals and lengths."""
+NEED_ANSWERS = ("sessions", "reasoning")
+"""Structures that are made of answers."""
 
 
-class Tenant(Spec):
+class Tenant(OfKind):
     """A class of requests with its own lengths, and its own arrivals or a share of the workload's."""
 
     name: str = Field(min_length=1)
@@ -53,7 +58,7 @@ class Tenant(Spec):
         return self
 
 
-class Workload(Spec):
+class Workload(OfKind):
     """What arrives."""
 
     arrivals: Arrivals | None = None
@@ -83,11 +88,13 @@ class Workload(Spec):
         if self.classes is None:
             if self.arrivals is None:
                 raise wrong_at(("arrivals",), "is missing; say when requests come")
+            check_kind(self, ())
             _check_lengths(self, self.arrivals, self, ())
             return self
         _check_names(self.classes)
         _check_shares(self)
         for index, tenant in enumerate(self.classes):
+            check_kind(self.of_class(tenant), ("classes", index))
             _check_lengths(tenant, tenant.arrivals or self.arrivals, self, ("classes", index))
         return self
 
@@ -97,9 +104,14 @@ class Workload(Spec):
         processes = [self.arrivals] if self.classes is None else [tenant.arrivals for tenant in self.classes]
         return all(process is not None and process.process == "trace" and not process.loop for process in processes)
 
+    @property
+    def parts(self) -> list["Workload"]:
+        """Each class as a workload of its own, in their order; the workload itself without classes."""
+        return [self.of_class(tenant) for tenant in self.classes or []] or [self]
+
     def of_class(self, tenant: Tenant) -> "Workload":
         """The class as a workload of its own: its arrivals and lengths, the workload's where it has none."""
-        own = {key: getattr(tenant, key) for key in ("arrivals", *LENGTHS, "length_correlation", "structure")}
+        own = {key: getattr(tenant, key) for key in ("arrivals", *LENGTHS, *SHARED_KEYS)}
         traced = tenant.arrivals is not None and tenant.arrivals.process == "trace"
         given = {
             key: value for key, value in own.items() if value is not None or (traced and key in (*LENGTHS, "structure"))
@@ -109,17 +121,31 @@ class Workload(Spec):
 
 def _check_lengths(given: Tenant | Workload, arrivals: Arrivals | None, workload: Workload, path: tuple) -> None:
     """Requests have lengths: a trace's own, or both given; ServeGen's clients may bring theirs."""
+    kind = given.kind or workload.is_kind
     traced = arrivals is not None and arrivals.process == "trace"
+    _check_no_lengths(given, arrivals, kind, path)
     optional = traced or (isinstance(arrivals, ServeGen) and arrivals.lengths_file is not None)
     for key in LENGTHS:
         if traced and getattr(given, key) is not None:
             raise wrong_at((*path, key), f"a trace brings its own lengths; remove {key}")
-        if not optional and getattr(given, key) is None and getattr(workload, key) is None:
+        if key in LENGTHS_OF[kind] and not optional and getattr(given, key) is None and getattr(workload, key) is None:
             raise wrong_at((*path, key), "is missing; say how long requests are")
     if given.structure is not None and (traced or isinstance(arrivals, ServeGen)):
         raise wrong_at((*path, "structure"), "recorded requests bring their own structure; remove structure")
     if traced and given.length_correlation:
         raise wrong_at((*path, "length_correlation"), "a trace brings its own lengths; remove length_correlation")
+
+
+def _check_no_lengths(given: Tenant | Workload, arrivals: Arrivals | None, kind: Kind, path: tuple) -> None:
+    """What a kind of request does not have is not given."""
+    for key in LENGTHS:
+        if key not in LENGTHS_OF[kind] and getattr(given, key) is not None:
+            raise wrong_at((*path, key), f"{'an' if kind[0] in 'ei' else 'a'} {kind} has none; remove it")
+    if kind == "image" and arrivals is not None and arrivals.process in ("trace", "servegen"):
+        raise wrong_at((*path, "arrivals"), f"{arrivals.process} brings tokens, which images have none of; use another")
+    unasked = kind == "image" or (kind == "embedding" and given.structure and given.structure.kind in NEED_ANSWERS)
+    if given.structure is not None and unasked:
+        raise wrong_at((*path, "structure"), f"{given.structure.kind} goes with completions; remove it")
 
 
 def _check_names(classes: list[Tenant]) -> None:

@@ -75,7 +75,7 @@ def bound(resolved: ResolvedScenario, index: int, demand: Demand) -> Bound | Non
 def _fitting(tables: CostTables, demand: Demand) -> NDArray[np.bool_]:
     """Requests that fit the model's context and the KV cache."""
     tokens = demand.input_tokens + demand.output_tokens
-    return (tokens <= tables.max_context) & (tokens - 1 <= tables.memory.blocks * tables.memory.block_size)
+    return (tokens <= tables.max_context) & (tokens - 1 <= tables.memory.longest_tokens)
 
 
 def _request_s(tables: CostTables, prompt: Array, decodes: Array, chunks: int) -> float:
@@ -83,7 +83,7 @@ def _request_s(tables: CostTables, prompt: Array, decodes: Array, chunks: int) -
     context = decodes * prompt + decodes * (decodes + 1) / 2
     tokens, decoding, attended = (float(x.mean()) for x in (prompt + decodes, decodes, context))
     pairs, seats = float((prompt * (prompt + 1)).mean()) / 2, decoding + chunks
-    cache = tables.memory.blocks * tables.memory.block_size
+    cache = tables.memory.longest_tokens
     decode_steps = max(decoding / tables.max_num_seqs, attended / cache)
     steps = max(decode_steps, tokens / tables.max_num_batched_tokens, seats / tables.max_num_seqs)
     return (

@@ -45,7 +45,7 @@ def prefix_tokens(workload: Workload, directory: Path | None = None) -> int:
 
     Raises TraceError for a trace that cannot be read, or whose blocks cannot be told in that size.
     """
-    parts = [workload] if workload.classes is None else [workload.of_class(tenant) for tenant in workload.classes]
+    parts = workload.parts
     sizes = [_own_tokens(part, directory) for part in parts]
     least = min((size for size in sizes if size), default=0)
     for part, size in zip(parts, sizes, strict=True):

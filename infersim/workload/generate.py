@@ -63,6 +63,7 @@ class Offered:
         self._workload, self._horizon_s, self._seed, self._directory = workload, horizon_s, seed, directory
         self._within = np.array([np.inf if limit is None else limit for limit in deadlines_s])
         self._cell = cell
+        self._forks = np.array([part.width - 1 for part in workload.parts])
         self._remembered: list[Requests] | None = None
 
     @cached_property
@@ -106,6 +107,8 @@ class Offered:
         for chunk in _records(_of_cell(_numbered(rechunked(self.blocks(), CHUNK)), *self._cell)):
             if self._within.size:
                 chunk[0]["deadline_s"] = self._within[chunk[0]["tenant"]]
+            if self._forks.any():
+                chunk[0]["forks"] = self._forks[chunk[0]["tenant"]]
             yield chunk
 
 

@@ -4,7 +4,10 @@ Not here: mixes of classes (`classes.py`) and the data plane's records (`generat
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
+
+import numpy as np
 
 from infersim.spec.arrivals import ServeGen, Trace
 from infersim.spec.structure import Sessions
@@ -19,6 +22,10 @@ from infersim.workload.streams import Feed
 from infersim.workload.structure import structured
 
 
+BLOCK = 4096
+"""Lengths at a time where all are the same."""
+
+
 def traffic(
     workload: Workload,
     horizon_s: float | None,
@@ -31,6 +38,23 @@ def traffic(
 
     `times` are arrivals to use instead of the workload's own process: a class's share of a common one.
     """
+    blocks = _traffic(workload, horizon_s, seed, directory, name, times)
+    return blocks if workload.is_kind != "embedding" else map(_without_output, blocks)
+
+
+def _without_output(block: Requests) -> Requests:
+    return block.with_columns(output_tokens=np.zeros(len(block), np.int64))
+
+
+def _traffic(
+    workload: Workload,
+    horizon_s: float | None,
+    seed: int,
+    directory: Path | None,
+    name: str,
+    times: Iterator[Times] | None,
+) -> Iterator[Requests]:
+    """The same with the output that a recording may have."""
     process = workload.arrivals
     assert process is not None
     if isinstance(process, Trace):
@@ -60,10 +84,14 @@ def _drawn(times: Iterator[Times], inputs: Iterator[Tokens], outputs: Iterator[T
 def paired_lengths(
     workload: Workload, seed: int, directory: Path | None, name: str = ""
 ) -> tuple[Iterator[Tokens], Iterator[Tokens]]:
-    """Prompt and output lengths for ever, with the stated rank correlation."""
-    assert workload.input_tokens is not None
-    assert workload.output_tokens is not None
+    """Prompt and output lengths for ever, with the stated rank correlation; an image's output is its steps."""
     first, second = f"{name}input_tokens", f"{name}output_tokens"
+    if workload.is_kind == "image":
+        return repeat(np.ones(BLOCK, np.int64)), repeat(np.full(BLOCK, workload.steps, np.int64))
+    assert workload.input_tokens is not None
+    if workload.is_kind == "embedding":
+        return length_blocks(workload.input_tokens, seed, first, directory), repeat(np.zeros(BLOCK, np.int64))
+    assert workload.output_tokens is not None
     if not workload.length_correlation:
         inputs = length_blocks(workload.input_tokens, seed, first, directory)
         return inputs, length_blocks(workload.output_tokens, seed, second, directory)
