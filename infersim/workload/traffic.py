@@ -21,7 +21,6 @@ from infersim.workload.sessions import session_requests
 from infersim.workload.streams import Feed
 from infersim.workload.structure import structured
 
-
 BLOCK = 4096
 """Lengths at a time where all are the same."""
 
