@@ -153,10 +153,12 @@ def _measured(resolved: "ResolvedScenario", index: int) -> "Measured | StepTable
 def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     """Cost tables of one pool; DoesNotFit names the pool, and the file and line that it stands on."""
     from infersim.cost.build import build_tables
+    from infersim.cost.diffusion import diffusion_tables
     from infersim.cost.memory import DoesNotFit
     from infersim.cost.speculation import speculative
+    from infersim.spec.diffusion import Diffusion
 
-    pool, measured = resolved.pools[index], _measured(resolved, index)
+    pool, model, measured = resolved.pools[index], resolved.model, _measured(resolved, index)
     # What is shared, sent or kept beside a draft's keys is whole blocks of all layers.
     windows = not (pool.pool.kv_cache.prefix_caching or pool.pool.role != "both" or pool.draft is not None)
 
@@ -168,12 +170,14 @@ def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
         )  # fmt: skip
 
     try:
-        tables = build(resolved.model, 1, pool.pool.kv_cache.blocks)
+        if isinstance(model, Diffusion):
+            return diffusion_tables(model, pool.hardware, pool.engine, pool.precision.weights, pool.max_num_seqs)
+        tables = build(model, 1, pool.pool.kv_cache.blocks)
         if pool.pool.speculative is None:
             return tables
         tokens = pool.pool.speculative.tokens
         draft = None if pool.draft is None else build(pool.draft, 1, 1)
-        return speculative(tables, build(resolved.model, 1 + tokens, 1), draft, tokens, pool.pool.kv_cache.blocks)
+        return speculative(tables, build(model, 1 + tokens, 1), draft, tokens, pool.pool.kv_cache.blocks)
     except DoesNotFit as error:
         raise DoesNotFit(str(resolved.error(("pools", index), str(error)))) from error
 

@@ -33,6 +33,8 @@ def list_models(as_json: AsJson = False) -> None:
     ]
     columns = ("name", "title", ">params [1e9]", ">active", ">KV [kB/token]", ">layers", ">context", "dtype")
     show_rows(rows, as_json, columns, _cells)
+    if not as_json:
+        console().print(f"and models of images: {', '.join(catalogue.image_model_names())}")
 
 
 def _cells(
@@ -55,13 +57,21 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a model: its architecture, and the parameters and KV cache that follow from it."""
-    from infersim.cli.facts import number, plain, plain_table
+    from infersim.cli.facts import fact_table, number, plain, plain_table
     from infersim.spec import catalogue
     from infersim.spec.base import leaves
+    from infersim.spec.diffusion import Diffusion
+    from infersim.spec.model import Model
 
-    model = catalogue.model(name, prefix=True)
+    model = catalogue.any_model(name, prefix=True)
+    follows = derived(model) if isinstance(model, Model) else {}
     if as_json:
-        show_json({**model.model_dump(mode="json"), "derived": derived(model)})
+        show_json({**model.model_dump(mode="json"), **({"derived": follows} if follows else {})})
+        return
+    if isinstance(model, Diffusion):
+        console().print(
+            fact_table(f"{model.title} ({model.name}), {model.source}", model, list(Diffusion.model_fields)[3:])
+        )
         return
     out = console()
     out.print(f"{model.title} ({model.name})", style="bold")
@@ -72,7 +82,7 @@ def show(
             table.add_row(path, plain(leaf))
     out.print(table)
     table = plain_table("What follows", "quantity", ">value")
-    for key, value in derived(model).items():
+    for key, value in follows.items():
         table.add_row(key, number(value))
     out.print(table)
 

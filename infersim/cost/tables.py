@@ -82,11 +82,11 @@ class MemoryPlan:
     @property
     def block_bytes(self) -> float:
         """Bytes of a KV block [B]."""
-        return self.kv_bytes_per_token * self.block_size / (self.full_blocks + self.window_blocks)
+        return self.kv_bytes_per_token * self.block_size / max(self.full_blocks + self.window_blocks, 1)
 
     @property
     def longest_tokens(self) -> float:
-        """No sequence, and no batch, has more tokens in the KV cache than this; inf where all layers have a window."""
+        """No sequence, and no batch, has more tokens in the KV cache than this; inf where no layer keeps all tokens."""
         return self.blocks * self.block_size / self.full_blocks if self.full_blocks else float("inf")
 
 

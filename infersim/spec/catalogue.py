@@ -10,6 +10,8 @@ Not here: what the profiles hold (`hardware.py`, `model.py`, `engine.py`). Read 
 from functools import lru_cache
 from pathlib import Path
 
+from infersim.spec.diffusion import Diffusion
+from infersim.spec.document import read_document
 from infersim.spec.engine import Engine
 from infersim.spec.errors import Problem, SpecError, nearest
 from infersim.spec.hardware import Hardware
@@ -58,6 +60,24 @@ def model(name: str | Path, directory: Path | None = None, prefix: bool = False)
     return _look_up("model", model_names(), _PACKAGE / "spec" / "models", name, directory, prefix, Model)
 
 
+def any_model(name: str | Path, directory: Path | None = None, prefix: bool = False) -> Model | Diffusion:
+    """A model of tokens or of images, by name or by path; raises as `model` does. Images have `step_tflop`."""
+    if _is_path(name):
+        path = (directory or Path()) / name
+        images = path.suffix.lower() in (".yaml", ".yml") and path.is_file() and _has_steps(path)
+    else:
+        images = _plain_name(str(name)) in image_model_names()
+    if images:
+        names, folder = image_model_names(), _PACKAGE / "spec" / "image_models"
+        return _look_up("model", names, folder, name, directory, prefix, Diffusion)
+    return model(name, directory, prefix)
+
+
+def _has_steps(path: Path) -> bool:
+    data = read_document(path).data
+    return isinstance(data, dict) and "step_tflop" in data
+
+
 def hardware_names() -> list[str]:
     """Names of the shipped chips."""
     return _names(_shipped("hardware_profiles"))
@@ -71,6 +91,11 @@ def engine_names() -> list[str]:
 def model_names() -> list[str]:
     """Names of the shipped models."""
     return _names(_PACKAGE / "spec" / "models")
+
+
+def image_model_names() -> list[str]:
+    """Names of the shipped diffusion models."""
+    return _names(_PACKAGE / "spec" / "image_models")
 
 
 def scenario_names() -> list[str]:

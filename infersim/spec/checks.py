@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from infersim.spec import catalogue
 from infersim.spec.autoscalers import Fixed, Oracle, Queueing, Schedule, SloFeedback
 from infersim.spec.base import Dtype
+from infersim.spec.diffusion import Diffusion
 from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, nearest
 from infersim.spec.hardware import Hardware, Price
 from infersim.spec.model import Model
 from infersim.spec.policies import AUTOSCALERS, BATCHINGS, QUEUE_ORDERS
-from infersim.spec.scenario import Pool, PriceChoice, Scenario
+from infersim.spec.scenario import KvCache, Parallelism, Pool, PriceChoice, Scenario
 from infersim.spec.workload import Workload
 
 Finding = tuple[KeyPath, str]
@@ -41,6 +42,22 @@ def check_dtype(hardware: Hardware, dtype: Dtype, key: str, given: bool) -> Iter
     converted = "".join(f", {stored} (computed in {computed})" for stored, computed in hardware.computes_as.items())
     whose = "" if given else " (the model's own dtype)" if key == "weights" else " (16 bit, the default)"
     yield ("precision", key), f"{hardware.name} cannot use {dtype}{whose}; it has {native}{converted}"
+
+
+def check_images(pool: Pool, hardware: Hardware) -> Iterator[Finding]:
+    """A pool of a diffusion model: whole images on single roofline chips, without anything that has to do with tokens."""
+    if hardware.execution != "roofline":
+        yield ("hardware",), f"images are modelled on roofline chips, and {hardware.name} is a {hardware.execution}"
+    plain = {
+        "parallelism": Parallelism(),
+        "kv_cache": KvCache(block_size=pool.kv_cache.block_size),
+        "speculative": None,
+    }
+    for key, default in (plain | {"role": "both"}).items():
+        if getattr(pool, key) != default:
+            yield (key,), "does not go with images, each of which is made on one chip and has no KV cache; remove it"
+    if pool.cost.source != "analytic":
+        yield ("cost", "source"), "images are priced by the analytic model; remove it"
 
 
 def check_layout(pool: Pool, hardware: Hardware, model: Model, pads_heads: bool = False) -> Iterator[Finding]:
@@ -144,6 +161,17 @@ def check_speculation(pool: Pool, hardware: Hardware, engine: Engine) -> Iterato
     if hardware.execution != "roofline":
         what = f"speculation is modelled on roofline chips, and {hardware.name} is a {hardware.execution}"
         yield ("speculative",), f"{what}; remove it"
+
+
+def check_kinds(workload: Workload, model: Model | Diffusion) -> Iterator[Finding]:
+    """Images are asked of diffusion models, and nothing else is."""
+    images = isinstance(model, Diffusion)
+    for index, part in enumerate(workload.parts):
+        path = ("workload", "classes", index, "kind") if workload.classes else ("workload", "kind")
+        if (part.is_kind == "image") != images:
+            makes = "makes images; give kind: image and steps" if images else "makes none; name one of image models"
+            known = "" if images else f" ({', '.join(catalogue.image_model_names())})"
+            yield path, f"found {part.is_kind}, and {model.name} {makes}{known}"
 
 
 def check_rows(pool: Pool, engine: Engine, workload: Workload) -> Iterator[Finding]:

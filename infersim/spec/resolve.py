@@ -19,6 +19,8 @@ from infersim.spec.checks import (
     check_batching,
     check_dtype,
     check_engine,
+    check_images,
+    check_kinds,
     check_kv_cache,
     check_layout,
     check_policies,
@@ -29,6 +31,7 @@ from infersim.spec.checks import (
     check_speculation,
     matching_prices,
 )
+from infersim.spec.diffusion import Diffusion
 from infersim.spec.document import CoreSchema, Document, document_of
 from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, Problem, SpecError, nearest
@@ -74,7 +77,7 @@ class ResolvedScenario:
 
     scenario: Scenario
     """As written, with defaults filled in."""
-    model: Model
+    model: Model | Diffusion
     pools: tuple[ResolvedPool, ...]
     directory: Path
     """Where relative paths in the scenario start."""
@@ -117,7 +120,7 @@ def resolve(scenario: Scenario) -> ResolvedScenario:
     return resolved
 
 
-def resolve_pools(scenario: Scenario) -> tuple[Model, tuple[ResolvedPool, ...]]:
+def resolve_pools(scenario: Scenario) -> tuple[Model | Diffusion, tuple[ResolvedPool, ...]]:
     """The model and the pools of a scenario; raises SpecError with all that is unknown or does not fit together."""
     search = _Search(_origin(scenario), [])
     policy = scenario.router.policy
@@ -125,7 +128,9 @@ def resolve_pools(scenario: Scenario) -> tuple[Model, tuple[ResolvedPool, ...]]:
         search.note(("router", "policy"), f"unknown policy {policy}; {nearest(policy, ROUTERS)}")
     for path, message in (*check_roles(scenario.pools), *check_autoscalers(scenario)):
         search.note(path, message)
-    model = search.find(catalogue.model, scenario.model, ("model",))
+    model = search.find(catalogue.any_model, scenario.model, ("model",))
+    for path, message in check_kinds(scenario.workload, model) if model else ():
+        search.note(path, message)
     pools = [_resolve_pool(scenario, index, model, search) for index in range(len(scenario.pools))]
     if search.problems or model is None:
         raise SpecError(sorted(search.problems, key=lambda problem: problem.line or 0))
@@ -189,7 +194,9 @@ class _Search:
         return None
 
 
-def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _Search) -> ResolvedPool | None:
+def _resolve_pool(
+    scenario: Scenario, index: int, model: Model | Diffusion | None, search: _Search
+) -> ResolvedPool | None:
     """One pool with its profiles and defaults; None when something is missing, and every problem noted."""
     pool, path = scenario.pools[index], ("pools", index)
     hardware = search.find(catalogue.hardware, pool.hardware, (*path, "hardware"))
@@ -213,11 +220,16 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
         stored = stored_dtypes(pool, hardware, model)
         findings += check_dtype(hardware, stored.weights, "weights", pool.precision.weights is not None)
         findings += check_dtype(hardware, stored.kv_cache, "kv_cache", pool.precision.kv_cache is not None)
-        findings += check_layout(pool, hardware, model, engine is not None and engine.pads_heads)
+        if isinstance(model, Diffusion):
+            findings += check_images(pool, hardware)
+        else:
+            findings += check_layout(pool, hardware, model, engine is not None and engine.pads_heads)
     for inner, message in findings:
         search.note((*path, *inner), message)
     if findings or not (hardware and engine and model):
         return None
+    if isinstance(model, Diffusion):
+        return _fill(pool, hardware, engine, stored)
     if pool.speculative and pool.speculative.method == "mtp":
         draft = model.model_copy(update={"layers": 1})
     if hardware.execution == "pipeline" and pool.parallelism.chips is None:
@@ -226,7 +238,7 @@ def _resolve_pool(scenario: Scenario, index: int, model: Model | None, search: _
     return replace(_fill(pool, hardware, engine, stored), draft=draft)
 
 
-def stored_dtypes(pool: Pool, hardware: Hardware, model: Model) -> Stored:
+def stored_dtypes(pool: Pool, hardware: Hardware, model: Model | Diffusion) -> Stored:
     """As given; else the model's own dtype for weights, and for the cache a 16-bit one that the chip can use."""
     sixteen = [dtype for dtype in (model.native_dtype, "bf16", "fp16") if dtype in ("bf16", "fp16")]
     usable = [dtype for dtype in sixteen if hardware.compute_dtype(dtype)]
