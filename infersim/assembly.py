@@ -163,10 +163,11 @@ def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     windows = not (pool.pool.kv_cache.prefix_caching or pool.pool.role != "both" or pool.draft is not None)
 
     def build(model: "Model", width: int, blocks: int | None) -> "CostTables":
+        slots = pool.pool.lora if model is resolved.model and width == 1 else None
         return build_tables(
             model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights, pool.precision.kv_cache,
             pool.max_num_seqs * width, pool.max_num_batched_tokens, pool.block_size, blocks, measured,
-            windows,
+            windows, slots,
         )  # fmt: skip
 
     try:
@@ -241,7 +242,13 @@ def pool_cost(tables: "CostTables") -> "PoolCost":
     """The times of cost tables, as the compiled loop takes them."""
     from infersim.dataplane.fleet import PoolCost
 
+    adapters = tables.adapters
     return PoolCost(
+        adapter_slots=adapters.slots if adapters else 0,
+        adapter_rank_s=adapters.rank_s if adapters else 0.0,
+        adapter_step_s=float(adapters.step.seconds) if adapters else 0.0,
+        adapter_read_s=float(adapters.read.seconds) if adapters else 0.0,
+        adapter_token_s=float(adapters.token.seconds) if adapters else 0.0,
         linear_s=tables.linear.seconds,
         sequences_s=tables.sequences.seconds,
         decode_base_s=tables.decode_base.seconds,

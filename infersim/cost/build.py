@@ -4,6 +4,7 @@ Not here: how steps are timed (`roofline.py`, `pipeline.py`). Read `tables.py` f
 """
 
 from infersim.cost import pipeline, roofline
+from infersim.cost.adapters import adapter_cost
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
 from infersim.cost.energy import dynamic_energy
@@ -12,6 +13,7 @@ from infersim.cost.memory import plan_memory
 from infersim.cost.operators import short_windows
 from infersim.cost.step_table import StepTable, stepped
 from infersim.cost.tables import CostTables, Work
+from infersim.spec.adapters import AdapterSlots
 from infersim.spec.base import Dtype
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
@@ -23,6 +25,7 @@ def build_tables(
     model: Model, hardware: Hardware, engine: Engine, parallelism: Parallelism, weights: Dtype, kv_cache: Dtype,
     max_num_seqs: int, max_num_batched_tokens: int, block_size: int, blocks: int | None,
     measured: Measured | StepTable | None = None, windows: bool = False,
+    adapters: AdapterSlots | None = None,
 ) -> CostTables:  # fmt: skip
     """Price every shape of step; ValueError (DoesNotFit among them) says what is wrong and what would be right.
 
@@ -47,6 +50,7 @@ def build_tables(
         block_size=block_size,
         blocks=blocks,
         windows=windows,
+        adapters=adapters,
         measured=measured if isinstance(measured, Measured) else None,
     )
     plan, power = plan_memory(d), hardware.power
@@ -72,6 +76,7 @@ def build_tables(
         provision_s=hardware.provision_s.value,
         initialise_s=engine.initialise_s.value,
         max_context=model.max_context,
+        adapters=adapter_cost(d),
         notes=notes(d) + ([f"operators as measured: {d.measured.source}"] if d.measured else []),
     )
     return stepped(tables, measured) if isinstance(measured, StepTable) else tables

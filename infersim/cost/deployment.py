@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from infersim.cost.chip import Chip
 from infersim.cost.measured import Measured
 from infersim.cost.sharding import Shard, divide
+from infersim.spec.adapters import AdapterSlots
 from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
 from infersim.spec.engine import Engine
 from infersim.spec.model import Model
@@ -40,6 +41,8 @@ class Deployment:
     windows: bool = False
     """Whether KV blocks that a window has left are used again; else short windows are held in the reserve, for each
     sequence, and long ones whole."""
+    adapters: AdapterSlots | None = None
+    """Room for adapters."""
     measured: Measured | None = None
     """Tables that take the place of analytic times."""
 

@@ -68,6 +68,12 @@ def usage(tables: CostTables, tally: Tally) -> Usage:
     sums = {name: sum(float(np.dot(getattr(work, name), counts)) for work, counts in parts) for name in names}
     sums["flops"] += float(tables.prefill_pair.flops) * tally.prefill_pairs
     sums["memory_bytes"] += float(tables.prefill_context.memory_bytes) * tally.prefill_context
+    if (adapters := tables.adapters) is not None:
+        sums["flops"] += float(adapters.token.flops) * tally.adapter_tokens
+        sums["memory_bytes"] += float(adapters.read.memory_bytes) * tally.adapter_reads
+        sums["launch_s"] += float(adapters.step.launch_s) * tally.adapter_steps
+        sums["compute_s"] += tally.adapter_compute_s
+        sums["memory_s"] += tally.adapter_memory_s
     sums["compute_s"] += tally.prefill_compute_s
     sums["memory_s"] += tally.prefill_memory_s
     joules = tables.joules_per_flop * sums["flops"] + tables.joules_per_byte * sums["memory_bytes"]

@@ -5,6 +5,7 @@ Not here: time. Read `build.py` for who calls this.
 
 import math
 
+from infersim.cost.adapters import slots_bytes
 from infersim.cost.deployment import Deployment
 from infersim.cost.operators import attended, kv_groups, kv_layer_elements, layer_parameters
 from infersim.cost.sharding import Shard
@@ -58,6 +59,7 @@ def plan_memory(d: Deployment) -> MemoryPlan:
     stored = d.model.with_attention * kv_layer_elements(d.model, d.shard) if windows else shapes.stored
     per_token = stored * d.shard.attention_tensor * d.kv_bytes
     besides = shapes.held_states + (0.0 if windows else shapes.held_windows)
+    reserve += slots_bytes(d)
     reserve += besides * d.shard.attention_tensor * d.kv_bytes * d.max_num_seqs
     blocks = d.blocks
     if blocks is None:

@@ -91,6 +91,22 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True)
+class AdapterCost:
+    """What adapters take: a step with A of them and U tokens of theirs step + max(A read, U token) more."""
+
+    slots: int
+    """Adapters that a replica holds."""
+    rank_s: float
+    """Loading one, for each of its ranks [s]."""
+    step: Work
+    """Launches."""
+    read: Work
+    """Reading one."""
+    token: Work
+    """A token's products with one."""
+
+
+@dataclass(frozen=True)
 class CostTables:
     """Everything that the rest of infersim knows of one (model, chip, engine, parallelism, precision)."""
 
@@ -138,6 +154,8 @@ class CostTables:
     """Longest context the model serves [tokens]."""
     prompts: Work | None = None
     """By prompt tokens P of the step, 0 to max_num_batched_tokens: what they cost beside `linear`, if anything."""
+    adapters: AdapterCost | None = None
+    """Adapters, if replicas have slots for them."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know: conversions between dtypes, padding, estimates that matter."""
 

@@ -99,6 +99,7 @@ ADVANCE = types.int64(
     types.int64[:, ::1],  # hash tables over them
     types.int64[::1],  # names of the prefix blocks of requests in sight
     types.Array(numba.from_dtype(records.SHARE), 2, "C"),  # tenants' shares by replica
+    types.Array(numba.from_dtype(records.ADAPTER), 2, "C"),  # adapters by replica
     _array(records.STEP),  # the step that is being formed
     _array(records.STATE),  # what a batching policy sees of it
     _array(records.TABLE),

@@ -5,6 +5,7 @@ Not here: what the next step holds (`forming.py`).
 
 import math
 
+from infersim.dataplane.adapters import count_adapters
 from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK, push_finish
 from infersim.dataplane.chance import accepted_drafts
 from infersim.dataplane.jit import compiled, inlined
@@ -64,7 +65,7 @@ def end_step(
         if table.draft_tokens > 0:
             _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, table, values)
     if server.ghosts > 0:
-        bury_all(server, replica, asked, flights, heap, phases, cache, table, clock, free_slots)
+        bury_all(server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots)
     if batch > 0:
         _finish_decoding(
             now, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots, outcomes
@@ -83,6 +84,8 @@ def end_step(
 def _count_steps(now, server, flights, table, counts, edges, batch, steps):
     """Count the decode side of the step or leap that ends now; `_end_chunks` counts the rest of a mixed one."""
     counts[table.by_batch + batch] += steps
+    if server.adapters > 0:
+        count_adapters(server, table, steps)
     if batch > 0:
         counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
         if server.stalled:
@@ -156,7 +159,7 @@ def _finish_decoding(
         if server.rows > 0:
             release_blocks(slot, server, asked, flights, cache, table)
             flights[slot].state = DONE
-        elif table.prefix_tokens == 0:
+        elif table.prefix_tokens == 0 and table.adapter_slots == 0:
             finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
         else:
             heap[server.decoding] = slot  # behind the heap, where it was
@@ -175,7 +178,7 @@ def _finish_decoding(
 
 @compiled
 def _sort_by_order(slots, start, count, flights):
-    """Sort a few slots by routing number, so that the order in which prefixes become idle is defined."""
+    """Sort a few slots by routing number, so that the order in which prefixes and adapters become idle is defined."""
     for k in range(start + 1, start + count):
         slot, i = slots[k], k
         while i > start and flights[slots[i - 1]].order > flights[slot].order:
@@ -212,7 +215,7 @@ def _end_chunks(
         if flight.ghost:
             if flight.computed == flight.target and flight.output_tokens > 0:
                 _emit_first(now, flight, 1 + asked[slot].forks, server, table, counts, edges)
-            bury(slot, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots)
+            bury(slot, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots)
             slot = following
             continue
         if flight.computed < flight.target:
@@ -227,7 +230,7 @@ def _end_chunks(
             if flight.generated == flight.output_tokens:
                 finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
             elif table.role == PREFILL_ONLY:
-                leave(now, slot, server, replica, asked, flights, table, clock)
+                leave(now, slot, server, replica, asked, flights, books, table, clock)
             else:
                 if not table.plain_blocks:
                     fork(slot, server, asked, flights, table)

@@ -6,6 +6,7 @@ DESIGN.md, "Failure", "Slow replicas" and "Draining by migration", is the specif
 
 import math
 
+from infersim.dataplane.adapters import count_adapters
 from infersim.dataplane.agenda import reschedule
 from infersim.dataplane.clients import end_attempt, restart
 from infersim.dataplane.jit import compiled
@@ -45,6 +46,7 @@ def fail(
                 settle(flight, server, phases[r], table)
             close_span(now, slot, flights)
             flight.entry = NONE
+            flight.adapter = NONE
             replica.running -= 1
             replica.outstanding -= 1
             table.ended += 1
@@ -103,6 +105,8 @@ def _break_off(now, server, flights, table, counts, edges):
         server.output_tokens += steps * batch
     server.steps = 0
     counts[table.by_batch + batch] += share
+    if server.adapters > 0:
+        count_adapters(server, table, share)
     if batch > 0:
         counts[table.context_by_batch + batch] += share * server.context
     tokens, sequences = batch * (1 + table.draft_tokens), batch

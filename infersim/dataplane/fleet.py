@@ -18,6 +18,7 @@ from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.faults import PolicyFault, exceptions_of_policies
 from infersim.dataplane.layout import PoolCost, flattened, records_of, replay, tally_of, winner_tree
 from infersim.dataplane.records import (
+    ADAPTER,
     AHEAD,
     ASKED,
     AWAY,
@@ -157,7 +158,7 @@ class Fleet:
         self._memory = np.zeros(8, np.int64)
         self._routable = np.zeros(0, np.int64)
         self._shared = any(pool.queue_order == "fair_share" for pool in pools)
-        self._tenants = 1
+        self._tenants, self._most_slots = 1, max(pool.adapter_slots for pool in pools)
         self._serials = 0
         self.taps: list[Callable[[NDArray], None]] = []
         """Who sees ended requests (OUTCOME) before they are handed on."""
@@ -241,7 +242,7 @@ class Fleet:
             self._asked, self._flights, self._free_slots, self._due_s, self._due_order, self._due_slot,
             self._replicas, self._seen, self._servers, self._routable, self._receivers, self._memory, self._loads,
             self._load_tree, self._keys, self._tree, self._finishes, self._phases, self._caches, self._lookups,
-            self._names, self._shares, self._step, self._state, self._tables, self._values, self._counts, self._edges, self._outcomes,
+            self._names, self._shares, self._slots, self._step, self._state, self._tables, self._values, self._counts, self._edges, self._outcomes,
             self._calls, self._alarms, self._clients, self._sequels, self._predecessors, self._places,
             self._sources, self._source_requests, self._source_outputs, self._source_gaps,
         )  # fmt: skip
@@ -406,6 +407,7 @@ class Fleet:
         self._phases[index] = 0
         server["index"], server["last_tenant"] = index, NONE
         self._shares[index] = np.zeros((), SHARE)
+        self._slots[index] = np.zeros((), ADAPTER)
         self._serials += 1
         self._opened_s[index] = self.now
         self._up[pool][0] += 1
@@ -606,15 +608,17 @@ class Fleet:
         phases = np.zeros((capacity, self._phase_count), np.int64)
         caches = np.zeros((capacity, self._entries), ENTRY).view(np.recarray)
         lookups = np.zeros((capacity, self._buckets), np.int64)
+        slots = records_of(capacity * self._most_slots, ADAPTER).reshape(capacity, self._most_slots)
         old = len(self._replicas) if hasattr(self, "_replicas") else 0
         if old:
             replicas[:old], servers[:old], keys[:old] = self._replicas, self._servers, self._keys
             finishes[:old], phases[:old] = self._finishes, self._phases
-            caches[:old], lookups[:old] = self._caches, self._lookups
+            caches[:old], lookups[:old], slots[:old] = self._caches, self._lookups, self._slots
         replicas.status[old:] = CLOSED
         self._replicas, self._servers, self._keys = replicas, servers, keys
         self._seen = replicas.copy()
         self._finishes, self._phases, self._caches, self._lookups = finishes, phases, caches, lookups
+        self._slots = slots
         self._tree = winner_tree(keys)
         self._make_shares(capacity, self._tenants)
         self._find_routable()

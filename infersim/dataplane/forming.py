@@ -5,6 +5,7 @@ DESIGN.md, "What the data plane does, exactly", is the specification. Not here: 
 
 import math
 
+from infersim.dataplane.adapters import finds_slot, note_adapters, use_adapter
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import (
@@ -16,6 +17,7 @@ from infersim.dataplane.kvcache import (
     growth,
 )
 from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
+from infersim.dataplane.queue import pop, push_front
 from infersim.dataplane.records import (
     ANYBODY,
     CHUNKED_PREFILL,
@@ -49,6 +51,7 @@ def form_step(
     step.sequences = 0
     step.attention_s = 0.0
     step.copied_blocks = 0
+    step.load_s = 0.0
     step.reserve = 0
     step.preemptions = 0
     step.retry = False
@@ -95,7 +98,7 @@ def form_step(
         return _idle(now, server, flights, table)
     if table.queue_order == FAIR_SHARE and server.queue_head != NONE and replica.running < table.max_num_seqs:
         step.retry = True  # every token may change who is at the head of the queue
-    return _start(now, step, server, heap, phases, cache, lookup, table, values)
+    return _start(now, step, server, flights, heap, phases, cache, lookup, books, table, values)
 
 
 @compiled
@@ -234,18 +237,29 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
     # An engine that has nothing scheduled ahead, because its batch is empty and its queue young, takes all at once.
     young = server.queue_head != NONE and flights[server.queue_head].since_s > server.last_start_s
     scheduled_ahead = table.async_scheduling and not (replica.running == 0 and young)
+    aside = NONE
     while admit != NOBODY and server.queue_head != NONE and step.budget > 0:
         head = server.queue_head
         if not _has_row(head, server, replica, asked, table):
-            return
+            break
         ousted = flights[head].state == PREEMPTED and flights[head].since_s == now
         if ousted or (scheduled_ahead and flights[head].since_s > server.last_start_s):
             step.retry = True
-            return
+            break
+        if not finds_slot(asked[head], server, books, table):
+            pop(server, asked, flights, books, table.queue_order)
+            flights[head].next = aside
+            aside = head
+            continue
         if not _admit(
             now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit
         ):
-            return
+            break
+    while aside != NONE:  # back to where they stood
+        step.retry = True
+        following = flights[aside].next
+        push_front(server, asked, flights, aside, books, table.queue_order)
+        aside = following
 
 
 @inlined
@@ -269,6 +283,8 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         if blocks + claim + lookahead + margin > step.free or step.budget < rows * (1 + table.draft_tokens):
             return False
         admit_head(now, server, replica, asked, flights, books, table)
+        if table.adapter_slots > 0:
+            use_adapter(head, step, server, asked, flights, books, table)
         flight.rows = rows
         step.free -= blocks + claim + lookahead
         step.reserve += lookahead
@@ -295,6 +311,8 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         step.retry = step.retry or unused > 0  # evicted meanwhile, they would leave less to be held at once
         return False
     admit_head(now, server, replica, asked, flights, books, table)
+    if table.adapter_slots > 0:
+        use_adapter(head, step, server, asked, flights, books, table)
     if hits > 0:
         use_prefix(head, hits, server, asked, flights, cache, lookup, names, table)
         step.copied_blocks += hosted * table.entry_blocks
@@ -352,7 +370,7 @@ def _add_chunk(step, flight, chunk, table):
 
 
 @inlined
-def _start(now, step, server, heap, phases, cache, lookup, table, values):
+def _start(now, step, server, flights, heap, phases, cache, lookup, books, table, values):
     """Start the step that was formed, and let it leap if only decoding sequences are in it; return when it ends [s]."""
     batch = server.batch if server.decodes else 0
     tokens, sequences = table.max_num_batched_tokens - step.budget, step.sequences
@@ -366,6 +384,8 @@ def _start(now, step, server, heap, phases, cache, lookup, table, values):
         + table.swap_block_s * step.copied_blocks
     )
     server.slope_s = values[table.decode_per_context + batch]
+    if table.adapter_slots > 0:
+        note_adapters(step, server, flights, books, table)
     server.steps = 1
     if server.mixed:
         server.kv_free = step.free + step.reserve
@@ -373,7 +393,7 @@ def _start(now, step, server, heap, phases, cache, lookup, table, values):
             server.base_s += values[table.prompts + tokens - batch * (1 + table.draft_tokens)]
     elif (
         table.draft_tokens == 0
-        and not (step.retry or server.stalled or step.copied_blocks > 0)
+        and not (step.retry or server.stalled or step.copied_blocks > 0 or step.load_s > 0.0)
         and server.prefilling == NONE
     ):
         most = min(min(heap[0] >> SLOT_BITS, server.crossing) - server.decoded, LEAP_LIMIT)

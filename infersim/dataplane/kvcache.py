@@ -64,6 +64,8 @@ def draft_blocks(table):
 @compiled
 def fits(request, output_tokens, table):
     """Whether a replica can ever hold a request."""
+    if request.adapter > 0 and table.adapter_slots == 0:
+        return False
     total, last = request.input_tokens + output_tokens, max(output_tokens, 1) - 1
     if table.plain_blocks:
         blocks = blocks_for(request.input_tokens + last, table.block_size)

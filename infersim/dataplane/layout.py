@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.records import BATCHINGS, NONE, QUEUE_ORDERS, ROLES, TABLE
-from infersim.dataplane.tally import ITL_BINS, Tally
+from infersim.dataplane.tally import ADAPTER_COUNTS, ITL_BINS, Tally
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,15 @@ class PoolCost:
     window_tokens: int = 0
     prompts_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """By prompt tokens of the step, 0 to max_num_batched_tokens: what they cost beside linear_s; empty for nothing."""
+    adapter_slots: int = 0
+    """Adapters that a replica holds; with none, requests with an adapter are rejected."""
+    adapter_rank_s: float = 0.0
+    """Time to load an adapter, for each of its ranks."""
+    adapter_step_s: float = 0.0
+    """What a step with adapters takes besides, and for each adapter in it, or for each token of sequences that have one,"""
+    adapter_read_s: float = 0.0
+    adapter_token_s: float = 0.0
+    """whichever of the two is more."""
     max_queued: int | None = None
     """Most requests in a replica's front end and queue; more are turned away."""
     max_queued_work_s: float = math.inf
@@ -88,6 +97,8 @@ class PoolCost:
             )
         if self.window_blocks and (self.window_tokens < 1 or self.prefix_tokens or self.role != "both"):
             raise ValueError("sliding windows need window_tokens of at least 1, no prefix cache, and role both")
+        if self.adapter_slots and self.queue_order == "fair_share":
+            raise ValueError("fair_share has no order among requests that wait for an adapter; use another queue order")
         if self.host_entries and not self.prefix_tokens:
             raise ValueError("host_entries extend a prefix cache; give prefix_tokens")
         if self.role == "prefill" and self.transfer_token_s + self.transfer_latency_s <= 0:
@@ -157,6 +168,7 @@ def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
         wasted_tokens=int(table.wasted_tokens),
         output_tokens=int(table.output_tokens),
         prompt_tokens=float(table.prompt_tokens),
+        **{name: float(getattr(table, name)) for name in ADAPTER_COUNTS},
         steps_by_prompt_tokens=counts[table.by_prompt_tokens :][: tokens if table.prompts != NONE else 0],
     )
 
@@ -186,6 +198,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
             "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
             "max_queue_delay_s", "prediction_sigma", "input_weight", "output_weight", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
             "swap_block_s", "prefix_tokens", "host_entries", "full_blocks", "window_blocks",
+            "adapter_slots", "adapter_rank_s", "adapter_step_s", "adapter_read_s", "adapter_token_s",
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
         table.usd_per_hour = pool.usd_per_hour

@@ -94,6 +94,7 @@ def _receive(slot, request, output_tokens, asked, flights):
     flight.target = asked[slot].input_tokens
     flight.entry = NONE
     flight.entries = 0
+    flight.adapter = NONE
     flight.cached_tokens = -1
     flight.rows = 1
     flight.first_token_s = math.nan
@@ -174,7 +175,9 @@ def _turned_away(request, output_tokens, server, replica, table):
 @inlined
 def _may_be_admitted(slot, server, replica, table):
     """Whether a request that was queued in the middle of a leap can change the next step."""
-    if server.rows > 0 or (server.queue_head != slot and table.queue_order != FAIR_SHARE):
+    if server.rows > 0:
+        return False
+    if server.queue_head != slot and table.queue_order != FAIR_SHARE and table.adapter_slots == 0:
         return False
     room = replica.running < table.max_num_seqs and server.batch < table.max_num_batched_tokens
     return room or table.queue_order == PRIORITY
@@ -368,14 +371,14 @@ def _give_up(
 def advance(
     until, factor, victims, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order, due_slot,
     replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases, caches,
-    lookups, names, shares, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients, sequels, predecessors,
+    lookups, names, shares, slots, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients, sequels, predecessors,
     places, sources, source_requests, source_outputs, source_gaps,
 ):  # fmt: skip
     """Serve until `until` [s] or an edge; return why it stopped. The clock stands at that time.
 
     If `clock.verb` says so, do that instead to replica `clock.culprit`, with the `victims` in these slots or by `factor`.
     """
-    clock, books = clocks[0], Books(shares)
+    clock, books = clocks[0], Books(shares, slots)
     crowd = Crowd(
         calls, alarms, clients, sequels, predecessors, places, sources, source_requests, source_outputs, source_gaps
     )
@@ -537,7 +540,7 @@ def advance_for(stamp: int, signature):
     def stamped(
         until, factor, victims, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order,
         due_slot, replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes, phases,
-        caches, lookups, names, shares, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients, sequels,
+        caches, lookups, names, shares, slots, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients, sequels,
         predecessors, places, sources, source_requests, source_outputs, source_gaps,
     ):  # fmt: skip
         if stamp < 0:  # never; it makes the stamp part of the cache key
@@ -545,7 +548,7 @@ def advance_for(stamp: int, signature):
         return advance(
             until, factor, victims, route, order, shape, clocks, requests, outputs, asked, flights, free_slots, due_s, due_order,
             due_slot, replicas, seen, servers, routable, receivers, memory, loads, load_tree, keys, tree, finishes,
-            phases, caches, lookups, names, shares, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients,
+            phases, caches, lookups, names, shares, slots, steps, states, tables, values, counts, edges, outcomes, calls, alarms, clients,
             sequels, predecessors, places, sources, source_requests, source_outputs, source_gaps,
         )  # fmt: skip
 

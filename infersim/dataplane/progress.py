@@ -6,6 +6,7 @@ Reading changes nothing, so what is sampled, and how often, cannot change what h
 
 import numba
 
+from infersim.dataplane.adapters import count_adapters
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import claimed, growth
 from infersim.dataplane.records import CLOSED, READY
@@ -70,7 +71,7 @@ def glance(now, pool, replicas, servers, phases, tables, seen):
                 steps = steps_done(now, server)
                 seen[5] += steps * server.batch
                 begun = min(steps + 1, server.steps)
-                seen[4] += claimed(phases[r], server.decoded, server.batch, table.block_size, begun)
+                seen[4] += claimed(phases[r], server.decoded, growth(server, table), table.block_size, begun)
 
 
 @compiled
@@ -81,6 +82,8 @@ def add_steps(server, table, counts, edges, steps):
     counts[table.by_tokens + width * (1 + table.draft_tokens)] += steps
     counts[table.by_sequences + width] += steps
     counts[table.by_batch + batch] += steps
+    if server.adapters > 0:
+        count_adapters(server, table, steps)
     counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
     first_s = server.base_s + server.slope_s * server.context
     count_itl(counts, table.itl, edges, first_s, server.slope_s * batch, steps, batch)

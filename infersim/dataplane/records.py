@@ -24,6 +24,8 @@ REQUEST = np.dtype(
         ("prefix_start", np.int64),  # where the names of its prefix blocks begin in the chunk's `prefixes`
         ("prefix_blocks", np.int64),  # how many of its prompt blocks have names
         ("forks", np.int64),  # further samples or beams that share its prompt, 0 for most
+        ("adapter", np.int64),  # number of its adapter, 0 for none
+        ("adapter_rank", np.int64),  # and its rank
     ],
     align=True,
 )
@@ -59,6 +61,7 @@ OUTCOME = np.dtype(
         ("input_tokens", np.int64),
         ("output_tokens", np.int64),  # tokens generated, of one sample where there are several
         ("forks", np.int64),  # further samples or beams
+        ("adapter", np.int64),  # number of its adapter, 0 for none
         ("tenant", np.int64),  # index of its class
         ("pool", np.int64),  # -1 if it was never routed
         ("replica", np.int64),  # serial number of the replica that ended it, -1 if none
@@ -141,6 +144,7 @@ FLIGHT = np.dtype(
         ("previous", np.int64),  # previous in the batch; in a sorted queue the left child
         ("key", np.float64),  # place in a sorted queue: smaller first,
         ("order", np.int64),  # then by routing number
+        ("adapter", np.int64),  # slot of its adapter while it is in the batch, NONE if it has none
         ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
         ("entries", np.int64),  # prefix cache entries in use
         ("cached_tokens", np.int64),  # found in the prefix cache at its first admission, -1 before
@@ -272,11 +276,25 @@ SHARE = np.dtype(
 """What a replica whose queue is shared fairly keeps of a tenant."""
 
 
+ADAPTER = np.dtype(
+    [
+        ("adapter", np.int64),  # number of the adapter that it holds, 0 if none
+        ("users", np.int64),  # sequences in the batch that use it
+        ("unused_since", np.int64),  # adapter clock of when nobody did any more
+        ("seen_at", np.int64),  # adapter clock of the last step that used it
+    ],
+    align=True,
+)
+"""A slot of a replica for an adapter."""
+
+
 class Books(NamedTuple):
     """What replicas keep beside their records, for those that need it; the first index is the replica's."""
 
     shares: NDArray
     """SHARE by tenant."""
+    slots: NDArray
+    """ADAPTER by slot."""
 
 
 SERVER = np.dtype(
@@ -313,6 +331,9 @@ SERVER = np.dtype(
         ("queued", np.int64),  # rows that the requests in the queue will have
         ("queue_tail", np.int64),  # last of an unsorted queue
         ("last_tenant", np.int64),  # whose request left a fairly shared queue last,
+        ("adapter_clock", np.int64),  # counts uses of adapters and their ends
+        ("adapters", np.int64),  # adapters in the step that runs,
+        ("adapter_tokens", np.int64),  # and tokens of sequences that have one
         ("charged_steps", np.int64),  # and steps of the running leap whose tokens are in the counters
         ("spare", np.int64),  # prefix cache: first of the unused entries,
         ("oldest", np.int64),  # least and
@@ -339,6 +360,7 @@ STEP = np.dtype(
         ("sequences", np.int64),  # that have a token in it
         ("attention_s", np.float64),  # of its prompt chunks
         ("copied_blocks", np.int64),  # between chip and host
+        ("load_s", np.float64),  # of adapters that it has to load
         ("preemptions", np.int64),
         ("refused", np.bool_),  # whether the batching policy's answer was out of range:
         ("prompt_tokens", np.int64),  # that answer
@@ -400,7 +422,19 @@ TABLE = np.dtype(
         ("prefix_tokens", np.int64),  # tokens of a prefix block, 0 without a prefix cache
         ("entry_blocks", np.int64),  # KV blocks of a prefix block
         ("host_entries", np.int64),  # prefix blocks that fit into host memory
+        ("adapter_slots", np.int64),  # adapters that a replica holds
+        ("adapter_rank_s", np.float64),  # time to load one, for each of its ranks
+        ("adapter_step_s", np.float64),  # what a step with adapters takes besides:
+        ("adapter_read_s", np.float64),  # for each adapter in it,
+        ("adapter_token_s", np.float64),  # and for each token of a sequence that has one
         ("prefill_chunks", np.float64),  # counts of the whole pool from here on
+        ("adapter_steps", np.float64),  # steps with adapters,
+        ("adapter_reads", np.float64),  # adapters in them,
+        ("adapter_tokens", np.float64),  # their tokens
+        ("adapter_compute_s", np.float64),
+        ("adapter_memory_s", np.float64),
+        ("adapter_admissions", np.int64),  # of sequences with an adapter,
+        ("adapter_loads", np.int64),  # and those of them that had to wait for it
         ("prefill_pairs", np.float64),
         ("prefill_context", np.float64),
         ("prefill_compute_s", np.float64),

@@ -5,6 +5,7 @@ prefix cache, the signals for routers and the spans of the outcome. Not here: wh
 `ending.py`).
 """
 
+from infersim.dataplane.adapters import release_adapter
 from infersim.dataplane.agenda import find_finish, push_finish, remove_finish
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growth_of
@@ -77,8 +78,10 @@ def admit_head(now, server, replica, asked, flights, books, table):
 
 
 @inlined
-def leave_batch(server, asked, flights, slot, table):
+def leave_batch(server, asked, flights, slot, books, table):
     """Take a sequence out of the batch's list."""
+    if flights[slot].adapter != NONE:
+        release_adapter(flights[slot], server, books)
     if not table.plain_blocks:
         server.forks -= asked[slot].forks
     before, after = flights[slot].previous, flights[slot].next
@@ -229,7 +232,7 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
     else:
         flight.prefill_s += now - flight.since_s
         server.prefilling = NONE
-    leave_batch(server, asked, flights, slot, table)
+    leave_batch(server, asked, flights, slot, books, table)
     release_blocks(slot, server, asked, flights, cache, table)
     flight.swapped = keep
     if keep:
@@ -254,10 +257,10 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
 
 
 @compiled
-def leave(now, slot, server, replica, asked, flights, table, clock):
+def leave(now, slot, server, replica, asked, flights, books, table, clock):
     """Let a sequence whose prompt is processed leave for a decode replica; its blocks stay until it has been sent."""
     flight = flights[slot]
-    leave_batch(server, asked, flights, slot, table)
+    leave_batch(server, asked, flights, slot, books, table)
     replica.running -= 1
     flight.source = flight.replica
     flight.state = LEAVING
@@ -279,7 +282,7 @@ def finish(now, slot, server, replica, asked, flights, cache, books, table, cloc
     """End a sequence of the batch whose counters are settled."""
     flight = flights[slot]
     flight.decode_s += now - flight.since_s
-    leave_batch(server, asked, flights, slot, table)
+    leave_batch(server, asked, flights, slot, books, table)
     if flight.state != DONE:
         release_blocks(slot, server, asked, flights, cache, table)
     server.requests += 1
@@ -299,6 +302,7 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, clock, free_s
     row.input_tokens = request.input_tokens
     row.output_tokens = flight.generated
     row.forks = request.forks
+    row.adapter = request.adapter
     row.tenant = request.tenant
     row.pool = pool
     row.replica = serial

@@ -54,6 +54,23 @@ class Tally:
     """Part of busy_s by which slow replicas' steps were longer than they cost [s]."""
     wasted_tokens: int = 0
     """Tokens processed for attempts that did not finish."""
+    adapter_steps: float = 0.0
+    """Steps with tokens of sequences that have an adapter."""
+    adapter_reads: float = 0.0
+    """Different adapters in these steps, summed."""
+    adapter_tokens: float = 0.0
+    """Tokens of those sequences."""
+    adapter_compute_s: float = 0.0
+    """Part of the time of adapters that their tokens bound [s],"""
+    adapter_memory_s: float = 0.0
+    """and that reading them bounds [s]."""
+    adapter_admissions: float = 0.0
+    """Admissions of sequences with an adapter,"""
+    adapter_loads: float = 0.0
+    """and those of them for which it had to be loaded."""
+
+
+ADAPTER_COUNTS = tuple(name for name in Tally.__dataclass_fields__ if name.startswith("adapter_"))
 
 
 def itl_edges() -> NDArray[np.float64]:

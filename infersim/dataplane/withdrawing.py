@@ -190,6 +190,7 @@ def abandon(now, slot, copy, asked, flights, servers, calls, table, values, keys
         client.worked += flight.chunk
     close_span(now, copy, flights)
     client.entry = NONE
+    client.adapter = NONE
     client.entries = 0
     flight.watched = False
     flight.ghost = True
@@ -198,12 +199,12 @@ def abandon(now, slot, copy, asked, flights, servers, calls, table, values, keys
 
 
 @compiled
-def bury(slot, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots):
+def bury(slot, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots):
     """Take a ghost out of its batch and free what it holds."""
     flight = flights[slot]
     if flight.state == DECODE:
         stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.decoding, slot), table)
-    leave_batch(server, asked, flights, slot, table)
+    leave_batch(server, asked, flights, slot, books, table)
     if flight.state != DONE:
         release_blocks(slot, server, asked, flights, cache, table)
     flight.ghost = False
@@ -216,7 +217,7 @@ def bury(slot, server, replica, asked, flights, heap, phases, cache, table, cloc
 
 
 @compiled
-def bury_all(server, replica, asked, flights, heap, phases, cache, table, clock, free_slots):
+def bury_all(server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots):
     """Take the ghosts out of a batch whose step has ended, but for those of whose prompt the step held a chunk."""
     slot = server.batch_head
     while slot != NONE:
@@ -224,5 +225,5 @@ def bury_all(server, replica, asked, flights, heap, phases, cache, table, clock,
         if flights[slot].ghost and not (server.mixed and flights[slot].state == PREFILL):
             if flights[slot].state == PREFILL:
                 server.prefilling = NONE
-            bury(slot, server, replica, asked, flights, heap, phases, cache, table, clock, free_slots)
+            bury(slot, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots)
         slot = following

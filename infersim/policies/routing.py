@@ -157,6 +157,23 @@ def session_sticky(request, replicas, routable, memory):
     return _draw(request.session, 3, replicas, routable)
 
 
+@routing
+def adapter_affinity(request, replicas, routable, memory):
+    """An adapter's requests to one replica, chosen by hash, or to the next if it is overloaded; others as `least_outstanding`.
+
+    Overloaded as for `prefix_aware`. A replica then needs slots for its share of the adapters, not for all of them.
+    """
+    if request.adapter == 0:
+        return _least_outstanding(replicas, routable)
+    least = replicas[_least_outstanding(replicas, routable)].outstanding
+    best, most = routable[0], -1
+    for r in routable:
+        weight = mixed(mixed((request.adapter + 7919 * 4) & 0x7FFFFFFF) ^ mixed((replicas[r].serial + 1) & 0x7FFFFFFF))
+        if weight > most and replicas[r].outstanding <= 8 + least + least // 2:
+            best, most = r, weight
+    return best
+
+
 @routing(reads={"prefix"})
 def prefix_aware(request, replicas, routable, memory):
     """The ready replica that has cached most of the prompt, unless it is overloaded; fewest outstanding on ties.

@@ -33,6 +33,7 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
                  attempts, its client waiting to try again
     attempts     how often its client sent it
     wasted_tokens  tokens processed for attempts that did not finish
+    adapter      number of the adapter that it names, 0 for none; only where some do
     cached_tokens  prompt tokens found in the prefix cache at the first admission
     slo_met      finished within every limit of its class's SLO, or of the scenario's
     tenant       its class; only where the workload has classes
@@ -69,6 +70,8 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     }
     if (answers > 1).any():
         columns["answers"] = answers
+    if (rows["adapter"] > 0).any():
+        columns["adapter"] = rows["adapter"]
     if classes := run.scenario.workload.classes:
         columns["tenant"] = pd.Categorical.from_codes(rows["tenant"], categories=[tenant.name for tenant in classes])
     return pd.DataFrame(columns)

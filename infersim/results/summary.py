@@ -11,6 +11,7 @@ import pandas as pd
 
 from infersim import __version__
 from infersim.dataplane.records import ENDINGS
+from infersim.dataplane.tally import Tally
 from infersim.dataplane.totals import LATENCY_ERROR, Sums
 from infersim.results.economics import by_purchase, projection, wasted
 from infersim.results.frames import SPANS
@@ -118,8 +119,15 @@ def _pool(run: RunRecord, index: int, requests: pd.DataFrame | None, timeline: p
         "cost": dollars | unit_costs(dollars["total_usd"], sums),
         "energy": energy_report(run, [index], sums),
         "utilisation": utilisation_report(run, index),
+        **({"adapters": _adapters(pool.tally)} if pool.tally.adapter_admissions else {}),
         "notes": list(pool.tables.notes),
     }
+
+
+def _adapters(tally: Tally) -> Summary:
+    """Admissions of sequences with an adapter, how many of them had to wait for it to be loaded, and the others' share."""
+    admitted, loads = tally.adapter_admissions, tally.adapter_loads
+    return {"admissions": int(admitted), "loads": int(loads), "hit_ratio": 1.0 - loads / admitted}
 
 
 def _replicas(run: RunRecord, index: int, timeline: pd.DataFrame) -> Summary:

@@ -52,6 +52,7 @@ def check_images(pool: Pool, hardware: Hardware) -> Iterator[Finding]:
         "parallelism": Parallelism(),
         "kv_cache": KvCache(block_size=pool.kv_cache.block_size),
         "speculative": None,
+        "lora": None,
     }
     for key, default in (plain | {"role": "both"}).items():
         if getattr(pool, key) != default:
@@ -184,6 +185,26 @@ def check_rows(pool: Pool, engine: Engine, workload: Workload) -> Iterator[Findi
     if width > seats:
         what = f"a step has room for {seats} sequences, and requests have up to {width} samples or beams"
         yield ("batching", "max_num_seqs"), f"{what}; use at least {width}"
+
+
+def check_adapters(pool: Pool, hardware: Hardware, workload: Workload) -> Iterator[Finding]:
+    """Requests that name adapters find slots of their rank, from where adapters can be loaded."""
+    ranks = [rank for part in workload.parts if part.adapters for rank in part.adapters.ranks]
+    if pool.lora is None:
+        if ranks:
+            yield (
+                ("lora",),
+                f"is missing, and requests name adapters; give lora: {{slots: ..., max_rank: {max(ranks)}}}",
+            )
+        return
+    if ranks and max(ranks) > pool.lora.max_rank:
+        what = f"found {pool.lora.max_rank}, and requests name adapters of rank {max(ranks)}"
+        yield ("lora", "max_rank"), f"{what}; use at least that"
+    if pool.queue.order == "fair_share":
+        yield ("queue", "order"), "fair_share has no order among requests that wait for an adapter; use another"
+    if hardware.execution != "roofline" or hardware.host_gb_s is None:
+        lacks = "keeps weights in SRAM" if hardware.execution != "roofline" else "has no host_gb_s, the rate of loading"
+        yield ("lora",), f"{hardware.name} {lacks}; remove it"
 
 
 def check_replicas(pool: Pool, plugins: list[str]) -> Iterator[Finding]:

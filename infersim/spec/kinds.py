@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infersim.spec.adapters import Adapters
 from infersim.spec.base import Count, Spec, wrong_at
 
 Kind = Literal["completion", "embedding", "image"]
@@ -28,6 +29,8 @@ class OfKind(Spec):
     """Beams of a beam search, 1 when absent: they cost what samples cost, and the client gets the best one."""
     steps: Count | None = None
     """Denoising steps of an image."""
+    adapters: Adapters | None = None
+    """Adapters (LoRA) that its requests name; none when absent. Pools need `lora` for them."""
 
     @property
     def is_kind(self) -> Kind:
@@ -60,6 +63,8 @@ def check_kind(asked: OfKind, path: tuple) -> None:
     if asked.is_kind != "completion" and asked.width > 1:
         key = "samples" if (asked.samples or 1) > 1 else "beams"
         raise wrong_at((*path, key), f"is for completions, and this is kind {asked.is_kind}; remove it")
+    if asked.is_kind == "image" and asked.adapters is not None:
+        raise wrong_at((*path, "adapters"), "are for models of tokens; remove them")
     if (asked.is_kind == "image") != (asked.steps is not None):
         missing = asked.steps is None
         what = "is missing; say how many denoising steps an image takes" if missing else "is for kind image; remove it"

@@ -15,6 +15,7 @@ from infersim import __version__
 from infersim.spec import catalogue
 from infersim.spec.base import Dtype
 from infersim.spec.checks import (
+    check_adapters,
     check_autoscalers,
     check_batching,
     check_dtype,
@@ -205,6 +206,7 @@ def _resolve_pool(
     if hardware:
         findings += check_price(hardware, pool.price)
         findings += check_kv_cache(pool, hardware)
+        findings += check_adapters(pool, hardware, scenario.workload)
     if engine:
         findings += check_batching(pool, engine)
         findings += check_rows(pool, engine, scenario.workload)

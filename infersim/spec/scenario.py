@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from infersim.spec.adapters import AdapterSlots
 from infersim.spec.autoscalers import Autoscaler
 from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec, wrong_at
 from infersim.spec.clients import Admission
@@ -244,6 +245,8 @@ class Pool(Spec):
     """How steps are formed."""
     kv_cache: KvCache = KvCache()
     """The KV cache."""
+    lora: AdapterSlots | None = None
+    """Room for adapters; none when absent."""
     speculative: Speculation | None = None
     """Speculative decoding; none when absent."""
     role: Literal["both", "prefill", "decode"] = "both"
@@ -267,7 +270,7 @@ class Router(Spec):
 
     policy: str = "least_outstanding"
     """round_robin, random, least_outstanding, power_of_two, least_prompt_work, least_kv_used, fastest_weighted,
-    session_sticky, prefix_aware, cheapest_first, or a plugin's name."""
+    session_sticky, adapter_affinity, prefix_aware, cheapest_first, or a plugin's name."""
     scrape_interval_s: NonNegative = 0.0
     """How often the router reads the replicas' signals [s]; 0: it always sees the present."""
 

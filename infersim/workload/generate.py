@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from infersim.dataplane.chance import scattered
 from infersim.dataplane.records import REQUEST
 from infersim.spec.workload import Workload
+from infersim.workload.adapters import AdapterChoice
 from infersim.workload.classes import mixed, prefix_tokens
 from infersim.workload.requests import NONE, Indices, Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
@@ -63,7 +64,10 @@ class Offered:
         self._workload, self._horizon_s, self._seed, self._directory = workload, horizon_s, seed, directory
         self._within = np.array([np.inf if limit is None else limit for limit in deadlines_s])
         self._cell = cell
-        self._forks = np.array([part.width - 1 for part in workload.parts])
+        parts = workload.parts
+        self._forks = np.array([part.width - 1 for part in parts])
+        adapters = [part.adapters for part in parts]
+        self._adapters = AdapterChoice(adapters, seed) if any(adapters) else None
         self._remembered: list[Requests] | None = None
 
     @cached_property
@@ -109,6 +113,9 @@ class Offered:
                 chunk[0]["deadline_s"] = self._within[chunk[0]["tenant"]]
             if self._forks.any():
                 chunk[0]["forks"] = self._forks[chunk[0]["tenant"]]
+            if self._adapters is not None:
+                records, outputs, names = chunk
+                chunk = (records, outputs, self._adapters.name(records, names))
             yield chunk
 
 
