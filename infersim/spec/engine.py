@@ -3,7 +3,7 @@
 Not here: the scheduler itself (`infersim/dataplane/engine.py`). Read `scenario.py` next.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -31,7 +31,9 @@ class Engine(Spec):
     """Host time that a step takes more when the sampler filters (top-p, top-k), and again when it penalises repetition
     [us]; none where requests ask for greedy decoding or the filters are fused."""
     launch_us: Quantity | None = None
-    """Host time to launch one kernel where no CUDA graph is replayed [us]; none with graphs or compiled programs."""
+    """Host time to launch one kernel where no CUDA graph is replayed [us]; none with compiled programs."""
+    graph_tokens: Annotated[int, Field(ge=0)] = 0
+    """Steps of up to this many tokens replay a CUDA graph, so that nobody waits for `launch_us`."""
     expert_share: Ratio | None = None
     """Share of a dense product's arithmetic rate that products of experts reach; 0.75 when absent."""
     graph_multiple: Count = 1
@@ -42,6 +44,9 @@ class Engine(Spec):
     """Front-end time for each prompt token [us]."""
     memory_fraction: Ratio
     """Share of chip memory that the engine may fill with weights, activations and KV."""
+    batching: Literal["static", "prefill_first", "chunked_prefill"] = "chunked_prefill"
+    """How it forms steps when nobody asks for another policy: prompt chunks beside decoding sequences, prompts before
+    decoding sequences, or one batch after the other."""
     async_scheduling: bool
     """Whether step n+1 is scheduled while step n runs, so that an arrival waits one step more."""
     block_size: Count

@@ -37,7 +37,7 @@ def serve_apart(
             pool, role="prefill", transfer_token_s=kv_token / (TRANSFER_GB_S * 1e9),
             transfer_latency_s=TRANSFER_LATENCY_S,
         ),
-        replace(pool, role="decode"),
+        replace(pool, role="decode", batching="chunked_prefill"),  # there are no prompts to put first
     ]  # fmt: skip
 
     def run(rate: float) -> tuple[NDArray, Tally]:

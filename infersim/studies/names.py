@@ -21,6 +21,7 @@ ENGINES = (
     (r"neuron", "neuron"),
     (r"jetstream|tpu|xla", "jetstream"),
     (r"sglang", "sglang"),
+    (r"vllm (\(?202[34]|v?0\.[2-7]\.)", "vllm-v0"),
     (r"vllm", "vllm"),
     (r"groq", "groq"),
     (r"cerebras|wafer", "cerebras"),

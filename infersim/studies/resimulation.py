@@ -20,6 +20,7 @@ from infersim.cost.tables import CostTables
 from infersim.dataplane.fleet import Fleet, PoolCost
 from infersim.dataplane.records import FINISHED, NONE, REQUEST
 from infersim.dataplane.tally import Tally
+from infersim.spec.engine import Engine
 from infersim.spec.scenario import Parallelism
 from infersim.studies.apart import serve_apart
 from infersim.studies.cases import CannotSay, Case, Load, Row
@@ -97,6 +98,8 @@ def price(case: Case) -> CostTables:
     elif load.kind == "closed_loop" and not case.prefill_replicas:
         seqs = min(seqs, max(1, math.ceil(load.users / case.replicas)))
     tokens = max(tokens, seqs)
+    if load.kind in ("fixed_batch", "single_stream"):
+        engine = compiled_for(engine, seqs, min(tokens, math.ceil(seqs * load.prompt)))
     layout = Parallelism(
         tensor=case.tensor, pipeline=case.pipeline, expert=case.expert, attention_data=case.attention_data,
         chips=case.chips,
@@ -110,7 +113,7 @@ def price(case: Case) -> CostTables:
 
     try:
         tables = build(blocks)
-        if load.kind in ("fixed_batch", "single_stream"):  # it ran, so it fitted, whatever the plan's reserve
+        if load.kind in ("fixed_batch", "single_stream") and (seqs == 1 or not waits(case, tables)):
             needed = seqs * math.ceil((load.prompt + load.output) / tables.memory.block_size + 1)
             tables = replace(tables, memory=replace(tables.memory, blocks=max(tables.memory.blocks, needed)))
         return tables
@@ -123,13 +126,27 @@ def price(case: Case) -> CostTables:
         raise CannotSay(str(error)) from error
 
 
+def compiled_for(engine: Engine, seqs: int, prompt_tokens: int) -> Engine:
+    """An engine that pads to compiled shapes, with the shapes of one batch among them: it was compiled for it."""
+    shapes = {"sequence_buckets": {seqs}, "token_buckets": {seqs, prompt_tokens}}
+    known = {key: sorted({*getattr(engine, key), *own}) for key, own in shapes.items() if getattr(engine, key)}
+    return engine.model_copy(update=known)
+
+
+def waits(case: Case, tables: CostTables) -> bool:
+    """Whether part of a fixed batch waits for room: an engine that batches continuously serves any batch, one that does
+    not was given one that fitted, whatever the plan's reserve."""
+    needed = case.load.users / case.replicas * (case.load.prompt + case.load.output)
+    return case.engine.batching != "static" and needed > 1.1 * tables.memory.blocks * tables.memory.block_size
+
+
 def loop_cost(case: Case, tables: CostTables) -> PoolCost:
     """The times of the tables as the loop takes them, with the case's batching and prefix cache."""
     from infersim.simulate import pool_cost
 
-    pool = pool_cost(tables)
+    pool = replace(pool_cost(tables), batching=case.engine.batching)
     if case.load.kind == "fixed_batch":
-        pool = replace(pool, batching="static", async_scheduling=False)
+        pool = replace(pool, batching=pool.batching if waits(case, tables) else "static", async_scheduling=False)
     if case.load.kind in LOOPS and not case.prefill_replicas:  # the loop would let all users pay the front end at once
         pool = replace(pool, request_overhead_s=0.0, token_overhead_s=0.0)
     if case.load.beams > 1 or case.prefix_caching:
@@ -265,6 +282,8 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
             front[users:] = _until_scheduled(front[users:], outcomes, tables.async_scheduling)
     ttft = outcomes["first_token_s"] - begun + front
     e2e = outcomes["finish_s"] - begun + front
+    if load.kind == "fixed_batch":  # its latency is that of the last, where part of it waited for room
+        e2e = np.full_like(e2e, e2e.max())
     tokens = outcomes["output_tokens"]
     gaps = np.maximum(tokens - 1, 1)
     used = usage(tables, tally)
