@@ -24,7 +24,7 @@ FILTER_ELEMENTS = 90.0
 and back, then softmax, cumulative sum and scatter. 59 to 123 in fits to 13 online runs with one model left out."""
 
 
-SORTING_LAUNCHES = 6
+SORTING_LAUNCHES = 4
 """Kernels that choose experts and sort tokens by them (top k, count, align, permute): with products, activation and sum
 19 to 39 us a layer at any size, in fits to 80,000 points of fused experts in aiconfigurator-core 0.12.0."""
 

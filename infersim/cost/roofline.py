@@ -33,15 +33,15 @@ takes 32 % longer than either, for tiles and waves are quantised and the two ove
 and two shares for each chip, to the GEMM tables of aiconfigurator-core 0.12.0 (4,176 shapes for each chip and engine):
 2.5 to 3.4 in bf16 and 1.6 to 2.7 in fp8 on H100 and H200, 1.7 to 1.8 on A100; median error 5 to 6 % in bf16, 5 to 12 %
 in fp8."""
-GROUPED_OVERLAP = 1.0
-"""The same for products of experts, where nothing overlaps: each expert's tile is read, then computed, and there are few
-tiles for each. Median error over 80,000 points of fused experts (H100, H200, B200 under three engines,
-aiconfigurator-core 0.12.0): 14 to 20 % in bf16 and fp8, where a sharp corner is 30 to 50 % off."""
+GROUPED_OVERLAP = 1.2
+"""The same for products of experts, where little overlaps: each expert's tile is read, then computed, and there are few
+tiles for each. With the two shares below, the median error over 80,000 points of fused experts (20 models on H100, H200
+and B200 under three engines, aiconfigurator-core 0.12.0) is 14 to 22 % in bf16 and fp8; 30 to 50 % with a sharp corner."""
 SCATTERED_SHARE = 0.4
 """Share of streaming bandwidth for activations gathered by expert and scattered back; 0.3 to 0.7 in the same fits."""
-EXPERT_SHARE = 0.75
+EXPERT_SHARE = 0.8
 """Share of a dense product's arithmetic rate that experts reach, where the engine does not say: tokens are padded for
-each expert and experts unevenly loaded."""
+each expert and experts unevenly loaded; 0.6 to 1 in the same fits."""
 GRAPH_TOKENS = 512
 """Steps of up to this many tokens replay a captured graph and are padded to its size."""
 SMALL_KV_SHARE = 0.87
@@ -69,11 +69,7 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
     overlap = GROUPED_OVERLAP if operator.experts else OVERLAP
     seconds = longer * (1.0 + ratio**overlap) ** (1.0 / overlap)
-    kernels = operator.launches + conversions(operator, d)
-    floor = np.full_like(tokens, kernels * d.chip.floor_s)
-    if d.engine.launch_us is not None:  # the device waits for a host that launches kernel after kernel
-        waited = np.maximum(floor, kernels * d.engine.launch_us.value * 1e-6 - seconds)
-        floor = np.where(tokens > d.engine.graph_tokens, waited, floor)
+    floor = np.full_like(tokens, (operator.launches + conversions(operator, d)) * d.chip.floor_s)
     work = Work(
         flops=d.tensor * flops,
         memory_bytes=d.tensor * moved,
@@ -164,6 +160,23 @@ def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
     return (layer + collectives(part, d, tokens)) * float(part.layers)
 
 
+def waiting_for_launches(parts: list[Part], d: Deployment, tokens: Array, seconds: Array) -> Array:
+    """Time that the device waits for a host that launches the layers kernel after kernel and runs ahead of it [s]."""
+    if d.engine.launch_us is None:
+        return np.zeros_like(tokens)
+    kernels = sum(
+        part.layers
+        * (
+            sum(operator.launches + conversions(operator, d) for operator in part.operators)
+            + (part.name in ("attention", "recurrent"))  # attention itself
+            + (d.tensor > 1)  # the collective
+        )
+        for part in parts
+    )
+    waited = np.maximum(0.0, kernels * d.engine.launch_us.value * 1e-6 - seconds)
+    return np.where(tokens > d.engine.graph_tokens, waited, 0.0)
+
+
 def micro_batches(counts: Array, stages: int) -> Array:
     """Share of a step that one of `stages` pipeline stages holds at a time, the others being busy with the rest."""
     return np.ceil(counts / stages)
@@ -178,6 +191,7 @@ def linear_work(d: Deployment) -> Work:
     def cost(count: Array) -> Work:
         work = total((part_work(part, count, d) for part in parts), count.shape) + operator_work(embedding, count, d)
         work += attention_arithmetic(d, fixed * count)
+        work += launches(waiting_for_launches(parts, d, count, work.seconds))
         if d.stages > 1:
             message = ACTIVATION_BYTES * d.model.hidden_size * count
             work += network(send_s(d.chip.hardware, d.chips, message), d.tensor * message) * float(d.stages - 1)

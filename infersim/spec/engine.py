@@ -35,7 +35,7 @@ class Engine(Spec):
     graph_tokens: Annotated[int, Field(ge=0)] = 0
     """Steps of up to this many tokens replay a CUDA graph, so that nobody waits for `launch_us`."""
     expert_share: Ratio | None = None
-    """Share of a dense product's arithmetic rate that products of experts reach; 0.75 when absent."""
+    """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
     graph_multiple: Count = 1
     """Captured batch sizes: small batches are padded to a multiple of this, and padding visits experts too."""
     request_overhead_ms: Quantity
@@ -45,8 +45,8 @@ class Engine(Spec):
     memory_fraction: Ratio
     """Share of chip memory that the engine may fill with weights, activations and KV."""
     batching: Literal["static", "prefill_first", "chunked_prefill"] = "chunked_prefill"
-    """How it forms steps when nobody asks for another policy: prompt chunks beside decoding sequences, prompts before
-    decoding sequences, or one batch after the other."""
+    """How it forms steps by itself, for re-simulated measurements: prompt chunks beside decoding sequences, prompts before
+    decoding sequences, or one batch after the other. A scenario says its own (`batching.policy`)."""
     async_scheduling: bool
     """Whether step n+1 is scheduled while step n runs, so that an arrival waits one step more."""
     block_size: Count

@@ -99,6 +99,8 @@ class Case:
     public_ttft_ms: dict[str, float] = field(default_factory=dict)
     """TTFT by statistic that a client saw of a service shared with strangers, over a public network: no prediction can
     hold what it waited there, so E2E is predicted from it on."""
+    polls_every: int = 1
+    """Steps from one look for new requests to the next, where the engine was started so."""
     prefill_replicas: int = 0
     """Replicas that only prefill, beside `replicas` that only decode; 0 where every replica does both."""
     assumed: tuple[str, ...] = ()

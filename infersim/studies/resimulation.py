@@ -279,7 +279,7 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
         begun[users:] = np.sort(outcomes["finish_s"])[: len(begun) - users]
         mean_front = float(front.mean())
         if users > case.replicas:
-            front[users:] = _until_scheduled(front[users:], outcomes, tables.async_scheduling)
+            front[users:] = _until_scheduled(front[users:], outcomes, tables.async_scheduling, case.polls_every)
     ttft = outcomes["first_token_s"] - begun + front
     e2e = outcomes["finish_s"] - begun + front
     if load.kind == "fixed_batch":  # its latency is that of the last, where part of it waited for room
@@ -300,12 +300,13 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
     )
 
 
-def _until_scheduled(front: Floats, outcomes: NDArray, async_scheduling: bool) -> Floats:
+def _until_scheduled(front: Floats, outcomes: NDArray, async_scheduling: bool, polls_every: int) -> Floats:
     """Time until a user's next request is in a step [s]: the step that began when the last one ended runs on, and those
-    that begin while the request is in the front end; and one more where steps are scheduled ahead."""
+    that begin while the request is in the front end; one more where steps are scheduled ahead; and half of those
+    between two looks for new requests."""
     gaps = (outcomes["finish_s"] - outcomes["first_token_s"]).sum() / np.maximum(outcomes["output_tokens"] - 1, 1).sum()
     steps = np.ceil(front / gaps) if gaps > 0 else 0.0
-    return np.maximum(front, (steps + async_scheduling) * gaps)
+    return np.maximum(front, (steps + async_scheduling + (polls_every - 1) / 2.0) * gaps)
 
 
 def predict(case: Case, outcome: Outcome, row: Row) -> float:

@@ -21,6 +21,10 @@ DRAWN = (0.9, 0.064)
 """Mean of the lengths over what is stated, and their coefficient of variation: InferenceMAX draws them evenly from 0.8
 to 1 times that."""
 FIXED = (1.0, 0.0)
+POLLED = ("b200-sxm", "b300-sxm")
+FEW_USERS, POLLS = 16, (10, 30)
+"""InferenceMAX starts SGLang on these chips with --scheduler-recv-interval 10 below so many users, else 30: it looks for
+new requests every so many steps only, and TTFT jumps there. On other chips it does not."""
 LOOPS = 10
 """Requests for each user in such a run, the first ones counted."""
 
@@ -49,14 +53,15 @@ def silicon_case(row: Fields) -> Case:
     weights = dtype_of(row["precision"] or row["gemm_quant_mode"] or row["model_path"])
     share, varied = FIXED if "source_file=/" in row["silicon_data_source"] else DRAWN
     asked = int(users.group(1)) if users else int(_number(row["batch_size"]))
-    engine = row["backend"]
+    engine, chip = row["backend"], known_chip(row["system"])
+    polled = engine == "sglang" and chip.name in POLLED and share != FIXED[0]
     model = known_model(row["model_path"])
     if model.experts is None:
         expert = data = 1
     return Case(
         name=row["id"],
         model=model,
-        hardware=known_chip(row["system"]),
+        hardware=chip,
         engine=known_engine(engine),
         tensor=tensor,
         pipeline=max(1, int(_number(row["pp_size"]))),
@@ -81,6 +86,7 @@ def silicon_case(row: Fields) -> Case:
             if _number(row[column])
         ),
         group=f"silicon|{row['system']}|{row['model_path']}",
+        polls_every=POLLS[asked >= FEW_USERS] if polled else 1,
     )
 
 

@@ -187,4 +187,6 @@ def test_a_users_next_request_waits_for_the_running_step(ahead: bool, waits_s: f
     """Steps of 20 ms: 10 ms in the front end end within the running step; scheduling ahead costs one step more."""
     outcomes = np.zeros(2, [("first_token_s", float), ("finish_s", float), ("output_tokens", int)])
     outcomes["finish_s"], outcomes["output_tokens"] = 0.2, 11
-    assert _until_scheduled(np.array([0.010]), outcomes, ahead) == pytest.approx([waits_s])
+    assert _until_scheduled(np.array([0.010]), outcomes, ahead, 1) == pytest.approx([waits_s])
+    looked_for = _until_scheduled(np.array([0.010]), outcomes, ahead, 11)  # half of ten steps more
+    assert looked_for == pytest.approx([waits_s + 0.1])

@@ -1,0 +1,42 @@
+"""What kernels cost beside arithmetic and bytes, worked out by hand: overlap, grouped products, hosts that launch them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from infersim.cost.chip import Chip
+from infersim.cost.deployment import Deployment
+from infersim.cost.operators import layer_parts, matmul
+from infersim.cost.roofline import operator_work, waiting_for_launches
+from infersim.spec import catalogue
+
+
+def alone(model: str) -> Deployment:
+    """A model on one H100 under vLLM."""
+    chip, engine = Chip(catalogue.hardware("h100-sxm")), catalogue.engine("vllm")
+    return Deployment(catalogue.model(model), chip, engine, 1, 1, 1, 1, 1, "bf16", "bf16", 128, 2048, 16, None)
+
+
+def test_grouped_products_read_and_compute_one_after_the_other() -> None:
+    """Where both sides take equally long, 2^(1/1.2) = 1.78 times one of them; a dense product takes 2^(1/2.5) = 1.32."""
+    d = alone("qwen3-30b-a3b")
+    dense = matmul("dense", 4096, 4096)
+    grouped = replace(dense, experts=(1, 1))
+    for operator, corner, share in ((dense, 2 ** (1 / 2.5), 1.0), (grouped, 2 ** (1 / 1.2), 0.8)):
+        bare = replace(operator, activations=0.0)
+        balance = d.chip.matmul_flops("bf16") * share / d.chip.weight_bytes_s  # FLOP/B, 2 T / 2 B a weight
+        work = operator_work(bare, np.array([balance]), d)
+        one = bare.weights * 2.0 / d.chip.weight_bytes_s
+        assert work.compute_s + work.memory_s == pytest.approx(one * corner, rel=1e-6)
+
+
+def test_a_host_that_launches_kernels_runs_ahead_of_the_device() -> None:
+    """Llama 3.1 8B on one chip: 32 layers of norm, QKV, rope, output, attention and norm, up, activation, down: 9 kernels."""
+    d = alone("llama-3.1-8b")
+    parts = layer_parts(d.model, d.shard)
+    assert d.engine.launch_us is not None
+    host = 32 * 9 * d.engine.launch_us.value * 1e-6
+    tokens = np.array([512.0, 513.0, 513.0])
+    waited = waiting_for_launches(parts, d, tokens, np.array([0.0, 0.0, 1.0]))
+    assert waited == pytest.approx([0.0, host, 0.0])
