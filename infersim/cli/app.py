@@ -15,6 +15,7 @@ from infersim.cli import (
     explain,
     export,
     hardware,
+    measure,
     model,
     plan,
     report,
@@ -62,6 +63,7 @@ app.command(name="curve")(curve.curve)
 app.command(name="check")(check.check)
 app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="validate")(validate.validate)
+app.command(name="measure")(measure.measure)
 app.command(name="plan")(plan.plan)
 app.command(name="shootout")(shootout.shootout)
 app.command(name="compare")(compare.compare)

@@ -26,6 +26,9 @@ def validate(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw predicted against measured (PNG, SVG or PDF).")
     ] = None,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Price by aiconfigurator-core's operator tables, where it has some.")
+    ] = False,
     worst: Annotated[int, typer.Option(metavar="N", min=0, help="Rows with the largest errors to show.")] = 10,
 ) -> None:
     """Re-simulate a table of measurements and print the errors by kind of load, chip, engine and metric."""
@@ -33,7 +36,7 @@ def validate(
     from infersim.studies.validation import validate as run_validation
 
     with progress_bar("cases") as progress:
-        found = run_validation(file, progress=progress)
+        found = run_validation(file, measured=measured, progress=progress)
     out = console()
     out.print(_errors("Errors by metric [%]", found.by("metric", "statistic"), 2))
     keys = ("hardware", "engine", "kind", "metric")
@@ -47,6 +50,10 @@ def validate(
         out.print(_refused(refused))
     done = found.table["predicted"].notna().sum()
     say(f"{done} of {len(found.table)} measurements re-simulated ({found.coverage:.1%})")
+    if measured:
+        say(
+            f"{(found.table.get('priced') == 'measured').sum()} of them by measured operators, the others by the analytic model"
+        )
     if json_out is not None:
         json_out.write_text(to_json(found.records()), encoding="utf-8")
         say(f"wrote {json_out}")

@@ -8,13 +8,15 @@ Not here: reading (`measurements.py`), serving (`resimulation.py`). Read `calibr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from infersim.cost.silicon import NoTables, package_data, silicon
 from infersim.studies.cases import CannotSay, Case, Reading
+from infersim.studies.errors import StudyError
 from infersim.studies.measurements import read_measurements
 from infersim.studies.resimulation import Outcome, predict, resimulate
 
@@ -97,14 +99,31 @@ class Validation:
 def validate(
     file: str | Path | None = None,
     *,
+    measured: bool = False,
     change: Callable[[Case], Case] | None = None,
     progress: Callable[[float, float], None] | None = None,
 ) -> Validation:
     """Re-simulate a table of measurements, in either schema, or a folder of them; infersim's own without a file.
 
-    `change` may exchange a case's profiles before it is served. Raises SpecError for a file that is no such table.
+    `measured`: price by the operators measured in aiconfigurator-core where it has them; the column `priced` says which
+    rows these are. `change` may exchange a case's profiles before it is served. Raises SpecError for a file that is no
+    such table, StudyError where that package is missing.
     """
+    if measured:
+        try:
+            package_data()
+        except NoTables as error:
+            raise StudyError(str(error), "validate --measured") from error
+        change = by_measured_operators
     return compare(read_measurements(Path(file) if file is not None else OWN), change=change, progress=progress)
+
+
+def by_measured_operators(case: Case) -> Case:
+    """The case priced by measured operators, if its chip was measured under its engine."""
+    try:
+        return replace(case, measured=silicon(case.hardware.name, case.engine.name))
+    except NoTables:
+        return case
 
 
 def compare(
@@ -152,6 +171,7 @@ def row_records(case: Case, outcome: Outcome | str) -> list[dict[str, Any]]:
         "model": case.model.name,
         "group": case.group,
         "case": case.name,
+        "priced": "analytic" if case.measured is None else "measured",
     }
     records: list[dict[str, Any]] = []
     for row in case.rows:

@@ -3,8 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from infersim.cost.measured import Grid, Measured
+from infersim.cost.silicon import NoTables
+from infersim.studies import validation
+from infersim.studies.errors import StudyError
 from infersim.studies.validation import OWN, Validation, validate
 from infersim.studies.validation_plot import plot_validation
 
@@ -54,3 +59,34 @@ def test_published_throughputs_and_latencies() -> None:
     for chip in ("a100-sxm-80gb", "h100-sxm", "h200-sxm"):
         chips = rows[(rows["hardware"] == chip) & (rows["kind"] == "offline_throughput")]
         assert chips["error_pct"].abs().median() < 14.0, chip
+
+
+def test_priced_by_measured_operators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Products that take a thousand times as long slow the rows of the chip that was measured, and no others."""
+    lines = (OWN / "measurements.csv").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith(("trtllm014-0003,", "neuron-0013,"))]
+    (tmp_path / "two.csv").write_text("\n".join([lines[0], *rows]))
+    plain = validate(tmp_path / "two.csv").table
+    assert set(plain["priced"]) == {"analytic"}
+    slow = Measured("slow", {"fp8": Grid(tuple(np.array([1.0, 9e5]) for _ in range(3)), np.full((2, 2, 2), 0.1))})
+
+    def tables(chip: str, engine: str) -> Measured:
+        if chip != "h100-sxm":
+            raise NoTables("none")
+        return slow
+
+    monkeypatch.setattr(validation, "silicon", tables)
+    monkeypatch.setattr(validation, "package_data", lambda: tmp_path)
+    found = validate(tmp_path / "two.csv", measured=True).table
+    ratio = (found["predicted"] / plain["predicted"]).where(found["priced"] == "measured", 1.0)
+    assert (ratio[found["hardware"] == "h100-sxm"] < 0.1).all()
+    assert (found["predicted"] == plain["predicted"])[found["hardware"] != "h100-sxm"].all()
+
+
+def test_measured_operators_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise NoTables("measured costs need the extra silicon")
+
+    monkeypatch.setattr(validation, "package_data", missing)
+    with pytest.raises(StudyError, match="extra silicon"):
+        validate(measured=True)
