@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench scaling readme clean
 
 help:
 	@echo "make demo   install into $(VENV), run the bursty chat scenario, print its table and where its report and plots lie"
 	@echo "make test   install with the test extra, then lint, type check and run every test"
 	@echo "make lint   the lint and type checks alone"
 	@echo "make bench  measure speed: the loop, start-up, a small scenario, the first compilation"
+	@echo "make scaling  how the time of the loop grows with requests and replicas"
 	@echo "make readme write what its commands print into README.md"
 	@echo "make clean  remove $(VENV), caches and runs/"
 
@@ -33,6 +34,9 @@ lint: $(VENV)/.installed-test
 # Figures of a shared machine: quote ratios to the yardstick (100,000 bare SimPy events).
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+
+scaling: $(VENV)/.installed-test
+	$(BIN)/python -m tests.benchmarks.scaling
 
 readme: $(VENV)/.installed-test
 	$(BIN)/python -m tests.readme
