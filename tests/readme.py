@@ -1,7 +1,8 @@
 """What commands print, as the README shows it: `make readme` brings it up to date, `test_documents.py` compares.
 
 A block of language `console` holds a command after `$ ` and then what it prints, without blanks at the ends of lines. One
-that replays a recorded trace is left alone where INFERSIM_TRACES does not say where traces are.
+that replays a recorded trace is left alone where INFERSIM_TRACES does not say where traces are. Tables of techniques are
+written too (`techniques.py`).
 """
 
 import os
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from tests import techniques
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -52,4 +55,6 @@ if __name__ == "__main__":
         if has_traces(command) and (not wanted or any(word in command for word in wanted)):
             now = printed(command, keep_pictures=True)
             text = text.replace(f"$ {command}\n{output}```", f"$ {command}\n{now}```")
+    if not wanted or "techniques" in wanted:
+        text = techniques.renewed(text)
     README.write_text(text, encoding="utf-8")
