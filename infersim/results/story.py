@@ -9,7 +9,7 @@ from infersim.results.chapter import Chapter
 from infersim.results.metrics import SLO_COLUMNS
 from infersim.results.run import Run, rows_share
 from infersim.results.units import moment, percent, seconds
-from infersim.results.why_latency import ttft_parts
+from infersim.results.why_latency import comes_whole, ttft_parts
 
 NAMES = {"ttft_s": "first token (TTFT)", "tpot_s": "each further token (TPOT)", "e2e_s": "the whole request (E2E)"}
 
@@ -46,7 +46,11 @@ def story(run: Run, request: int) -> tuple[Chapter, ...]:
 
 def _life(run: Run, row: pd.Series, found: pd.Index) -> Chapter:
     """What happened, in order."""
-    sentence = f"It brought {row['input_tokens']:,} prompt tokens and got {row['output_tokens']:,} output tokens."
+    whole = bool(comes_whole(row))
+    got = f"got {row['output_tokens']:,} output tokens"
+    if whole:
+        got = "its answer came whole" + (f", after {row['output_tokens']:,} steps" if row["output_tokens"] else "")
+    sentence = f"It brought {row['input_tokens']:,} prompt tokens and {got}."
     if row["cached_tokens"]:
         sentence += f" {row['cached_tokens']:,} prompt tokens were found in the prefix cache."
     clock = float(row["arrival_s"])
@@ -68,11 +72,12 @@ def _life(run: Run, row: pd.Series, found: pd.Index) -> Chapter:
     steps.append((clock, f"leaves the front end for the queue of replica {row['replica']} ({row['pool']})"))
     clock += parts["queued"]
     steps.append((clock, f"is admitted after {seconds(parts['queued'])} in the queue"))
-    prefill = f"its prompt took {seconds(parts['prefill'])}"
+    what = "its steps" if whole and row["output_tokens"] else "its prompt"
+    prefill = f"{what} took {seconds(parts['prefill'])}"
     if parts["preempted"] > 0:
         prefill += f", and {seconds(parts['preempted'])} it was preempted"
-    steps.append((float(row["first_token_s"]), f"gets its first token: {prefill}"))
-    if row["output_tokens"] > 1:
+    steps.append((float(row["first_token_s"]), f"gets its {'answer' if whole else 'first token'}: {prefill}"))
+    if row["output_tokens"] > 1 and not whole:
         steps.append((float(row["finish_s"]), f"gets its last token, one every {seconds(row['tpot_s'])}"))
     if row["preemptions"]:
         times = "once" if row["preemptions"] == 1 else f"{row['preemptions']} times"

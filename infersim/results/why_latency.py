@@ -22,7 +22,10 @@ PARTS = {
     "held": ("no replica was ready", "replicas that are ready sooner, or a larger minimum"),
     "handling": ("in the engine's front end: HTTP, tokenisation", "a faster front end or shorter prompts"),
     "queued": ("in a replica's queue, not yet admitted", "more replicas, scaling up earlier, or a larger batch"),
-    "prefill": ("its prompt was being processed", "faster chips, more tensor parallelism or shorter prompts"),
+    "prefill": (
+        "its prompt, or the steps of its image, ran",
+        "faster chips, more tensor parallelism or shorter prompts",
+    ),
     "preempted": ("put back for want of KV blocks", "more KV cache, or fewer sequences in a batch"),
 }
 """Part of a TTFT -> what happens in it, and what makes it smaller."""
@@ -36,10 +39,16 @@ def ttft_parts(requests: pd.DataFrame) -> pd.DataFrame:
     done = requests[requests["status"] == "finished"]
     known = {part: done[f"{part}_s"] for part in ("away", "held", "handling", "queued")}
     rest = (done["ttft_s"] - sum(known.values())).clip(lower=0.0)
-    prefill = np.minimum(done["prefill_s"], rest)
+    steps = done["decode_s"].where(comes_whole(done), 0.0)  # of an image
+    prefill = np.minimum(done["prefill_s"] + steps, rest)
     again = done["attempts"] > 1
     known["away"] = known["away"] + (rest - prefill).where(again, 0.0)
     return pd.DataFrame(known | {"prefill": prefill, "preempted": (rest - prefill).mask(again, 0.0)})
+
+
+def comes_whole(requests: pd.DataFrame | pd.Series) -> pd.Series:
+    """Whether answers came whole (embeddings and images): with the first token, which is not the only one."""
+    return (requests["first_token_s"] == requests["finish_s"]) & (requests["output_tokens"] != 1)
 
 
 def slowest(values: pd.Series) -> pd.Index:

@@ -96,3 +96,19 @@ def test_samples_need_seats_and_no_drafts() -> None:
     drafts = {"method": "ngram", "tokens": 2, "acceptance": 0.5}
     with pytest.raises(SpecError, match="draft tokens are modelled for one"):
         simulate(scenario(beams=2, pool={"speculative": drafts}))
+
+
+def test_explanations_of_answers_that_come_whole(tmp_path) -> None:
+    """An image's time is in its steps, an embedding's in its prompt, and neither has a first token before the last."""
+    from infersim.results.explain import explain
+
+    images = scenario(1, kind="image", steps=7, input_tokens=None, output_tokens=None) | {"model": "sdxl"}
+    images["pools"] = [{"name": "l40s", "hardware": "l40s", "engine": "diffusers"}]
+    for number, (asked, says) in enumerate(
+        ((images, "came whole, after 7 steps"), (scenario(kind="embedding", output_tokens=None), "came whole."))
+    ):
+        run = simulate(asked).save(tmp_path / str(number), plots=False)
+        told = " ".join(str(explain(run, 2)).split())
+        assert says in told
+        assert "gets its answer" in told
+        assert "preempted" not in told
