@@ -121,7 +121,7 @@ def future(resolved: "ResolvedScenario", tables: "CostTables") -> "Future":
     from infersim.policies.autoscaling.oracle import Future
 
     columns = [[np.zeros(0)], [np.zeros(0)], [np.zeros(0)]]
-    for records, outputs, _ in offered(resolved).chunks():
+    for records, outputs, *_ in offered(resolved).chunks():
         for column, values in zip(columns, (records["arrival_s"], records["input_tokens"], outputs), strict=True):
             column.append(values)
     arrival_s, input_tokens, output_tokens = map(np.concatenate, columns)
@@ -324,5 +324,6 @@ def fleet(
         by_load=chosen_router.by_load,
         order=own_order(resolved, policies),
         shape=own_batching(resolved, policies),
-        rules=rules if rules.watch else None,
+        rules=rules if rules.watch or requests.waits else None,
+        sources=requests.sources(),
     )

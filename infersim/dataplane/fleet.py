@@ -56,9 +56,9 @@ Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray] | tuple[NDArr
 they follow (SEQUEL); the latter two where they are needed. One that follows others stands behind them, with the same
 arrival as they: that of the request with which the chain begins."""
 
-SourceChunk = tuple[NDArray, NDArray, NDArray]
-"""Requests of users in a closed loop (REQUEST, without times), their output lengths, and the time to think before each
-[s]."""
+SourceChunk = tuple[NDArray, NDArray, NDArray] | tuple[NDArray, NDArray, NDArray, NDArray]
+"""Requests of users in a closed loop (REQUEST, without times), their output lengths, the time to think before each [s],
+and the names of their prefix blocks where they have any."""
 
 Sink = Callable[[NDArray], None]
 """What takes ended requests (OUTCOME), batch after batch."""

@@ -280,6 +280,18 @@ def _run_errands(now, room, clock, asked, flights, free_slots, replicas, servers
 
 
 @compiled
+def _followers_next(clock, requests, sequels):
+    """Whether there may be followers to read of a request that has just arrived, which may have ended at once."""
+    if not clock.watching:
+        return False
+    if clock.cursor == requests.shape[0]:
+        return not clock.last_chunk
+    if sequels.shape[0] == 0:
+        return False
+    return sequels[clock.cursor].joins > 0 and requests[clock.cursor].arrival_s <= clock.now_s
+
+
+@compiled
 def _send_users(now, clock, asked, flights, free_slots, crowd):
     """Let the users who are free take the next requests of their sources; return why the loop must stop, or GO_ON."""
     for c in range(crowd.sources.shape[0]):
@@ -391,7 +403,7 @@ def advance(
         return VERB_DONE
     room = outcomes.shape[0] - finishes.shape[1] - 1
     while True:
-        if clock.errands:
+        if clock.errands and not _followers_next(clock, requests, sequels):
             why = _run_errands(clock.now_s, room, clock, asked, flights, free_slots, replicas, servers, routable, crowd)
             if why != GO_ON:
                 return why

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from infersim.spec.base import Count, NonNegative, Positive, Spec, wrong_at
+from infersim.spec.closed import ClosedLoop
 from infersim.spec.lengths import Lengths
 
 LEAST_CV, MOST_CV = 1e-3, 1e3
@@ -353,4 +354,4 @@ class Superposition(Spec):
     """The processes."""
 
 
-Arrivals = Annotated[_Simple | Batches | Superposition | ServeGen | Trace, Field(discriminator="process")]
+Arrivals = Annotated[_Simple | Batches | Superposition | ClosedLoop | ServeGen | Trace, Field(discriminator="process")]

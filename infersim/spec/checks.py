@@ -240,6 +240,9 @@ def check_autoscalers(scenario: Scenario) -> Iterator[Finding]:
         ):
             what = f"{pool.autoscaler.policy} goes by the SLO, which has neither ttft_p99_s nor tpot_p99_s"
             yield path, f"{what}; give slo one of them"
+        if isinstance(pool.autoscaler, Oracle) and scenario.workload.waits:
+            what = "what closed loops and agents send depends on how they are served, which no oracle knows beforehand"
+            yield path, f"{what}; use another policy"
         if isinstance(pool.autoscaler, Oracle) and len(scenario.pools) > 1:
             what = f"the oracle knows the work of the whole service, of which {pool.name} gets a part"
             yield path, f"{what}; use it with a single pool"

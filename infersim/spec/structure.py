@@ -51,7 +51,7 @@ class Sessions(Spec):
     """Conversations: arrivals begin sessions, and every turn resends the whole history and adds to it.
 
     Turns follow each other on an open-loop clock: a nominal response time, then a pause. The load does not slow users
-    down; closed loops do that.
+    down; `agents` wait for their answers, and so do users in a closed loop.
     """
 
     kind: Literal["sessions"]
@@ -80,6 +80,54 @@ class Sessions(Spec):
         if (self.tool_share > 0) != (self.tool_s is not None):
             right = "say how long tool calls take" if self.tool_s is None else "give a tool_share, or remove tool_s"
             raise wrong_at(("tool_s",), f"does not go with tool_share {self.tool_share:g}; {right}")
+        return self
+
+
+class SubAgents(Spec):
+    """Agents that another one starts side by side, and for all of whom it waits; each begins with its own task."""
+
+    share: Share
+    """Share of the pauses of a main agent that are such a fan-out instead."""
+    count: Lengths
+    """How many at a time."""
+    calls: Lengths
+    """Calls of the model by each."""
+    prompt_tokens: Lengths | None = None
+    """Length of the system prompt that they have in common; none when absent."""
+
+
+class Agents(Spec):
+    """Agents: arrivals begin sessions, and every call of the model waits for the answer before it, and for a tool.
+
+    A call's prompt is the system prompt, every earlier message and answer of its agent, then input_tokens more (the task,
+    or what a tool said). A session ends early when a call does not finish, or before one that exceeds
+    max_context_tokens; nothing is sent after the horizon.
+    """
+
+    kind: Literal["agents"]
+    """Sessions of calls that wait for each other."""
+    calls: Lengths
+    """Calls of the model in a session, without those of sub-agents."""
+    tool_s: Delay
+    """From an answer to the next call: a tool runs."""
+    think_share: Share = 0.0
+    """Share of these pauses in which a person thinks instead."""
+    think_s: Delay | None = None
+    """Pause of a person."""
+    sub_agents: SubAgents | None = None
+    """Agents that main agents start; none when absent."""
+    prompts: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """How many different system prompts there are; equally popular."""
+    prompt_tokens: Lengths | None = None
+    """Length of each; none when absent."""
+    block_tokens: BlockTokens = 16
+    """Tokens in a prefix block; that of the engine's KV cache."""
+
+    @model_validator(mode="after")
+    def _thinking(self) -> "Agents":
+        if (self.think_share > 0) != (self.think_s is not None):
+            right = "say how long people think" if self.think_s is None else "give a think_share, or remove think_s"
+            raise wrong_at(("think_s",), f"does not go with think_share {self.think_share:g}; {right}")
         return self
 
 
@@ -133,4 +181,4 @@ class Images(Spec):
     """Tokens in a prefix block; that of the engine's KV cache."""
 
 
-Structure = Annotated[SharedPrompt | Sessions | Rag | Reasoning | Images, Field(discriminator="kind")]
+Structure = Annotated[SharedPrompt | Sessions | Agents | Rag | Reasoning | Images, Field(discriminator="kind")]

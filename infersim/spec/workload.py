@@ -10,15 +10,16 @@ from pydantic import Field, model_validator
 from infersim.spec.arrivals import Arrivals, ServeGen
 from infersim.spec.base import Fraction, wrong_at
 from infersim.spec.clients import Patience, RateLimit, Retries
+from infersim.spec.closed import ClosedLoop
 from infersim.spec.kinds import LENGTHS_OF, Kind, OfKind, check_kind
 from infersim.spec.lengths import Lengths
 from infersim.spec.slo import Slo
-from infersim.spec.structure import Structure
+from infersim.spec.structure import Agents, Reasoning, Sessions, Structure
 
 LENGTHS = ("input_tokens", "output_tokens")
 SHARED_KEYS = ("length_correlation", "structure", *OfKind.model_fields)
 """What a class has of its own or else of the workload, beside arrivals and lengths."""
-NEED_ANSWERS = ("sessions", "reasoning")
+NEED_ANSWERS = ("sessions", "agents", "reasoning")
 """Structures that are made of answers."""
 
 
@@ -109,6 +110,11 @@ class Workload(OfKind):
         """Each class as a workload of its own, in their order; the workload itself without classes."""
         return [self.of_class(tenant) for tenant in self.classes or []] or [self]
 
+    @property
+    def waits(self) -> bool:
+        """Whether some requests are sent only after others have ended: users in a closed loop, and agents."""
+        return any(isinstance(part.arrivals, ClosedLoop) or isinstance(part.structure, Agents) for part in self.parts)
+
     def of_class(self, tenant: Tenant) -> "Workload":
         """The class as a workload of its own: its arrivals and lengths, the workload's where it has none."""
         own = {key: getattr(tenant, key) for key in ("arrivals", *LENGTHS, *SHARED_KEYS)}
@@ -132,6 +138,12 @@ def _check_lengths(given: Tenant | Workload, arrivals: Arrivals | None, workload
             raise wrong_at((*path, key), "is missing; say how long requests are")
     if given.structure is not None and (traced or isinstance(arrivals, ServeGen)):
         raise wrong_at((*path, "structure"), "recorded requests bring their own structure; remove structure")
+    structure = given.structure or workload.structure
+    if isinstance(arrivals, ClosedLoop) and (
+        isinstance(structure, Sessions | Agents) or (isinstance(structure, Reasoning) and structure.samples > 1)
+    ):
+        what = f"a user in a closed loop sends one request at a time, and {structure.kind} are several"
+        raise wrong_at((*path, "arrivals"), f"{what}; let sessions begin by a rate, or choose another structure")
     if traced and given.length_correlation:
         raise wrong_at((*path, "length_correlation"), "a trace brings its own lengths; remove length_correlation")
 
@@ -164,6 +176,9 @@ def _check_shares(workload: Workload) -> None:
         return
     if workload.arrivals is None:
         raise wrong_at(("arrivals",), "is missing; the classes with a share divide them")
+    if workload.arrivals.process == "closed_loop":
+        what = "users in a closed loop send one request after the other, which cannot be shared out"
+        raise wrong_at(("arrivals",), f"{what}; give each class its own users")
     if workload.arrivals.process in ("trace", "servegen"):
         what = f"{workload.arrivals.process} brings whole requests, which cannot be shared out"
         raise wrong_at(("arrivals",), f"{what}; give it to one class as its own arrivals")

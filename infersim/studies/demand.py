@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from infersim.assembly import offered
 from infersim.spec.base import Spec
+from infersim.spec.closed import ClosedLoop
 from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.errors import StudyError
 
@@ -41,6 +42,9 @@ def demand(resolved: ResolvedScenario) -> Demand:
     """The requests that the scenario would send. Raises StudyError when there are none."""
     scenario = resolved.scenario
     requests = offered(resolved)
+    if any(isinstance(part.arrivals, ClosedLoop) for part in (scenario.workload, *(scenario.workload.classes or ()))):
+        what = f"{scenario.name} has users in a closed loop, whose rate depends on how they are served"
+        raise StudyError(f"{what}; sweep workload.arrivals.users, or give a rate_rps")
     span_s, blocks = requests.span_s, list(requests.blocks())
     if span_s <= 0 or sum(len(block) for block in blocks) == 0:
         raise StudyError(f"no request arrives in {scenario.name}, so there is no load to vary; raise rate or horizon")

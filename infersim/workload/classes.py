@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from infersim.spec.arrivals import ServeGen, Trace
+from infersim.spec.closed import ClosedLoop
 from infersim.spec.workload import Workload
 from infersim.workload.arrivals import arrival_blocks
 from infersim.workload.formats import block_tokens_of, format_of
@@ -18,7 +19,7 @@ from infersim.workload.requests import Requests, joined
 from infersim.workload.streams import stream
 from infersim.workload.structure import family
 from infersim.workload.traces import TraceError, find_trace
-from infersim.workload.traffic import traffic
+from infersim.workload.traffic import listed, traffic
 
 SESSIONS_OF_A_CLASS = 1 << 48
 """Session numbers of different classes do not meet."""
@@ -38,6 +39,32 @@ def mixed(workload: Workload, horizon_s: float | None, seed: int, directory: Pat
         own = traffic(alone, horizon_s, seed, directory, f"{tenant.name}.", times)
         sources.append(_labelled(_renamed(own, alone, common, directory), index, tenant.priority))
     return merged_requests(sources)
+
+
+def user_lists(workload: Workload, seed: int, directory: Path | None) -> list[Iterator[Requests]]:
+    """What the users of each class that is a closed loop send after their first requests, without end; empty for others.
+
+    arrival_s is the time to think before each.
+    """
+    if workload.classes is None:
+        return [_after_the_first(workload, seed, directory)]
+    lists, common = [], prefix_tokens(workload, directory)
+    for index, tenant in enumerate(workload.classes):
+        alone = workload.of_class(tenant)
+        own = _renamed(_after_the_first(alone, seed, directory, f"{tenant.name}."), alone, common, directory)
+        lists.append(_labelled(own, index, tenant.priority))
+    return lists
+
+
+def _after_the_first(workload: Workload, seed: int, directory: Path | None, name: str = "") -> Iterator[Requests]:
+    """The list of a closed loop from where its users have drawn their first requests; nothing of other arrivals."""
+    if not isinstance(workload.arrivals, ClosedLoop):
+        return
+    taken = workload.arrivals.users
+    for block in listed(workload, seed, directory, name):
+        if taken < len(block):
+            yield block.part(taken, len(block))
+        taken = max(taken - len(block), 0)
 
 
 def prefix_tokens(workload: Workload, directory: Path | None = None) -> int:
@@ -79,8 +106,11 @@ def _labelled(blocks: Iterator[Requests], tenant: int, priority: int) -> Iterato
     """The requests of a class with its number and priority."""
     for block in blocks:
         session = np.where(block.session < 0, block.session, block.session + tenant * SESSIONS_OF_A_CLASS)
-        count = len(block)
-        yield block.with_columns(tenant=np.full(count, tenant), priority=np.full(count, priority), session=session)
+        count, sequels = len(block), block.sequels.copy()
+        sequels["source"][sequels["source"] >= 0] = tenant
+        yield block.with_columns(
+            tenant=np.full(count, tenant), priority=np.full(count, priority), session=session, sequels=sequels
+        )
 
 
 def _share(workload: Workload, tenant: int, horizon_s: float, seed: int, directory: Path | None) -> Iterator[Times]:
@@ -88,7 +118,7 @@ def _share(workload: Workload, tenant: int, horizon_s: float, seed: int, directo
     assert workload.classes is not None
     process = workload.arrivals
     assert process is not None
-    assert not isinstance(process, Trace | ServeGen)
+    assert not isinstance(process, Trace | ServeGen | ClosedLoop)
     ends = np.cumsum([one.share or 0.0 for one in workload.classes])
     labels = stream(seed, "classes")
     for times in arrival_blocks(process, horizon_s, seed, directory):

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from infersim.dataplane.chance import scattered
 from infersim.dataplane.records import REQUEST
+from infersim.spec.closed import ClosedLoop
 from infersim.spec.workload import Workload
 from infersim.workload.adapters import AdapterChoice
-from infersim.workload.classes import mixed, prefix_tokens
+from infersim.workload.classes import mixed, prefix_tokens, user_lists
 from infersim.workload.requests import NONE, Indices, Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
 from infersim.workload.traffic import traffic
@@ -33,12 +34,20 @@ __all__ = [
 CHUNK = 1 << 16
 """Requests in a chunk unless the caller says otherwise."""
 
+USERS = 1 << 12
+"""Requests of users in a closed loop that are made at a time."""
+IDS_OF_A_LIST = 40
+"""Bits of the ids of one list of several."""
 CELL_SALT = 1
 """Keeps the choice of a cell apart from the choice of rows."""
 REMEMBERED = 1 << 21
 """Requests of a trace that are kept between looking for its end and replaying it; longer ones are read twice."""
 
-Chunk = tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]
+Chunk = (
+    tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]
+    | tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64], NDArray[np.void]]
+)
+Listed = tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
 
 
 class Offered:
@@ -106,17 +115,47 @@ class Offered:
             return iter(remembered)
         return request_blocks(self._workload, self._horizon_s, self._seed, self._directory)
 
+    @property
+    def waits(self) -> bool:
+        """Whether some requests wait for others, so that the data plane must watch who sends them."""
+        return self._workload.waits
+
+    def sources(self) -> list[Iterator[Listed]]:
+        """What the users of each class send after their first requests, where they are in a closed loop.
+
+        REQUEST records without times, output tokens, times to think [s], ids of prefix blocks. A class of one list
+        numbers on from its first requests; of several, each begins at a number of its own.
+        """
+        workload = self._workload
+        if not workload.waits:
+            return []
+        users = workload.arrivals.users if isinstance(workload.arrivals, ClosedLoop) else 0
+        lists = user_lists(workload, self._seed, self._directory)
+        return [
+            self._list(own, users if workload.classes is None else (1 + index) << IDS_OF_A_LIST)
+            for index, own in enumerate(lists)
+        ]
+
+    def _list(self, blocks: Iterator[Requests], first: int) -> Iterator[Listed]:
+        """One of the sources."""
+        numbered = _numbered(rechunked(_within(blocks, self._workload.max_context_tokens), USERS), first)
+        for ids, chunk in _of_cell(numbered, *self._cell):
+            for records, outputs, prefixes, *_ in _records(iter([(ids, chunk)])):
+                yield records, outputs, chunk.arrival_s, self._of_classes(records, prefixes)
+
     def chunks(self) -> Iterator[Chunk]:
         """The requests as the data plane takes them, with the time in which they should be begun."""
-        for chunk in _records(_of_cell(_numbered(rechunked(self.blocks(), CHUNK)), *self._cell)):
-            if self._within.size:
-                chunk[0]["deadline_s"] = self._within[chunk[0]["tenant"]]
-            if self._forks.any():
-                chunk[0]["forks"] = self._forks[chunk[0]["tenant"]]
-            if self._adapters is not None:
-                records, outputs, names = chunk
-                chunk = (records, outputs, self._adapters.name(records, names))
-            yield chunk
+        numbered = _numbered(rechunked(self.blocks(), CHUNK))
+        for records, outputs, prefixes, *sequels in _records(_of_cell(numbered, *self._cell)):
+            yield records, outputs, self._of_classes(records, prefixes), *sequels
+
+    def _of_classes(self, records: NDArray[np.void], prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Fill in what goes by class: deadlines, samples and adapters; return the names of the prefix blocks."""
+        if self._within.size:
+            records["deadline_s"] = self._within[records["tenant"]]
+        if self._forks.any():
+            records["forks"] = self._forks[records["tenant"]]
+        return prefixes if self._adapters is None else self._adapters.name(records, prefixes)
 
 
 def request_chunks(
@@ -151,7 +190,11 @@ def _source(workload: Workload, horizon_s: float | None, seed: int, directory: P
         blocks = traffic(workload, horizon, seed, directory)
     else:
         blocks = mixed(workload, horizon, seed, directory)
-    most = workload.max_context_tokens
+    return _within(blocks, workload.max_context_tokens)
+
+
+def _within(blocks: Iterator[Requests], most: int | None) -> Iterator[Requests]:
+    """The requests within the longest context, if there is one."""
     return blocks if most is None else (_cut(block, most) for block in blocks)
 
 
@@ -171,9 +214,8 @@ def _first_blocks(block: Requests, counts: NDArray[np.int64]) -> Requests:
     return block.with_columns(prefix_blocks=counts, prefixes=kept)
 
 
-def _numbered(chunks: Iterator[Requests]) -> Iterator[tuple[Indices, Requests]]:
-    """The requests with their ids, which count from 0."""
-    first = 0
+def _numbered(chunks: Iterator[Requests], first: int = 0) -> Iterator[tuple[Indices, Requests]]:
+    """The requests with their ids, which count from `first`."""
     for chunk in chunks:
         yield np.arange(first, first + len(chunk)), chunk
         first += len(chunk)
@@ -203,7 +245,12 @@ def _records(chunks: Iterator[tuple[Indices, Requests]]) -> Iterator[Chunk]:
             column = getattr(chunk, name)
             if (column != blank[name]).any():
                 records[name] = column
-        yield records, chunk.output_tokens, chunk.prefixes
+        if not chunk.sequels.size:
+            yield records, chunk.output_tokens, chunk.prefixes
+            continue
+        sequels = chunk.sequels.copy()
+        sequels["after"] = np.where(sequels["joins"] > 0, ids - sequels["after"], NONE)
+        yield records, chunk.output_tokens, chunk.prefixes, sequels
 
 
 def _needed(horizon_s: float | None) -> float:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.records import SEQUEL
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -37,6 +39,8 @@ class Requests:
     """Line, or row, of the file it was read from; 0 for drawn requests."""
     prefixes: Indices
     """Ids of those blocks: equal ids are equal prompts up to and including that block."""
+    sequels: NDArray[np.void]
+    """SEQUEL of each, `after` counting rows backwards from it; empty if none follows another or belongs to a user."""
 
     def __len__(self) -> int:
         """How many requests."""
@@ -50,6 +54,7 @@ class Requests:
     def at(self, rows: NDArray) -> "Requests":
         """The requests at these places (indices, or a mask), in that order."""
         columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        columns["sequels"] = self.sequels[rows] if self.sequels.size else self.sequels
         if not self.prefixes.size:
             return Requests(**columns, prefixes=self.prefixes)
         counts = columns["prefix_blocks"]
@@ -60,7 +65,7 @@ class Requests:
         """The requests from `first` up to `end`, without copying."""
         start = self.prefix_start
         bounds = np.append(start, self.prefixes.size)[[min(first, len(self)), min(end, len(self))]]
-        columns = {name: getattr(self, name)[first:end] for name in _COLUMNS}
+        columns = {name: getattr(self, name)[first:end] for name in (*_COLUMNS, "sequels")}
         return Requests(**columns, prefixes=self.prefixes[bounds[0] : bounds[1]])
 
     def with_columns(self, **columns: NDArray) -> "Requests":
@@ -68,7 +73,14 @@ class Requests:
         return replace(self, **columns)
 
 
-_COLUMNS = tuple(field.name for field in fields(Requests) if field.name != "prefixes")
+_COLUMNS = tuple(field.name for field in fields(Requests) if field.name not in ("prefixes", "sequels"))
+
+
+def no_sequels(count: int) -> NDArray[np.void]:
+    """SEQUEL of requests that follow nothing."""
+    blank = np.zeros((), SEQUEL)
+    blank["after"] = blank["source"] = NONE
+    return np.full(count, blank)
 
 
 def requests(
@@ -81,6 +93,7 @@ def requests(
     prefix_blocks: Indices | None = None,
     prefixes: Indices | None = None,
     line: Indices | None = None,
+    sequels: NDArray[np.void] | None = None,
 ) -> Requests:
     """Requests with the usual values of what is not given: class 0, no session, no known blocks."""
     count = arrival_s.size
@@ -94,6 +107,7 @@ def requests(
         prefix_blocks=np.zeros(count, np.int64) if prefix_blocks is None else prefix_blocks,
         line=np.zeros(count, np.int64) if line is None else line,
         prefixes=np.empty(0, np.int64) if prefixes is None else prefixes,
+        sequels=np.empty(0, SEQUEL) if sequels is None else sequels,
     )
 
 
@@ -104,6 +118,8 @@ def joined(parts: Iterable[Requests]) -> Requests:
     ]
     if len(parts) == 1:
         return parts[0]
+    if any(part.sequels.size for part in parts):
+        parts = [part if part.sequels.size else part.with_columns(sequels=no_sequels(len(part))) for part in parts]
     return Requests(
         **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Requests)}
     )

@@ -2,7 +2,7 @@
 
 Turn j's prompt is the system prompt, then every earlier message and answer, then its own message; so its blocks begin
 with those of turn j - 1. The next turn comes a nominal response time and a pause later, whatever the fleet does.
-Not here: closed loops, in which it waits for the answer, and recorded sessions (`recorded_sessions.py`).
+Not here: agents, who wait for the answer (`agents.py`), and recorded sessions (`recorded_sessions.py`).
 """
 
 import math
@@ -146,13 +146,13 @@ class _Draw:
     def _pause(self, count: int) -> Times:
         """Pauses of people and of tools."""
         scores, kinds = self._pauses.standard_normal(count), self._tools.random(count)
-        pause = _delay(self._spec.think_s, scores)
+        pause = delay(self._spec.think_s, scores)
         if self._spec.tool_s is None:
             return pause
-        return np.where(kinds < self._spec.tool_share, _delay(self._spec.tool_s, scores), pause)
+        return np.where(kinds < self._spec.tool_share, delay(self._spec.tool_s, scores), pause)
 
 
-def _delay(delay: Delay, scores: Times) -> Times:
+def delay(delay: Delay, scores: Times) -> Times:
     """Lognormal times of these normal scores."""
     return delay.p50_s * np.exp(math.log(delay.p90_s / delay.p50_s) / NormalDist().inv_cdf(0.9) * scores)
 

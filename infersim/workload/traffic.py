@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from infersim.spec.arrivals import ServeGen, Trace
-from infersim.spec.structure import Sessions
+from infersim.spec.closed import ClosedLoop
+from infersim.spec.structure import Agents, Sessions
 from infersim.spec.workload import Workload
+from infersim.workload.agents import agent_requests
 from infersim.workload.arrivals import arrival_blocks
+from infersim.workload.closed import first_of_users, think_times
 from infersim.workload.lengths import Tokens, length_blocks, partner_blocks
 from infersim.workload.renewal import Times
 from infersim.workload.replay import replay_blocks
@@ -63,14 +66,30 @@ def _traffic(
         from infersim.workload.servegen import client_requests
 
         return client_requests(process, workload, until, seed, directory, name)
+    if isinstance(process, ClosedLoop):
+        return first_of_users(process, listed(workload, seed, directory, name))
     if times is None:
         times = arrival_blocks(process, until, seed, directory, f"{name}arrivals")
     lengths = paired_lengths(workload, seed, directory, name)
     if isinstance(workload.structure, Sessions):
         most = workload.max_context_tokens
         return session_requests(workload.structure, times, lengths, until, most, seed, directory, name)
+    if isinstance(workload.structure, Agents):
+        most = workload.max_context_tokens
+        return agent_requests(workload.structure, times, lengths, most, seed, directory, name)
     blocks = _drawn(times, *lengths)
     return blocks if workload.structure is None else structured(workload.structure, blocks, seed, directory, name)
+
+
+def listed(workload: Workload, seed: int, directory: Path | None, name: str = "") -> Iterator[Requests]:
+    """What the users of a closed loop send, one after the other and without end; arrival_s is the time to think."""
+    assert isinstance(workload.arrivals, ClosedLoop)
+    thoughts = think_times(workload.arrivals.think_s, seed, f"{name}think")
+    blocks = _drawn(thoughts, *paired_lengths(workload, seed, directory, name))
+    if workload.structure is None:
+        return blocks
+    assert not isinstance(workload.structure, Sessions | Agents)  # the workload has checked it
+    return structured(workload.structure, blocks, seed, directory, name)
 
 
 def _drawn(times: Iterator[Times], inputs: Iterator[Tokens], outputs: Iterator[Tokens]) -> Iterator[Requests]:

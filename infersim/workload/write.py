@@ -19,7 +19,7 @@ ROWS = 1 << 16
 def write_trace(scenario: Scenario, path: Path, kind: Format, directory: Path | None = None) -> int:
     """Write the scenario's requests in a format and return how many; nothing is left behind if it fails.
 
-    Raises ValueError if the format cannot be written or has blocks of another size than the workload, TraceError if
+    Raises ValueError if the workload waits for answers, the format cannot be written or has blocks of another size than the workload, TraceError if
     the file cannot be written.
     """
     if kind.write is None:
@@ -33,6 +33,11 @@ def write_trace(scenario: Scenario, path: Path, kind: Format, directory: Path | 
             yield block
 
     workload = scenario.workload
+    if workload.waits:
+        what = f"{scenario.name} has closed loops or agents, who send when they have been answered"
+        raise ValueError(
+            f"{what}: run it and export its requests (infersim export RUN --format csv), or use structure sessions"
+        )
     have = prefix_tokens(workload, directory)
     blocks = counted(rechunked(request_blocks(workload, scenario.horizon_s, scenario.seed, directory), ROWS))
     want = kind.block_tokens if isinstance(kind.block_tokens, int) else have

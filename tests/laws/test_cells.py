@@ -53,7 +53,7 @@ def test_a_cell_is_a_service_of_its_own(result: Result, monkeypatch: pytest.Monk
     own = list(assembly.offered(assembly.cell_of(resolve(chat()), 1)).chunks())
     ids = np.concatenate([chunk[0]["id"] for chunk in own])
     assert len(ids) == pytest.approx(len(result.requests) / CELLS, rel=0.2)
-    sent = SimpleNamespace(prefix_tokens=0, span_s=300.0, chunks=lambda: iter(own))
+    sent = SimpleNamespace(prefix_tokens=0, span_s=300.0, chunks=lambda: iter(own), waits=False, sources=list)
     monkeypatch.setattr(assembly, "offered", lambda *_: sent)
     small = {"pools.0.replicas": "{initial: 2, min: 1, max: 3}"}
     fared = simulate(chat(1, **small)).requests
