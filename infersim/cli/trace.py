@@ -163,6 +163,27 @@ def generate(
 
 
 @app.command()
+def preview(
+    scenarios: Annotated[list[str], typer.Argument(help="Scenario files, or names of shipped ones.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where to draw: PNG or SVG.")] = Path("arrivals.png"),
+) -> None:
+    """Draw when the requests of scenarios arrive; those with closed loops or agents are simulated for it."""
+    from infersim.cli.facts import number, plain_table
+    from infersim.results.units import clock
+    from infersim.spec.load import load_scenario
+    from infersim.studies.arrivals_plot import arrivals, draw_arrivals
+
+    found = [arrivals(load_scenario(scenario)) for scenario in scenarios]
+    table = plain_table("", "scenario", ">requests", ">in", ">requests/s", ">peak to mean", ">dispersion, 10 s")
+    for one in found:
+        figures = (number(one.peak_to_mean), number(one.dispersion))
+        table.add_row(one.name, f"{one.count:,}", clock(one.span_s), number(one.mean_rps), *figures)
+    console().print(table)
+    draw_arrivals(found, out)
+    say(f"plot: {out}")
+
+
+@app.command()
 def download(
     name: Annotated[str | None, typer.Argument(help="Which trace; without, the list is printed.")] = None,
     folder: Annotated[Path, typer.Option("-o", "--out", help="Where to put it.")] = Path("traces"),

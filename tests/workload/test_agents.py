@@ -127,6 +127,6 @@ def test_what_cannot_be(keys: dict, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["agents", "closed_loop"])
 def test_what_nobody_knows_beforehand_is_not_written(name: str, tmp_path) -> None:
-    with pytest.raises(ValueError, match=f"{name} has closed loops or agents.*infersim export"):
+    with pytest.raises(ValueError, match=f"{name.replace('_', '-')} has closed loops or agents.*infersim export"):
         write_trace(load_scenario(name), tmp_path / "trace.csv", format_named("csv"))
     assert not list(tmp_path.iterdir())
