@@ -19,7 +19,10 @@ from tests import techniques
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
-PICTURES = {"shootout/shootout.png": ROOT / "docs/pictures/shootout.png"}
+PICTURES = {
+    "shootout/shootout.png": ROOT / "docs/pictures/shootout.png",
+    "arrivals.png": ROOT / "docs/pictures/arrivals.png",
+}
 """What commands write, and where the README shows it."""
 
 

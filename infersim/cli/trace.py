@@ -168,16 +168,16 @@ def preview(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to draw: PNG or SVG.")] = Path("arrivals.png"),
 ) -> None:
     """Draw when the requests of scenarios arrive; those with closed loops or agents are simulated for it."""
-    from infersim.cli.facts import number, plain_table
-    from infersim.results.units import clock
+    from infersim.cli.facts import plain_table
+    from infersim.results.units import clock, digits
     from infersim.spec.load import load_scenario
     from infersim.studies.arrivals_plot import arrivals, draw_arrivals
 
     found = [arrivals(load_scenario(scenario)) for scenario in scenarios]
     table = plain_table("", "scenario", ">requests", ">in", ">requests/s", ">peak to mean", ">dispersion, 10 s")
     for one in found:
-        figures = (number(one.peak_to_mean), number(one.dispersion))
-        table.add_row(one.name, f"{one.count:,}", clock(one.span_s), number(one.mean_rps), *figures)
+        figures = (digits(one.peak_to_mean), digits(one.dispersion))
+        table.add_row(one.name, f"{one.count:,}", clock(one.span_s), digits(one.mean_rps), *figures)
     console().print(table)
     draw_arrivals(found, out)
     say(f"plot: {out}")
@@ -195,7 +195,7 @@ def download(
     if name is None:
         table = plain_table("Public traces", "name", "file", "licence")
         for trace in PUBLIC:
-            table.add_row(trace.name, trace.file, trace.licence)
+            table.add_row(trace.name, trace.file or f"by hand: {trace.url}", trace.licence)
         console().print(table)
         return
     try:

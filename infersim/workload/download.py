@@ -17,6 +17,7 @@ AZURE_WEEK = "https://azurepublicdatasettraces.blob.core.windows.net/azurellminf
 BURST = "https://github.com/HPMLL/BurstGPT/releases/download/"
 MOONCAKE = "https://raw.githubusercontent.com/kvcache-ai/Mooncake/main/FAST25-release/traces/"
 BAILIAN = "https://raw.githubusercontent.com/alibaba-edu/qwen-bailian-usagetraces-anon/main/"
+RAGPULSE = "https://raw.githubusercontent.com/flashserve/RAGPulse/main/data/"
 SPLITWISE = "P. Patel et al., Splitwise: Efficient generative LLM inference using phase splitting, ISCA 2024"
 QIN = "R. Qin et al., Mooncake: Trading more storage for less computation, FAST 2025"
 DYNAMO = "J. Stojkovic et al., DynamoLLM: Designing LLM inference clusters for performance and energy, HPCA 2025"
@@ -32,6 +33,8 @@ class PublicTrace:
     licence: str
     citation: str
     sha256: str | None = None
+    by_hand: str = ""
+    """What to do at `url`, where the trace is not one file with an address of its own."""
 
 
 PUBLIC = (
@@ -64,6 +67,46 @@ PUBLIC = (
         QIN,
     ),
     PublicTrace(
+        "mooncake-synthetic", "synthetic_trace.jsonl", MOONCAKE + "synthetic_trace.jsonl", "Apache-2.0", QIN,
+    ),
+    PublicTrace(
+        "sharegpt-lengths", "sharegpt_8k_filtered_stats_llama2_tokenizer.csv",
+        "https://raw.githubusercontent.com/microsoft/sarathi-serve/main/data/processed_traces/"
+        "sharegpt_8k_filtered_stats_llama2_tokenizer.csv", "Apache-2.0",
+        "A. Agrawal et al., Taming throughput-latency tradeoff in LLM inference with Sarathi-Serve, OSDI 2024",
+        "6d6c296302a853e2669a674a96f269283e60c57e60363bd450588a1066919f9f",
+    ),
+    *(
+        PublicTrace(f"ragpulse{part}", file, RAGPULSE + file, "MIT", "RAGPulse, arXiv 2511.12979")
+        for part, file in (
+            ("", "0_trace.jsonl"), ("-sys-prompt", "1_sys_prompt.jsonl"), ("-passages", "2_passages.jsonl"),
+            ("-history", "3_history.jsonl"), ("-user-input", "4_user_input.jsonl"), ("-web-search", "5_web_search.jsonl"),
+        )
+    ),
+    PublicTrace(
+        "azure-multimodal-2024", "", "https://github.com/Azure/AzurePublicDataset", "CC-BY-4.0",
+        "Azure LMM inference trace, Azure Public Dataset",
+        by_hand="take the multimodal inference trace (a CSV in gz) from its folder data",
+    ),
+    PublicTrace(
+        "burstgpt-2-3", "", "https://github.com/HPMLL/BurstGPT/releases", "CC-BY-4.0",
+        "Y. Wang et al., BurstGPT: A real-world workload dataset to optimize LLM serving systems, KDD 2025",
+        by_hand="take BurstGPT_2.csv or BurstGPT_3.csv from the releases",
+    ),
+    PublicTrace(
+        "bailian-others", "", "https://github.com/alibaba-edu/qwen-bailian-usagetraces-anon", "Apache-2.0",
+        "Alibaba, qwen-bailian-usagetraces-anon", by_hand="take the JSON lines of trace B, coder or thinking",
+    ),
+    PublicTrace(
+        "servegen", "", "https://github.com/alibaba/ServeGen", "Apache-2.0",
+        "Y. Xiang et al., ServeGen, NSDI 2026, arXiv 2505.09999",
+        by_hand="clone it; data/KIND/MODEL is a folder of clients that process servegen reads",
+    ),
+    PublicTrace(
+        "kv-cache-tester", "", "https://github.com/callanjfox/kv-cache-tester", "Apache-2.0",
+        "C. Fox, kv-cache-tester", by_hand="clone it; each of traces/trace_*.json is a session",
+    ),
+    PublicTrace(
         "bailian-a", "qwen_traceA_blksz_16.jsonl", BAILIAN + "qwen_traceA_blksz_16.jsonl", "Apache-2.0",
         "Alibaba, qwen-bailian-usagetraces-anon",
     ),
@@ -83,6 +126,8 @@ def download(trace: PublicTrace, folder: Path, progress: Callable[[int], None] |
 
     `progress` is told the bytes so far. Raises TraceError that says what to do by hand where the network does not help.
     """
+    if trace.by_hand:
+        raise TraceError(Path(trace.name), f"is not one file to fetch; go to {trace.url} and {trace.by_hand}")
     target = folder / trace.file
     part = target.with_suffix(target.suffix + ".part")
     by_hand = f"fetch {trace.url} in a browser and put it at {target}"

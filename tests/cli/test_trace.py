@@ -95,6 +95,28 @@ def test_problems_end_with_one_message(tmp_path, trace):
     assert not (tmp_path / "x").exists()
 
 
+def test_what_is_many_files_is_fetched_by_hand(tmp_path):
+    done = run("download", "servegen", "-o", tmp_path / "traces")
+    assert done.exit_code != 0
+    told = " ".join(done.output.split())
+    assert "github.com/alibaba/ServeGen" in told
+    assert "clone it" in told
+    assert not (tmp_path / "traces").exists()
+
+
+def test_preview_counts_and_draws(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SCENARIO.replace("horizon_s: 20", "horizon_s: 200"))
+    users = "arrivals: {process: closed_loop, users: 4, think_s: {distribution: constant, value_s: 1}}"
+    (tmp_path / "users.yaml").write_text(SCENARIO.replace("arrivals: {process: poisson, rate_rps: 10}", users))
+    done = run("preview", tmp_path / "tiny.yaml", tmp_path / "users.yaml", "-o", tmp_path / "both.png")
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["tiny"]]
+    assert int(rows[0][1].replace(",", "")) == pytest.approx(2000, abs=200)
+    # four users who think for a second and are answered in about a tenth of one, for 20 s
+    assert 50 < int(rows[1][1]) <= 80
+    assert (tmp_path / "both.png").stat().st_size > 5000
+
+
 def test_download_checks_the_hash_and_keeps_nothing_that_fails(tmp_path):
     from infersim.workload.download import PublicTrace, download
     from infersim.workload.traces import TraceError
