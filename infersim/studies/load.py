@@ -111,11 +111,12 @@ def unsampled(resolved: ResolvedScenario) -> ResolvedScenario:
 def probe(given: Fleet, load_rps: float) -> Probe:
     """Whether the fleet keeps up with a load."""
     requests = simulate(unsampled(_loaded(given, load_rps))).requests
-    kept = requests[requests["status"] == "finished"]
+    kept = requests[requests["status"] != "rejected"]  # who is turned away or gives up has not been kept up with
+    served = requests[requests["status"] == "finished"]
     end_s = float(requests["arrival_s"].max()) if len(requests) else 0.0
     half = end_s / 2
     arrived = int((kept["arrival_s"] > half).sum())
-    ended = int(((kept["finish_s"] > half) & (kept["finish_s"] <= end_s)).sum())
+    ended = int(((served["finish_s"] > half) & (served["finish_s"] <= end_s)).sum())
     if arrived == 0:
         raise StudyError(f"nothing arrives in the second half of a run at {load_rps:g} requests/s; lengthen horizon_s")
     return Probe(load_rps, ended / (end_s - half), ended >= KEEPS_UP * arrived)

@@ -90,6 +90,15 @@ def test_probes_see_overload() -> None:
     assert not probe(given, 1.2 / service_s()).keeps_up
 
 
+def test_probes_are_not_deceived_by_clients_who_leave() -> None:
+    """Those that stay are served in time at any load, so only those that left tell that there were too many."""
+    hasty = single_slot(500)
+    hasty["workload"] = hasty["workload"] | {"patience": {"ttft_timeout_s": 5 * service_s()}}
+    given = fleet(resolved_with(hasty))
+    assert probe(given, 0.5 / service_s()).keeps_up
+    assert not probe(given, 1.5 / service_s()).keeps_up
+
+
 def test_several_variants_on_one_plot(tmp_path: Path) -> None:
     vary = {"pools.0.hardware": ["h100-sxm", "l40s"], "pools.0.price": [{"usd_per_chip_hour": 2.0}]}
     found = curve(SMALL, vary=vary, loads_rps=[1, 4])
