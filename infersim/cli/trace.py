@@ -158,7 +158,8 @@ def generate(
     except ValueError as error:
         if type(error) is not ValueError:
             raise
-        raise typer.BadParameter(str(error), param_hint="--format") from error
+        hint = "SCENARIO" if asked.workload.waits else "--format"
+        raise typer.BadParameter(str(error), param_hint=hint) from error
     say(f"{rows} requests written to {out} ({kind.name})")
 
 
