@@ -146,8 +146,9 @@ class Offered:
     def chunks(self) -> Iterator[Chunk]:
         """The requests as the data plane takes them, with the time in which they should be begun."""
         numbered = _numbered(rechunked(self.blocks(), CHUNK))
-        for records, outputs, prefixes, *sequels in _records(_of_cell(numbered, *self._cell)):
-            yield records, outputs, self._of_classes(records, prefixes), *sequels
+        for chunk in _records(_of_cell(numbered, *self._cell)):
+            names = self._of_classes(chunk[0], chunk[2])
+            yield (chunk[0], chunk[1], names) if len(chunk) == 3 else (chunk[0], chunk[1], names, chunk[3])
 
     def _of_classes(self, records: NDArray[np.void], prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Fill in what goes by class: deadlines, samples and adapters; return the names of the prefix blocks."""
