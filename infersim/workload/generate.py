@@ -148,7 +148,10 @@ class Offered:
         numbered = _numbered(rechunked(self.blocks(), CHUNK))
         for chunk in _records(_of_cell(numbered, *self._cell)):
             names = self._of_classes(chunk[0], chunk[2])
-            yield (chunk[0], chunk[1], names) if len(chunk) == 3 else (chunk[0], chunk[1], names, chunk[3])
+            if len(chunk) == 4:
+                yield chunk[0], chunk[1], names, chunk[3]
+            else:
+                yield chunk[0], chunk[1], names
 
     def _of_classes(self, records: NDArray[np.void], prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Fill in what goes by class: deadlines, samples and adapters; return the names of the prefix blocks."""
