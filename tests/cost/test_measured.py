@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import infersim
 from infersim.cost.build import build_tables
 from infersim.cost.measured import Measured, grid
 from infersim.cost.measured_csv import read_measured
@@ -83,3 +84,27 @@ def test_silicon_tables_price_a_step_near_the_models_own() -> None:
         silicon("h100-sxm", "vllm", "9")
     with pytest.raises(NoTables, match="no measurements of mi300x"):
         silicon("mi300x", "vllm")
+
+
+def test_a_run_priced_by_measured_operators(tmp_path: Path) -> None:
+    """From the scenario to the summary: the tables price the pool, and the notes say whose measurements they are."""
+    pytest.importorskip("aiconfigurator_core", reason="the extra silicon is not installed")
+    scenario = {
+        "name": "measured", "model": "llama-3.1-8b", "horizon_s": 20, "seed": 1,
+        "workload": {
+            "arrivals": {"process": "poisson", "rate_rps": 2},
+            "input_tokens": {"distribution": "constant", "value": 500},
+            "output_tokens": {"distribution": "constant", "value": 50},
+        },
+        "pools": [{
+            "name": "chat", "hardware": "h100-sxm", "engine": "vllm", "parallelism": {"tensor": 1},
+            "cost": {"source": "measured"},
+        }],
+    }  # fmt: skip
+    measured = infersim.simulate(scenario)
+    scenario["pools"][0]["cost"] = {"source": "analytic"}  # type: ignore[index]
+    analytic = infersim.simulate(scenario)
+    ratio = measured.requests["tpot_s"].mean() / analytic.requests["tpot_s"].mean()
+    assert 0.7 < ratio < 1.4
+    assert ratio != 1.0
+    assert any("aiconfigurator-core" in note for note in measured.summary["pools"]["chat"]["notes"])

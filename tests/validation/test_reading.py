@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pandas as pd
 import pytest
 
 from infersim.cli.app import app
+from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
-from infersim.studies.cases import Load
+from infersim.studies.cases import Case, Load
 from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
-from infersim.studies.resimulation import _until_scheduled, lengths, resimulate
+from infersim.studies.resimulation import _until_scheduled, compiled_for, lengths, resimulate
 from infersim.studies.silicon_rows import silicon_case
 from infersim.studies.validation import OWN, validate
 
@@ -190,3 +192,35 @@ def test_a_users_next_request_waits_for_the_running_step(ahead: bool, waits_s: f
     assert _until_scheduled(np.array([0.010]), outcomes, ahead, 1) == pytest.approx([waits_s])
     looked_for = _until_scheduled(np.array([0.010]), outcomes, ahead, 11)  # half of ten steps more
     assert looked_for == pytest.approx([waits_s + 0.1])
+
+
+@pytest.mark.parametrize(("said", "profile"), [
+    ("vLLM 2024-11", "vllm-v0"), ("vLLM (2024)", "vllm-v0"), ("vLLM 0.5.2", "vllm-v0"), ("vLLM v0.9.2", "vllm"),
+    ("vLLM 0.10.0 (ROCm 6.4.1)", "vllm"), ("vLLM V1 TPU prototype (2024-11)", "jetstream"), ("SGLang v0.4.9", "sglang"),
+])  # fmt: skip
+def test_an_engines_version_decides_its_profile(said: str, profile: str) -> None:
+    assert engine_name(said) == profile
+
+
+def test_a_batch_runs_in_the_shape_that_was_compiled_for_it() -> None:
+    """163 sequences are padded to 256 by an engine that compiles powers of two, unless it was compiled for 163."""
+    engine = catalogue.engine("optimum-habana")
+    assert 163 not in engine.sequence_buckets
+    compiled = compiled_for(engine, 163, 163 * 128)
+    assert min(size for size in compiled.sequence_buckets if size >= 163) == 163
+    assert 163 * 128 in compiled.token_buckets
+    assert compiled_for(catalogue.engine("vllm"), 163, 100) == catalogue.engine("vllm")
+
+
+def test_sglang_serves_prompts_before_decoding_sequences() -> None:
+    """64 equal users come in waves: all are prefilled before any decodes, so TTFT holds half a wave and no more."""
+    case = Case(
+        name="wave", model=catalogue.model("llama-3.1-8b"), hardware=catalogue.hardware("h100-sxm"),
+        engine=catalogue.engine("sglang"), tensor=1, pipeline=1, expert=1, attention_data=1, chips=None, replicas=1,
+        weights="bf16", kv_cache="bf16", load=Load(kind="closed_loop", prompt=2048.0, output=64.0, users=64),
+        rows=(), group="",
+    )  # fmt: skip
+    chunked = replace(case, engine=case.engine.model_copy(update={"batching": "chunked_prefill"}))
+    first, mixed = resimulate(case), resimulate(chunked)
+    assert first.seconds["ttft_s"][64:].mean() > 1.5 * mixed.seconds["ttft_s"][64:].mean()
+    assert first.seconds["tpot_s"][64:].mean() < mixed.seconds["tpot_s"][64:].mean()
