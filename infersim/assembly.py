@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from infersim.policies.routing import Router
     from infersim.spec.errors import KeyPath
     from infersim.spec.model import Model
+    from infersim.spec.purchase import PriceChoice
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
     from infersim.spec.scenario import Pool
+    from infersim.spec.workload import Tenant
+    from infersim.staging import Surroundings
     from infersim.workload.generate import Offered
 
 Chosen = TypeVar("Chosen")
@@ -91,8 +94,8 @@ def scalers(resolved: "ResolvedScenario", policies: "Policies") -> "list[tuple[A
     return scalers
 
 
-def facts(resolved: "ResolvedScenario", pool: "ResolvedPool", tables: "CostTables") -> "Facts":
-    """What an autoscaler may know of its pool beforehand."""
+def facts(resolved: "ResolvedScenario", pool: "ResolvedPool", tables: "CostTables", cold_start_s: float) -> "Facts":
+    """What an autoscaler may know of its pool beforehand; `cold_start_s` is its usual time from asked for to ready [s]."""
     import math
 
     from infersim.policies.autoscaling import Facts
@@ -107,7 +110,7 @@ def facts(resolved: "ResolvedScenario", pool: "ResolvedPool", tables: "CostTable
         most=limits.max,
         interval_s=spec.interval_s if spec else math.inf,
         max_num_seqs=tables.max_num_seqs,
-        cold_start_s=tables.provision_s + tables.load_s + tables.initialise_s,
+        cold_start_s=cold_start_s,
         ttft_s=strictest("ttft_p99_s"),
         tpot_s=strictest("tpot_p99_s"),
     )
@@ -195,13 +198,18 @@ def check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:
             raise resolved.error(path, f"{what}; set kv_cache.block_size to a divisor of {prefix_tokens}")
 
 
+def _taken(pool: "Pool", classes: "list[Tenant]") -> tuple[bool, ...]:
+    """Whether a pool takes requests of each class; empty where it takes all."""
+    chosen = pool.takes.classes
+    return () if chosen is None else tuple(tenant.name in chosen for tenant in classes)
+
+
 def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) -> "PoolCost":
     """What the loop must know of a pool: times, and how its engine batches, queues and preempts."""
     import math
 
     import numpy as np
 
-    from infersim.cost.price import choose_price
     from infersim.spec.policies import SHIPPED_BATCHINGS, SHIPPED_ORDERS
 
     batching, cache, queue = pool.pool.batching, pool.pool.kv_cache, pool.pool.queue
@@ -234,7 +242,8 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         prompts_s=np.zeros(0) if tables.prompts is None else tables.prompts.seconds,
         prefix_tokens=prefix_tokens if cache.prefix_caching else 0,
         host_entries=host_entries,
-        usd_per_hour=choose_price(pool.hardware, pool.pool.price)[0] * tables.chips,
+        min_input_tokens=pool.pool.takes.min_input_tokens,
+        max_input_tokens=pool.pool.takes.max_input_tokens or 2**62,
     )
 
 
@@ -273,7 +282,8 @@ def pool_cost(tables: "CostTables") -> "PoolCost":
 def cell_of(resolved: "ResolvedScenario", cell: int) -> "ResolvedScenario":
     """One of the scenario's cells: its share of the replicas of each pool, the first cells one more where it does not divide.
 
-    Of the numbers that an autoscaler is given it is replicas that are shared out; targets are for each replica anyway.
+    Warm machines, quotas and places are shared out as replicas are; of the numbers that an autoscaler is given only
+    replicas are, since targets are for each replica anyway.
     """
     from infersim.spec.autoscalers import Fixed, Schedule
 
@@ -282,14 +292,27 @@ def cell_of(resolved: "ResolvedScenario", cell: int) -> "ResolvedScenario":
     def share(spec: Any, *keys: str) -> Any:
         return spec.model_copy(update={key: (getattr(spec, key) + cells - 1 - cell) // cells for key in keys})
 
+    def quota(choice: "PriceChoice") -> "PriceChoice":
+        return choice if choice.limit is None else share(choice, "limit")
+
     def part(pool: "Pool") -> "Pool":
         scaler = pool.autoscaler
         if isinstance(scaler, Fixed):
             scaler = share(scaler, "replicas")
         elif isinstance(scaler, Schedule):
             scaler = scaler.model_copy(update={"rules": [share(rule, "replicas") for rule in scaler.rules]})
-        replicas = share(pool.replicas, "initial", "min", "max")
-        return pool.model_copy(update={"replicas": replicas, "autoscaler": scaler})
+        warm = pool.cold_start.warm and share(pool.cold_start.warm, "machines")
+        placement = pool.placement if pool.placement.places is None else share(pool.placement, "places")
+        return pool.model_copy(
+            update={
+                "replicas": share(pool.replicas, "initial", "min", "max"),
+                "autoscaler": scaler,
+                "price": quota(pool.price),
+                "fallbacks": [quota(choice) for choice in pool.fallbacks],
+                "placement": placement,
+                "cold_start": pool.cold_start.model_copy(update={"warm": warm}),
+            }
+        )
 
     pools = tuple(replace(each, pool=part(each.pool)) for each in resolved.pools)
     return replace(resolved, pools=pools, cell=(cell, cells))
@@ -305,7 +328,12 @@ def offered(resolved: "ResolvedScenario") -> "Offered":
 
 
 def fleet(
-    resolved: "ResolvedScenario", tables: "list[CostTables]", policies: "Policies", requests: "Offered", sink: "Sink"
+    resolved: "ResolvedScenario",
+    tables: "list[CostTables]",
+    policies: "Policies",
+    requests: "Offered",
+    sink: "Sink",
+    around: "list[Surroundings]",
 ) -> "Fleet":
     """The compiled fleet, with its policies, the stream of requests and where they end, and no replica yet."""
     from infersim.dataplane.fleet import Fleet
@@ -313,7 +341,15 @@ def fleet(
 
     check_prefixes(resolved, requests.prefix_tokens)
     chosen_router, rules = router(resolved, policies), service_rules(resolved.scenario, resolved.cell)
-    pools = [served_by(costs, pool, requests.prefix_tokens) for costs, pool in zip(tables, resolved.pools, strict=True)]
+    classes = resolved.scenario.workload.classes or []
+    pools = [
+        replace(
+            served_by(costs, pool, requests.prefix_tokens),
+            network_s=here.network_s,
+            takes=_taken(pool.pool, classes),
+        )
+        for costs, pool, here in zip(tables, resolved.pools, around, strict=True)
+    ]
     return Fleet(
         pools,
         requests.chunks(),

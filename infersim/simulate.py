@@ -17,6 +17,7 @@ from infersim.assembly import cost_tables, pool_cost
 
 if TYPE_CHECKING:
     from infersim.controlplane.datacenter import Datacenter
+    from infersim.cost.price import Tariff
     from infersim.cost.tables import CostTables
     from infersim.dataplane.fleet import Fleet
     from infersim.policies.autoscaling import Autoscaler, Registered
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from infersim.results.result import Result
     from infersim.spec.resolve import ResolvedScenario
     from infersim.spec.scenario import Scenario
+    from infersim.staging import Surroundings
 
 __all__ = ["check_runnable", "cost_tables", "pool_cost", "simulate"]
 
@@ -111,7 +113,7 @@ def _of_several(progress: Progress | None, cell: tuple[int, int]) -> Progress | 
 
 def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord":
     """One cell of a scenario, or the whole where it has only one."""
-    from infersim import assembly
+    from infersim import assembly, staging
     from infersim.controlplane.datacenter import Datacenter
     from infersim.policies.plugins import load_policies
     from infersim.results.gathering import Gathering
@@ -123,15 +125,17 @@ def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRe
     tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
     requests = assembly.offered(resolved)
     gathering = Gathering(scenario)
-    fleet = assembly.fleet(resolved, tables, policies, requests, gathering)
-    datacenter = Datacenter(
-        fleet, [(pool.pool.name, costs) for pool, costs in zip(resolved.pools, tables, strict=True)]
-    )
+    tariffs = [staging.tariffs(resolved, index, requests.span_s) for index in range(len(tables))]
+    around = [staging.surroundings(resolved, index, requests.span_s) for index in range(len(tables))]
+    fleet = assembly.fleet(resolved, tables, policies, requests, gathering, around)
+    datacenter = Datacenter(fleet, [staging.terms(resolved, index, costs) for index, costs in enumerate(tables)])
+    staging.tell_routers(datacenter, resolved, tariffs, around)
     _open_pools(datacenter, resolved, tables, scalers)
+    staging.disturb(datacenter, resolved, requests.span_s)
     with _blaming(resolved):
         datacenter.run(requests.span_s, sample_interval_s(scenario, requests.span_s), progress)
     fleet.flush()
-    return _record(resolved, tables, fleet, datacenter, gathering)
+    return _record(resolved, tables, tariffs, around, fleet, datacenter, gathering)
 
 
 @contextmanager
@@ -164,6 +168,7 @@ def _open_pools(
         pool.most = limits.max
         for _ in range(limits.initial):
             pool.open(ready=True)
+        pool.keep_warm()
         if scaler is None or spec is None:
             continue
         policy, registered = scaler
@@ -172,7 +177,7 @@ def _open_pools(
             judge = judge or Judge(env.fleet, slos, len(tables), whole)
         if "future" in registered.reads:
             policy.future = assembly.future(resolved, costs)  # type: ignore[attr-defined]
-        facts = assembly.facts(resolved, asked, costs)
+        facts = assembly.facts(resolved, asked, costs, pool.terms.cold_start_s)
         meter = Meter(pool, facts, spec.scrape_lag_s, judge if "attainment" in registered.reads else None)
         if spec.scrape_lag_s > 0:
             env.process(meter.scrape(spec.interval_s))
@@ -182,27 +187,36 @@ def _open_pools(
 def _record(
     resolved: "ResolvedScenario",
     tables: list["CostTables"],
+    tariffs: list[tuple["Tariff", ...]],
+    around: list["Surroundings"],
     fleet: "Fleet",
     datacenter: "Datacenter",
     gathering: "Gathering",
 ) -> "RunRecord":
-    from infersim.cost.price import choose_price
+    from infersim.cost.energy import usage
     from infersim.results.provenance import pool_sources
     from infersim.results.record import PoolRecord, RunRecord
 
     pools = []
     for number, (pool, costs) in enumerate(zip(resolved.pools, tables, strict=True)):
-        usd, source = choose_price(pool.hardware, pool.pool.price)
+        first, here, tally = tariffs[number][0], around[number], fleet.tally(number)
         pools.append(
             PoolRecord(
                 name=pool.pool.name,
                 hardware=pool.hardware.name,
                 engine=pool.engine.name,
                 chips=costs.chips,
-                usd_per_chip_hour=usd,
-                price_source=source,
+                usd_per_chip_hour=first.usd_per_chip_hour.mean(datacenter.env.now),
+                price_source=first.source,
+                purchases=tariffs[number],
+                electricity=here.electricity,
+                carbon=here.carbon,
+                network_s=here.network_s,
+                egress_usd_per_gb=here.egress_usd_per_gb,
+                region=pool.pool.region,
+                saved_j=datacenter.pools[number].saved_j(usage(costs, tally).dynamic_j),
                 tables=costs,
-                tally=fleet.tally(number),
+                tally=tally,
                 embodied_kg=pool.hardware.embodied_kg.value if pool.hardware.embodied_kg else None,
                 sources=pool_sources(pool.hardware, pool.engine, pool.pool.price),
             )
@@ -214,6 +228,7 @@ def _record(
         leases=datacenter.leases(),
         samples=datacenter.samples(),
         events=datacenter.log,
+        periods=tuple(datacenter.periods),
         end_s=datacenter.env.now,
         warnings=[],
         halvings=gathering.halvings,

@@ -10,8 +10,9 @@ import simpy
 
 from infersim.controlplane.environment import Environment
 from infersim.controlplane.ledger import LEASE, SAMPLE
-from infersim.controlplane.pool import Log, Pool, Replica
-from infersim.cost.tables import CostTables
+from infersim.controlplane.phases import Period
+from infersim.controlplane.pool import Log, Pool, Terms
+from infersim.controlplane.replica import Replica
 from infersim.dataplane.fleet import Fleet
 
 STANDSTILL_S = 6 * 3600.0
@@ -25,14 +26,14 @@ class Standstill(RuntimeError):
 class Datacenter:
     """Pools of replicas that serve one stream of requests."""
 
-    def __init__(self, fleet: Fleet, pools: list[tuple[str, CostTables]]) -> None:
-        """Empty pools of the given names and costs, at time 0."""
+    def __init__(self, fleet: Fleet, pools: list[Terms]) -> None:
+        """Empty pools on the given terms, at time 0."""
         self.env = Environment(fleet)
         self.log: Log = []
         self._leases: list[tuple[Pool, Replica]] = []
-        self.pools = [
-            Pool(self.env, number, name, tables, self.log, self._leases) for number, (name, tables) in enumerate(pools)
-        ]
+        self.pools = [Pool(self.env, number, terms, self.log, self._leases) for number, terms in enumerate(pools)]
+        self.periods: list[Period] = []
+        """Outages, power caps and upgrades that are over."""
         self._samples: list[np.void] = []
 
     def run(

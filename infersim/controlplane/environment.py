@@ -33,6 +33,10 @@ class Environment(simpy.Environment):
         """An event that succeeds when the draining replica with this index is empty."""
         return self._drained.setdefault(replica, self.event())
 
+    def forget(self, replica: int) -> None:
+        """Nobody waits any more for the replica with this index to be empty."""
+        self._drained.pop(replica, None)
+
     def step(self) -> None:
         """Serve requests up to the next control event, then process it, or an edge that came first."""
         wake = self.fleet.advance(until=self.peek())

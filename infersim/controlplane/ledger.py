@@ -14,6 +14,8 @@ LEASE = np.dtype(
         ("ready_s", np.float64),  # serves; NaN if it never did
         ("draining_s", np.float64),  # takes no more requests; NaN if it never drained
         ("closed_s", np.float64),  # billing ends (the end of the run at the latest)
+        ("rounding_s", np.float64),  # billed beyond that: minimum period, whole steps
+        ("source", np.int64),  # which of the pool's sources it came from
         ("busy_s", np.float64),  # seconds in steps
         ("steps", np.int64),
         ("requests", np.int64),  # requests that ended here
@@ -45,15 +47,17 @@ SAMPLE = np.dtype(
         ("joules", np.float64),  # chips' energy so far, before PUE
         ("flops", np.float64),  # arithmetic so far
         ("memory_bytes", np.float64),  # memory traffic so far
-        ("compute_s", np.float64),  # busy seconds so far by what bounded them; the four sum to busy_s
+        ("compute_s", np.float64),  # busy seconds so far by what bounded them; the five sum to busy_s
         ("memory_s", np.float64),
         ("network_s", np.float64),
         ("launch_s", np.float64),
+        ("slowed_s", np.float64),
     ],
     align=True,
 )
 """The state of one pool at one moment; counters run from the start."""
 
 EVENT_COLUMNS = ("time_s", "kind", "pool", "replica", "detail")
-"""kind is one of: scale (detail says from, to and why), limited (detail says
-what was wanted, and what the most is), requested, provisioned, ready, draining, closed, failed."""
+"""kind is one of: scale (detail says from, to and why), limited (detail says what was wanted, and what the most is); of
+a replica's life, with the seconds that it took: requested, refused (who had no machine, and why), provisioned, image,
+loaded, initialised, warm, taken, awake, ready, paced, draining, reclaimed, failed, closed; outage, power_cap, upgrade."""

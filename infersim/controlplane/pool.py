@@ -1,11 +1,10 @@
-"""A pool and the life of its replicas: a machine is found, weights are loaded, it serves, drains, and is given back.
+"""A pool and the life of its replicas: a machine is found, made ready, serves, drains or is lost, and is given back.
 
 Billing runs from when the machine is found to when it is given back. Not here: who decides how many replicas there are
-(`scaler.py`). Read `datacenter.py` next.
+(`scaler.py`), where machines come from (`market.py`), what breaks (`faults.py`). Read `datacenter.py` next.
 """
 
 import math
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from numbers import Integral
 
@@ -14,58 +13,96 @@ import simpy
 
 from infersim.controlplane.environment import Environment
 from infersim.controlplane.ledger import LEASE, SAMPLE
+from infersim.controlplane.market import Market, Source, Story
+from infersim.controlplane.places import Places
+from infersim.controlplane.replica import Replica, State, rounding_s
+from infersim.cost.cold_start import Phases
 from infersim.cost.energy import usage
 from infersim.cost.tables import CostTables
+from infersim.spec.life import Billing, Draining, Warm
 
 Log = list[tuple[float, str, str, int, str]]
 
 
-@dataclass
-class Replica:
-    """One replica's life."""
+@dataclass(frozen=True)
+class Terms:
+    """What a pool is made of."""
 
-    serial: int
-    stop: simpy.Event
-    """Succeeds when the replica is told to go."""
-    index: int | None = None
-    """Its place in the fleet while it serves."""
-    lease: dict[str, float] = field(default_factory=dict)
+    name: str
+    tables: CostTables
+    phases: Phases
+    sources: list[Source]
+    places: Places
+    warm: Warm | None = None
+    draining: Draining = field(default_factory=Draining)
+    billing: Billing = field(default_factory=Billing)
+    replays: int = 1
+    """How often a request whose replica is lost begins anew on another."""
+    region: str | None = None
+
+    @property
+    def cold_start_s(self) -> float:
+        """Time from asking for a replica to ready, of a machine that the first source finds in its median time [s]."""
+        return self.sources[0].provision_s[0] + self.phases.image_s + self.phases.load_s + self.phases.initialise_s
 
 
 class Pool:
     """Replicas of one kind, and their control verbs."""
 
-    def __init__(self, env: Environment, number: int, name: str, tables: CostTables, log: Log, leases: list) -> None:
+    def __init__(self, env: Environment, number: int, terms: Terms, log: Log, leases: list) -> None:
         """An empty pool; `log` and `leases` are shared by all pools and receive what happens."""
-        self.env, self.number, self.name, self.tables = env, number, name, tables
+        self.env, self.number, self.terms = env, number, terms
+        self.name, self.tables = terms.name, terms.tables
+        self.market = Market(env, terms.sources, terms.places, self.reclaim)
         self._log, self._leases = log, leases
         self.starting: list[Replica] = []
         self.serving: list[Replica] = []
         self.leaving: list[Replica] = []
         """Told to go, and not yet given back."""
+        self.warm: list[Replica] = []
+        """Kept, or on the way to be, until they are wanted."""
         self.most = 2**53
         """More replicas than this are never asked for (the scenario's replicas.max)."""
+        self._throttle = 1.0
+        self._throttled_j, self._saved_j = 0.0, 0.0
         self._past_billed_s = 0.0
         self._past_up_s = 0.0
+        self._changed = env.event()
 
     # ------------------------------------------------------------ verbs
 
-    def open(self, ready: bool = False) -> None:
+    def open(self, ready: bool = False) -> Replica:
         """Ask for one more replica; `ready` ones serve at once and have cost nothing before."""
-        replica = Replica(len(self._leases), self.env.event())
-        replica.lease = {
-            "requested_s": self.env.now,
-            **dict.fromkeys(("billed_from_s", "ready_s", "draining_s", "closed_s"), math.nan),
-        }
-        self._leases.append((self, replica))
-        self.starting.append(replica)
-        self._note(replica, "requested")
         if ready:
+            replica = self._new(State.STARTING)
+            self.market.give(replica)
             replica.lease["billed_from_s"] = self.env.now
+            self.market.found(replica)
             self._serve(replica)
-            self.env.process(self._retire_when_told(replica))
-        else:
-            self.env.process(self._life(replica))
+            return replica
+        waiting = [
+            replica for replica in self.warm if replica.found and replica.wanted and not replica.wanted.triggered
+        ]
+        if not waiting:
+            replica = self._new(State.STARTING)
+            replica.process = self.env.process(self._life(replica))
+            return replica
+        replica = waiting[0]
+        self.warm.remove(replica)
+        self.starting.append(replica)
+        replica.state = State.STARTING
+        self._note(replica, "taken", "from the warm pool")
+        assert replica.wanted is not None
+        replica.wanted.succeed()
+        self.keep_warm()
+        return replica
+
+    def keep_warm(self) -> None:
+        """Find as many machines for the warm pool as it lacks."""
+        for _ in range(self.terms.warm.machines - len(self.warm) if self.terms.warm else 0):
+            replica = self._new(State.WARM)
+            replica.wanted = self.env.event()
+            replica.process = self.env.process(self._life(replica))
 
     def drain(self) -> None:
         """Give back one replica: the latest of those on their way, or else the ready one with the fewest requests.
@@ -73,14 +110,11 @@ class Pool:
         The youngest on ties. Raises ValueError if there is none.
         """
         if self.starting:
-            chosen = self.starting.pop()
+            self._cancel(self.starting[-1])
         elif self.serving:
-            chosen = min(self.serving, key=lambda replica: (self._outstanding(replica), -replica.serial))
-            self.serving.remove(chosen)
+            self.retire(min(self.serving, key=lambda replica: (self.outstanding(replica), -replica.serial)))
         else:
             raise ValueError(f"pool {self.name} has no replica to give back")
-        self.leaving.append(chosen)
-        chosen.stop.succeed()
 
     def scale_to(self, replicas: int, reason: str, ready: bool = False) -> None:
         """Open or drain replicas until `replicas` serve or are on their way; `ready` ones serve at once.
@@ -101,64 +135,208 @@ class Pool:
         for _ in range(current - replicas):
             self.drain()
 
-    def note(self, kind: str, detail: str) -> None:
-        """Write down an event of the pool as a whole."""
-        self._log.append((self.env.now, kind, self.name, -1, detail))
+    def retire(self, replica: Replica, grace_s: float | None = None, why: str = "") -> None:
+        """Let a ready replica finish what it holds, for at most `grace_s` [s], or hand it over, and then go."""
+        assert replica.index is not None
+        self.serving.remove(replica)
+        self.leaving.append(replica)
+        replica.state = State.LEAVING
+        replica.lease["draining_s"] = self.env.now
+        self._note(replica, "draining", why)
+        self._tell()
+        if self.env.fleet.drain(replica.index, self.terms.draining.policy == "migrate"):
+            self._close(replica, "closed")
+        else:
+            grace_s = grace_s if grace_s is not None else self.terms.draining.grace_s
+            replica.process = self.env.process(self._finish(replica, grace_s))
+
+    def reclaim(self, replica: Replica, notice_s: float) -> None:
+        """The seller wants a machine back in `notice_s` [s]: ask for another at once, and leave.
+
+        One that is not ready yet has nothing to finish and goes at once.
+        """
+        wanted = replica.state is not State.WARM
+        self._note(replica, "reclaimed", f"{notice_s:g} s notice")
+        if replica.state is State.SERVING:
+            self.retire(replica, notice_s, "reclaimed")
+        else:
+            self._cancel(replica)
+        if wanted:
+            self.open()
+        else:
+            self.keep_warm()
+
+    def lose(self, replica: Replica, why: str) -> None:
+        """The machine of a replica is gone, and what it held with it; another is asked for unless it was leaving."""
+        state = replica.state
+        if replica.process is not None and replica.process.is_alive:
+            replica.process.interrupt(why)
+        if replica.index is not None:
+            self._count_work(replica)
+            self.env.forget(replica.index)
+            self.env.fleet.fail(replica.index, self.terms.replays)
+            replica.index = None
+        self._close(replica, "failed", why)
+        if state is State.WARM:
+            self.keep_warm()
+        elif state is not State.LEAVING:
+            self.open()
+
+    def pace(self, replica: Replica, why: str) -> None:
+        """Let a replica run as fast as its place and the power cap allow."""
+        speed = self._throttle * self.terms.places.speed(replica.place)
+        if replica.index is None or speed == replica.speed:
+            return
+        replica.speed = speed
+        self.env.fleet.slow(replica.index, 1.0 / speed)
+        self._note(replica, "paced", f"{speed:.1%} of its rate: {why}")
+
+    def throttle(self, speed: float, why: str) -> None:
+        """Let all replicas run at a share of their rate, at a voltage that goes with it: energy as its square."""
+        dynamic_j = usage(self.tables, self.env.fleet.tally(self.number)).dynamic_j
+        self._saved_j += (dynamic_j - self._throttled_j) * (1.0 - self._throttle**2)
+        self._throttled_j, self._throttle = dynamic_j, speed
+        for replica in (*self.serving, *self.leaving):
+            self.pace(replica, why)
+
+    def saved_j(self, dynamic_j: float) -> float:
+        """What throttling has saved of the dynamic energy that its steps cost at full rate [J]."""
+        return self._saved_j + (dynamic_j - self._throttled_j) * (1.0 - self._throttle**2)
+
+    def changed(self) -> simpy.Event:
+        """An event that succeeds when a replica becomes ready, begins to leave, or is gone."""
+        return self._changed
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, self.env.event()
+        changed.succeed()
 
     # ------------------------------------------------------------ a replica's life
 
-    def _life(self, replica: Replica) -> Generator[simpy.Event, object, None]:
-        """From a request for a machine to its return."""
-        yield self.env.timeout(self.tables.provision_s) | replica.stop
-        if replica.stop.triggered:
-            replica.lease["billed_from_s"] = self.env.now  # never billed: the order was cancelled
-            self._close(replica)
-            return
+    def _life(self, replica: Replica) -> Story:
+        """From a request for a machine to ready; a machine of the warm pool waits on the way until it is wanted."""
+        try:
+            yield from self._find_machine(replica)
+            kept = self.terms.warm.state if self.terms.warm and replica.wanted else ""
+            phases = self.terms.phases
+            yield from self._phase(replica, "image", phases.image_s, "pulled")
+            if kept == "booted":
+                yield from self._wait(replica, kept)
+            yield from self._load(replica)
+            if kept == "cached":
+                yield from self._wait(replica, kept)
+                yield from self._phase(replica, "loaded", phases.cached_s, "from page_cache")
+            yield from self._phase(replica, "initialised", phases.initialise_s)
+            if kept == "asleep":
+                yield from self._wait(replica, kept)
+                yield from self._phase(replica, "awake", phases.wake_s)
+            self._serve(replica)
+        except simpy.Interrupt:
+            return  # cancelled, reclaimed or lost: whoever did it has written it down
+
+    def _find_machine(self, replica: Replica) -> Story:
+        """Wait until somebody has a machine, and then until it has been found and booted."""
+        yield from self.market.find(replica, lambda kind, detail: self._note(replica, kind, detail))
+        assert replica.source is not None
+        finding_s = replica.source.time_to_find()
+        yield self.env.timeout(finding_s)
         replica.lease["billed_from_s"] = self.env.now
-        self._note(replica, "provisioned")
-        yield self.env.timeout(self.tables.load_s + self.tables.initialise_s) | replica.stop
-        if replica.stop.triggered:
-            self._close(replica)
-            return
-        self._serve(replica)
-        yield from self._retire_when_told(replica)
+        self.market.found(replica)
+        self._note(replica, "provisioned", f"{finding_s:.6g} s, {replica.source.choice.tier}")
+
+    def _load(self, replica: Replica) -> Story:
+        """Load the weights from a ready replica that sends to nobody, if that is allowed, else from storage.
+
+        A sender that goes meanwhile leaves half a model: it is loaded again from storage.
+        """
+        peer_s = self.terms.phases.peer_s
+        peer = next((other for other in self.serving if not other.sending), None)
+        if peer_s is not None and peer is not None:
+            peer.sending = True
+            try:
+                sent = self.env.timeout(peer_s)
+                yield sent | peer.gone
+            finally:
+                peer.sending = False
+            if sent.processed:
+                self._note(replica, "loaded", f"{peer_s:.6g} s, from replica {peer.serial}")
+                return
+        yield from self._phase(replica, "loaded", self.terms.phases.load_s, f"from {self.terms.phases.source}")
+
+    def _phase(self, replica: Replica, kind: str, seconds: float, detail: str = "") -> Story:
+        """One phase of a cold start; nothing at all if it takes no time."""
+        if seconds > 0:
+            yield self.env.timeout(seconds)
+            self._note(replica, kind, ", ".join(filter(None, (f"{seconds:.6g} s", detail))))
+
+    def _wait(self, replica: Replica, kept: str) -> Story:
+        """Stand in the warm pool until a replica is wanted."""
+        assert replica.wanted is not None
+        self._note(replica, "warm", kept)
+        yield replica.wanted
 
     def _serve(self, replica: Replica) -> None:
         replica.index = self.env.fleet.open(self.number, replica.serial)
         replica.lease["ready_s"] = self.env.now
+        replica.state = State.SERVING
         self.starting.remove(replica)
         self.serving.append(replica)
         self._note(replica, "ready")
+        self.pace(replica, "where it stands")
+        self._tell()
 
-    def _retire_when_told(self, replica: Replica) -> Generator[simpy.Event, object, None]:
-        """Serve until told to stop, finish what is held, give the machine back."""
-        yield replica.stop
+    def _finish(self, replica: Replica, grace_s: float | None) -> Story:
+        """Serve what is held, for at most `grace_s` [s], then give the machine back."""
         assert replica.index is not None
-        replica.lease["draining_s"] = self.env.now
-        self._note(replica, "draining")
-        if not self.env.fleet.drain(replica.index):
-            yield self.env.drained(replica.index)
-        self._count_work(replica)
-        self.env.fleet.close(replica.index)
-        replica.index = None
-        self._close(replica)
+        drained = self.env.drained(replica.index)
+        try:
+            yield drained if grace_s is None else drained | self.env.timeout(grace_s)
+        except simpy.Interrupt:
+            return
+        if drained.triggered:
+            self._close(replica, "closed")
+        else:
+            replica.process = None
+            self.lose(replica, f"still busy {grace_s:g} s after the notice")
 
-    def _close(self, replica: Replica) -> None:
-        self.leaving.remove(replica)
+    def _cancel(self, replica: Replica) -> None:
+        """Give up a replica that is not ready."""
+        if replica.process is not None:
+            replica.process.interrupt()
+        if not replica.found:
+            replica.lease["billed_from_s"] = self.env.now  # never billed: the order was cancelled
+        self._close(replica, "closed")
+
+    def _close(self, replica: Replica, kind: str, detail: str = "") -> None:
+        if replica.index is not None:
+            self._count_work(replica)
+            self.env.fleet.close(replica.index)
+            replica.index = None
+        for group in (self.starting, self.serving, self.leaving, self.warm):
+            if replica in group:
+                group.remove(replica)
+        replica.state = State.GONE
+        if not replica.found:
+            replica.lease["billed_from_s"] = self.env.now
         replica.lease["closed_s"] = self.env.now
-        billed_s, up_s = self._seconds(replica)
+        billed_s, up_s = replica.seconds(self.env.now)
+        if billed_s > 0:
+            replica.lease["rounding_s"] = rounding_s(self.terms.billing, billed_s)
         self._past_billed_s += billed_s
         self._past_up_s += up_s
-        self._note(replica, "closed")
+        self.market.leave(replica)
+        replica.gone.succeed()
+        self._tell()
+        self._note(replica, kind, detail)
 
-    def _seconds(self, replica: Replica) -> tuple[float, float]:
-        """Seconds billed and seconds up, to now or to the replica's end."""
-        lease, now = replica.lease, self.env.now
-        end_s = now if math.isnan(lease["closed_s"]) else lease["closed_s"]
-        billed_s, up_s = (
-            0.0 if math.isnan(lease[start]) else end_s - lease[start] for start in ("billed_from_s", "ready_s")
-        )
-        return billed_s, up_s
+    def _new(self, state: State) -> Replica:
+        replica = Replica(len(self._leases), state, self.env.event())
+        moments = ("billed_from_s", "ready_s", "draining_s", "closed_s")
+        replica.lease = {"requested_s": self.env.now, **dict.fromkeys(moments, math.nan)}
+        self._leases.append((self, replica))
+        (self.warm if state is State.WARM else self.starting).append(replica)
+        self._note(replica, "requested", "for the warm pool" if state is State.WARM else "")
+        return replica
 
     def _count_work(self, replica: Replica) -> None:
         assert replica.index is not None
@@ -170,10 +348,15 @@ class Pool:
             "output_tokens": int(server.output_tokens),
         }
 
-    def _note(self, replica: Replica, kind: str) -> None:
-        self._log.append((self.env.now, kind, self.name, replica.serial, ""))
+    def note(self, kind: str, detail: str) -> None:
+        """Write down something that concerns the whole pool."""
+        self._log.append((self.env.now, kind, self.name, -1, detail))
 
-    def _outstanding(self, replica: Replica) -> int:
+    def _note(self, replica: Replica, kind: str, detail: str = "") -> None:
+        self._log.append((self.env.now, kind, self.name, replica.serial, detail))
+
+    def outstanding(self, replica: Replica) -> int:
+        """Requests that a serving replica holds."""
         assert replica.index is not None
         return int(self.env.fleet.replica(replica.index).outstanding)
 
@@ -185,6 +368,7 @@ class Pool:
             self._count_work(replica)
         row = np.zeros(1, LEASE)[0]
         row["replica"], row["pool"] = replica.serial, self.number
+        row["source"] = 0 if replica.source is None else replica.source.number
         for name, value in replica.lease.items():
             row[name] = value
         for name in ("billed_from_s", "closed_s"):
@@ -194,21 +378,22 @@ class Pool:
 
     def sample(self) -> np.void:
         """The pool's row for the timeline."""
-        fleet = self.env.fleet
+        fleet, now = self.env.fleet, self.env.now
         held, tally = fleet.observe(self.number)
-        live = [self._seconds(replica) for replica in (*self.starting, *self.serving, *self.leaving)]
+        live = [replica.seconds(now) for replica in (*self.starting, *self.serving, *self.leaving, *self.warm)]
         billed_s = self._past_billed_s + sum(billed for billed, _ in live)
         up_s = self._past_up_s + sum(up for _, up in live)
         row = np.zeros(1, SAMPLE)[0]
-        row["time_s"], row["pool"] = self.env.now, self.number
-        row["starting"], row["ready"], row["draining"] = len(self.starting), held.ready, held.draining
+        row["time_s"], row["pool"] = now, self.number
+        row["starting"] = len(self.starting) + len(self.warm)
+        row["ready"], row["draining"] = held.ready, held.draining
         row["held"], row["waiting"], row["running"] = fleet.held_for(self.number), held.waiting, held.running
         row["kv_blocks_used"], row["kv_blocks"] = held.kv_blocks_used, held.kv_blocks
         row["arrived"], row["ended"] = held.routed, held.ended
         row["busy_s"], row["up_s"], row["billed_s"] = tally.busy_s, up_s, billed_s
         row["output_tokens"], row["prompt_tokens"] = tally.output_tokens, tally.prompt_tokens
         used = usage(self.tables, tally)
-        row["joules"] = used.dynamic_j + self.tables.idle_w * billed_s
-        for name in ("flops", "memory_bytes", "compute_s", "memory_s", "network_s", "launch_s"):
+        row["joules"] = used.dynamic_j - self.saved_j(used.dynamic_j) + self.tables.idle_w * billed_s
+        for name in ("flops", "memory_bytes", "compute_s", "memory_s", "network_s", "launch_s", "slowed_s"):
             row[name] = getattr(used, name)
         return row

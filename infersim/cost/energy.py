@@ -36,13 +36,15 @@ class Usage:
     """Seconds that links bounded."""
     launch_s: float
     """Seconds that launch floors and host overheads bounded."""
+    slowed_s: float
+    """Seconds by which slow replicas' steps were longer than they cost."""
     dynamic_j: float
     """Energy above idle [J]."""
 
     @property
     def busy_s(self) -> float:
         """All seconds in steps [s]."""
-        return self.compute_s + self.memory_s + self.network_s + self.launch_s
+        return self.compute_s + self.memory_s + self.network_s + self.launch_s + self.slowed_s
 
 
 def dynamic_energy(dynamic_w: float, flops_s: float, bytes_s: float) -> tuple[float, float]:
@@ -77,7 +79,7 @@ def usage(tables: CostTables, tally: Tally) -> Usage:
     sums["compute_s"] += tally.prefill_compute_s
     sums["memory_s"] += tally.prefill_memory_s
     joules = tables.joules_per_flop * sums["flops"] + tables.joules_per_byte * sums["memory_bytes"]
-    return Usage(dynamic_j=joules, **sums)
+    return Usage(dynamic_j=joules, slowed_s=tally.slowed_s, **sums)
 
 
 def idle_joules(tables: CostTables, up_s: float) -> float:

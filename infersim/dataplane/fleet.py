@@ -63,6 +63,9 @@ and the names of their prefix blocks where they have any."""
 Sink = Callable[[NDArray], None]
 """What takes ended requests (OUTCOME), batch after batch."""
 
+SIGNALS = ("usd_per_hour", "grams_per_kwh", "sun")
+"""What the control plane tells routers of a pool."""
+
 _OUTCOME_ROWS = 1 << 15
 
 
@@ -138,7 +141,11 @@ class Fleet:
         self._clocks = records_of(1, CLOCK)
         self._clock = self._clocks[0]
         self._clock.reads_kv, self._clock.reads_prefix = "kv" in reads, "prefix" in reads
-        self._clock.by_load = by_load and scrape_s == 0
+        self._clock.reads_network = "network" in reads
+        self._clock.selective = any(
+            pool.min_input_tokens > 1 or pool.max_input_tokens < 2**62 or not all(pool.takes) for pool in pools
+        )
+        self._clock.by_load = by_load and scrape_s == 0 and not self._clock.selective
         self._clock.scrape_s = scrape_s
         self._clock.held_head = self._clock.held_tail = NONE
         self._clock.leaving_head = self._clock.leaving_tail = NONE
@@ -155,7 +162,7 @@ class Fleet:
             for pool in pools
         )
         self._buckets = 1 << (2 * self._entries).bit_length()
-        self._memory = np.zeros(8, np.int64)
+        self._memory = np.zeros(loop.ROUTER_MEMORY, np.int64)
         self._routable = np.zeros(0, np.int64)
         self._shared = any(pool.queue_order == "fair_share" for pool in pools)
         self._tenants, self._most_slots = 1, max(pool.adapter_slots for pool in pools)
@@ -390,7 +397,7 @@ class Fleet:
         replica, server = self._replicas[index], self._servers[index]
         replica["pool"], replica["status"] = pool, READY
         replica["serial"] = self._serials if serial is None else serial
-        for name in ("max_num_seqs", "prompt_token_s", "usd_per_hour"):
+        for name in ("max_num_seqs", "prompt_token_s", *SIGNALS):
             replica[name] = table[name]
         replica["kv_blocks"] = server["kv_free"] = table["blocks"]
         self._seen[index] = replica
@@ -447,6 +454,15 @@ class Fleet:
             raise ValueError(f"factor must be above 0 and finite, found {factor:g}")
         self._factor = factor
         self._order_verb(failing.SLOW, replica)
+
+    def signal(self, pool: int, **signals: float) -> None:
+        """Set what routers know of the replicas of a pool, those to come included: any of SIGNALS."""
+        for name, value in signals.items():
+            if name not in SIGNALS:
+                raise ValueError(f"routers know no {name}; known: {', '.join(SIGNALS)}")
+            self._tables[name][pool] = value
+            for replicas in (self._replicas, self._seen):
+                replicas[name][replicas.pool == pool] = value
 
     def _order_verb(self, verb: int, replica: int) -> int:
         """Do something to a replica now; return how many requests it held."""
@@ -620,6 +636,7 @@ class Fleet:
         self._finishes, self._phases, self._caches, self._lookups = finishes, phases, caches, lookups
         self._slots = slots
         self._tree = winner_tree(keys)
+        self._memory = np.concatenate([self._memory[: loop.ROUTER_MEMORY], np.zeros(capacity, np.int64)])
         self._make_shares(capacity, self._tenants)
         self._find_routable()
 

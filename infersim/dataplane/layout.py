@@ -77,6 +77,13 @@ class PoolCost:
     """Most requests in a replica's front end and queue; more are turned away."""
     max_queued_work_s: float = math.inf
     """Most prompt work in a replica's queue before requests are turned away [s]."""
+    network_s: tuple[float, ...] = ()
+    """By class, the round trip between its requests and the pool; none when empty."""
+    takes: tuple[bool, ...] = ()
+    """By class, whether the pool takes its requests; all when empty."""
+    min_input_tokens: int = 1
+    max_input_tokens: int = 2**62
+    """Shortest and longest prompt that it takes."""
     usd_per_hour: float = 0.0
     """Price of a replica, for routers that look at it."""
 
@@ -202,6 +209,12 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
         table.usd_per_hour = pool.usd_per_hour
+        table.classes = max(len(pool.network_s), len(pool.takes))
+        table.network, table.takes = filled, filled + table.classes
+        values.append(np.asarray(pool.network_s or (0.0,) * int(table.classes), np.float64))
+        values.append(np.asarray(pool.takes or (True,) * int(table.classes), np.float64))
+        filled += 2 * int(table.classes)
+        table.min_input, table.max_input = pool.min_input_tokens, pool.max_input_tokens
         table.max_queued = np.iinfo(np.int64).max if pool.max_queued is None else pool.max_queued
         table.max_queued_work_s = pool.max_queued_work_s
         table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens

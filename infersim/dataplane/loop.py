@@ -51,7 +51,7 @@ from infersim.dataplane.records import (
     Crowd,
 )
 from infersim.dataplane.sequences import enqueue
-from infersim.dataplane.signals import refresh, scrape
+from infersim.dataplane.signals import accepting, measure, refresh, scrape
 from infersim.dataplane.timing import leap_end, steps_until
 from infersim.dataplane.withdrawing import abandon, hold, part, unhold, unleave, withdraw
 
@@ -60,6 +60,10 @@ from infersim.dataplane.withdrawing import abandon, hold, part, unhold, unleave,
     BAD_ANSWER, VERB_DONE, GO_ON,
 ) = range(12)  # fmt: skip
 """Why the loop stopped; those after ALL_FINISHED are the fleet's own business."""
+
+ROUTER_MEMORY, SENDING_MEMORY = 8, 4
+"""Integers that a router may keep; where those begin that it has for sequences on their way to a decode replica. What
+follows is room for the replicas that take a request."""
 
 
 @inlined
@@ -203,19 +207,25 @@ def _find_key(slot, r, order, clock, asked, flights, replicas, table):
 @inlined
 def _dispatch(
     now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, routable,
-    memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree, crowd, outcomes,
+    memory, loads, load_tree, phases, caches, lookups, names, books, tables, values, keys, tree, crowd, outcomes,
 ):  # fmt: skip
     """Route the request in `slot`; return False if a policy fails."""
     flight, request = flights[slot], asked[slot]
     clock.asking, clock.culprit = ROUTER, request.id
+    if clock.selective:
+        found = accepting(request, replicas, routable, memory[ROUTER_MEMORY:], tables, values)
+        if found > 0:  # else no pool that takes it has a ready replica: any may
+            routable = memory[ROUTER_MEMORY : ROUTER_MEMORY + found]
+    if clock.reads_network:
+        measure(request, seen if clock.scrape_s > 0.0 else replicas, routable, tables, values)
     if clock.scrape_s > 0.0:
-        r = route(request, seen, routable, memory)
+        r = route(request, seen, routable, memory[:ROUTER_MEMORY])
     elif clock.by_load:
         r = load_tree[1]
     else:
         if clock.reads_kv or clock.reads_prefix:
             refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches, lookups, names, tables)
-        r = route(request, replicas, routable, memory)
+        r = route(request, replicas, routable, memory[:ROUTER_MEMORY])
     if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return False
     replica = replicas[r]
@@ -239,6 +249,8 @@ def _dispatch(
     replica.waiting += 1
     _note_load(r, clock, replicas, loads, load_tree)
     handling_s = table.request_overhead_s + table.token_overhead_s * request.input_tokens
+    if table.classes > 0:
+        handling_s += values[table.network + request.tenant]
     if handling_s > 0.0:
         push_delivery(due_s, due_order, due_slot, clock.pending, now + handling_s, clock.routed, slot)
         clock.pending += 1
@@ -414,8 +426,8 @@ def advance(
             unhold(slot, clock, flights)
             if not _dispatch(
                 clock.now_s, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-                seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys,
-                tree, crowd, outcomes,
+                seen, servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, values,
+                keys, tree, crowd, outcomes,
             ):  # fmt: skip
                 return BAD_ANSWER
             continue
@@ -425,7 +437,7 @@ def advance(
             source = flights[slot].source
             sent = _send(
                 clock.now_s, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-                seen, servers, receivers, memory[4:], caches, tables, keys, tree, crowd, outcomes,
+                seen, servers, receivers, memory[SENDING_MEMORY:ROUTER_MEMORY], caches, tables, keys, tree, crowd, outcomes,
             )  # fmt: skip
             if sent < 0:
                 return BAD_ANSWER
@@ -491,8 +503,8 @@ def advance(
                     return HELD_EDGE
             elif not _dispatch(
                 now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen,
-                servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, keys, tree,
-                crowd, outcomes,
+                servers, routable, memory, loads, load_tree, phases, caches, lookups, names, books, tables, values, keys,
+                tree, crowd, outcomes,
             ):  # fmt: skip
                 return BAD_ANSWER
         elif due <= now:

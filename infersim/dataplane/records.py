@@ -43,6 +43,9 @@ REPLICA = np.dtype(
         ("serial", np.int64),  # number of its life; unlike its index, which serves several lives, never used again
         ("prompt_token_s", np.float64),  # least time that a prompt token takes it [s]
         ("usd_per_hour", np.float64),  # its price
+        ("grams_per_kwh", np.float64),  # carbon intensity of its region's electricity now
+        ("sun", np.float64),  # height of the sun over its region now: cosine of the hour angle, 1 at noon
+        ("network_s", np.float64),  # round trip from this request's region; only for `network`
         ("kv_blocks", np.int64),  # KV blocks that it has
         ("kv_blocks_used", np.int64),  # and uses; kept only for routers that declare `kv`
         ("cached_tokens", np.int64),  # prompt tokens of this request in its prefix cache; only for `prefix`
@@ -418,6 +421,13 @@ TABLE = np.dtype(
         ("max_queued", np.int64),  # most requests in a replica's front end and queue
         ("max_queued_work_s", np.float64),  # most prompt work in its queue
         ("usd_per_hour", np.float64),  # signals for routers
+        ("grams_per_kwh", np.float64),
+        ("sun", np.float64),
+        ("classes", np.int64),  # classes of requests that it tells apart, 0 if all are alike to it
+        ("network", np.int64),  # where their round trips start in the flat array of times,
+        ("takes", np.int64),  # and whether it takes them (1 or 0)
+        ("min_input", np.int64),  # shortest and
+        ("max_input", np.int64),  # longest prompt that it takes
         ("prompt_token_s", np.float64),
         ("prefix_tokens", np.int64),  # tokens of a prefix block, 0 without a prefix cache
         ("entry_blocks", np.int64),  # KV blocks of a prefix block
@@ -470,6 +480,8 @@ CLOCK = np.dtype(
         ("by_load", np.bool_),  # whether the router is least_outstanding, kept as a tree
         ("reads_kv", np.bool_),  # whether the router reads kv_blocks_used
         ("reads_prefix", np.bool_),  # whether the router reads cached_tokens
+        ("reads_network", np.bool_),  # whether the router reads network_s
+        ("selective", np.bool_),  # whether some pool takes only some requests
         ("scrape_s", np.float64),  # how often the router's signals are read off the replicas, 0 for always
         ("scraped", np.int64),  # how often they have been
         ("outcomes", np.int64),  # rows filled in the buffer

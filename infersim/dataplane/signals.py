@@ -39,6 +39,28 @@ def refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches
 
 
 @compiled
+def measure(request, replicas, routable, tables, values):
+    """Tell the router how far each replica is from where the request comes from."""
+    for r in routable:
+        table = tables[replicas[r].pool]
+        replicas[r].network_s = values[table.network + request.tenant] if table.classes > 0 else 0.0
+
+
+@compiled
+def accepting(request, replicas, routable, chosen, tables, values):
+    """Write those of the ready replicas to `chosen` whose pool takes the request; return how many these are."""
+    found = 0
+    for r in routable:
+        table = tables[replicas[r].pool]
+        if table.min_input <= request.input_tokens <= table.max_input and (
+            table.classes == 0 or values[table.takes + request.tenant] > 0.0
+        ):
+            chosen[found] = r
+            found += 1
+    return found
+
+
+@compiled
 def _blocks_used(now, r, replicas, servers, phases, tables):
     """KV blocks in use at `now`, those that the running decode step has claimed included."""
     server, table = servers[r], tables[replicas[r].pool]

@@ -54,7 +54,8 @@ ROUTERS: dict[str, Router] = {}
 def routing(function: Callable | None = None, *, reads: Collection[str] = (), by_load: bool = False) -> Callable:
     """Register `function(request, replicas, routable, memory) -> index` as a router under its own name.
 
-    `reads` declares signals that cost time to keep: "kv" for kv_blocks_used, "prefix" for cached_tokens. `by_load` is
+    `reads` declares signals that cost time to keep: "kv" for kv_blocks_used, "prefix" for cached_tokens, "network" for
+    network_s. `by_load` is
     for `least_outstanding` itself: time then grows with the logarithm of the replicas.
     """
     if function is None:
@@ -194,11 +195,47 @@ def prefix_aware(request, replicas, routable, memory):
 
 @routing
 def cheapest_first(request, replicas, routable, memory):
-    """The cheapest ready replica that has a free place in its batch; if none has, as `least_outstanding`."""
+    """The ready replica that is cheapest now and has a free place in its batch; if none has, as `least_outstanding`."""
     best = -1
     for r in routable:
         if replicas[r].outstanding < replicas[r].max_num_seqs and (
             best < 0 or replicas[r].usd_per_hour < replicas[best].usd_per_hour
         ):
             best = r
+    return best if best >= 0 else _least_outstanding(replicas, routable)
+
+
+@routing(reads={"network"})
+def nearest(request, replicas, routable, memory):
+    """The nearest region with a free place in a batch; the fewest outstanding in it; if none is free, of all."""
+    best = -1
+    for r in routable:
+        if replicas[r].outstanding < replicas[r].max_num_seqs:
+            away = replicas[r].network_s - replicas[best].network_s if best >= 0 else -1.0
+            if away < 0 or (away == 0 and replicas[r].outstanding < replicas[best].outstanding):
+                best = r
+    return best if best >= 0 else _least_outstanding(replicas, routable)
+
+
+@routing
+def greenest(request, replicas, routable, memory):
+    """As `nearest`, but the region whose electricity emits least now."""
+    best = -1
+    for r in routable:
+        if replicas[r].outstanding < replicas[r].max_num_seqs:
+            more = replicas[r].grams_per_kwh - replicas[best].grams_per_kwh if best >= 0 else -1.0
+            if more < 0 or (more == 0 and replicas[r].outstanding < replicas[best].outstanding):
+                best = r
+    return best if best >= 0 else _least_outstanding(replicas, routable)
+
+
+@routing
+def follow_the_sun(request, replicas, routable, memory):
+    """As `nearest`, but the region over which the sun stands highest now."""
+    best = -1
+    for r in routable:
+        if replicas[r].outstanding < replicas[r].max_num_seqs:
+            lower = replicas[best].sun - replicas[r].sun if best >= 0 else -1.0
+            if lower < 0 or (lower == 0 and replicas[r].outstanding < replicas[best].outstanding):
+                best = r
     return best if best >= 0 else _least_outstanding(replicas, routable)

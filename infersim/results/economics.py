@@ -29,10 +29,11 @@ def by_purchase(run: RunRecord) -> list[dict[str, Any]]:
     """Dollars by provider and tier, dearest first; the provider is `scenario` where that gives the price itself."""
     totals: dict[tuple[str, str], float] = {}
     dollars = bill(run).total
-    for index, pool in enumerate(run.scenario.pools):
-        own = pool.price.usd_per_chip_hour is not None
-        key = ("scenario" if own else pool.price.provider or "unknown", pool.price.tier)
-        totals[key] = totals.get(key, 0.0) + float(dollars[run.leases["pool"] == index].sum())
+    for index, pool in enumerate(run.pools):
+        for number, tariff in enumerate(pool.tariffs):
+            own = (run.leases["pool"] == index) & (run.leases["source"] == number)
+            key = (tariff.provider, tariff.tier)
+            totals[key] = totals.get(key, 0.0) + float(dollars[own].sum())
     ranked = sorted(totals.items(), key=lambda entry: -entry[1])
     return [{"provider": provider, "tier": tier, "usd": usd} for (provider, tier), usd in ranked]
 

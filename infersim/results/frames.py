@@ -9,9 +9,9 @@ import pandas as pd
 from infersim.controlplane.ledger import EVENT_COLUMNS
 from infersim.dataplane.records import ENDINGS, FINISHED
 from infersim.results.metrics import meets_own
-from infersim.results.money import bill, lease_times, usd_per_replica_second
+from infersim.results.money import bill, lease_times, simple, spent_until, usd_per_replica_second
 from infersim.results.power import CAUSES, lease_joules
-from infersim.results.record import PoolRecord, RunRecord
+from infersim.results.record import RunRecord
 
 SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s", "away_s")
 """Where a request's time goes; the eight sum to finish_s - arrival_s."""
@@ -36,6 +36,7 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     adapter      number of the adapter that it names, 0 for none; only where some do
     cached_tokens  prompt tokens found in the prefix cache at the first admission
     slo_met      finished within every limit of its class's SLO, or of the scenario's
+    network_s    round trip between its region and its pool's, a part of handling_s; only where there are regions
     tenant       its class; only where the workload has classes
     """
     rows = run.outcomes
@@ -72,9 +73,17 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         columns["answers"] = answers
     if (rows["adapter"] > 0).any():
         columns["adapter"] = rows["adapter"]
+    if any(pool.network_s for pool in run.pools):
+        columns["network_s"] = _network_s(rows, run)
     if classes := run.scenario.workload.classes:
         columns["tenant"] = pd.Categorical.from_codes(rows["tenant"], categories=[tenant.name for tenant in classes])
     return pd.DataFrame(columns)
+
+
+def _network_s(rows: np.ndarray, run: RunRecord) -> np.ndarray:
+    """Each request's round trip to its pool [s]; NaN if it was never routed."""
+    by_pool = np.array([pool.network_s for pool in run.pools] + [(np.nan,) * len(run.pools[0].network_s)])
+    return by_pool[rows["pool"], rows["tenant"]]
 
 
 def replicas_frame(run: RunRecord) -> pd.DataFrame:
@@ -110,26 +119,32 @@ def timeline_frame(run: RunRecord) -> pd.DataFrame:
     """One row for each sampled moment and pool, by time then pool; of several samples of one moment the last counts.
 
     States (starting ... kv_occupancy) hold at time_s; rates (arrivals_rps ... usd_per_hour) are means over the interval
-    of interval_s that ends there, NaN when it is empty; counters (arrived ... launch_s) run from the start. mfu and mbu
-    are those of the interval's busy seconds; compute_s, memory_s, network_s and launch_s split these by cause.
+    of interval_s that ends there, NaN when it is empty; counters (arrived ... slowed_s) run from the start. mfu and mbu
+    are those of the interval's busy seconds; compute_s, memory_s, network_s, launch_s and slowed_s split these by cause.
     `held` is that of the whole service, repeated for each pool. Power and energy include the building's share (PUE).
     """
     pieces = []
-    for index, pool in enumerate(run.pools):
+    for index in range(len(run.pools)):
         rows = run.samples[run.samples["pool"] == index]
         rows = rows[np.diff(rows["time_s"], append=np.inf) > 0]
-        pieces.append(pd.DataFrame(_timeline_of_pool(rows, pool, run.scenario.facility.pue)))
+        pieces.append(pd.DataFrame(_timeline_of_pool(rows, run, index)))
     frame = pd.concat(pieces, ignore_index=True)
     frame.insert(1, "pool", _pool_names(np.repeat(np.arange(len(run.pools)), [len(p) for p in pieces]), run))
     return frame.sort_values(["time_s", "pool"], kind="stable", ignore_index=True)
 
 
-def _timeline_of_pool(rows: np.ndarray, pool: PoolRecord, pue: float) -> dict[str, np.ndarray]:
+def _timeline_of_pool(rows: np.ndarray, run: RunRecord, index: int) -> dict[str, np.ndarray]:
     """Columns of one pool's timeline."""
+    pool, pue = run.pools[index], run.scenario.facility.pue
     states = ("starting", "ready", "draining", "held", "waiting", "running", "kv_blocks_used", "kv_blocks")
-    price = usd_per_replica_second(pool)
     up, busy, billed = rows["up_s"], rows["busy_s"], rows["billed_s"]
     joules = rows["joules"] * pue
+    if simple(pool) and not run.leases["rounding_s"].any():
+        price = usd_per_replica_second(pool)
+        usd, cold = billed * price, np.maximum(billed - up, 0.0) * price
+    else:
+        usd, cold = spent_until(run, index, rows["time_s"])
+    working = (usd - cold) * np.minimum(np.nan_to_num(_ratio(busy, up)), 1.0)
     interval = _change(rows["time_s"])
     return {
         "time_s": rows["time_s"],
@@ -144,15 +159,15 @@ def _timeline_of_pool(rows: np.ndarray, pool: PoolRecord, pue: float) -> dict[st
         "mfu": _ratio(_change(rows["flops"]), _change(busy) * pool.tables.peak_flops),
         "mbu": _ratio(_change(rows["memory_bytes"]), _change(busy) * pool.tables.peak_bytes_s),
         "power_w": _ratio(_change(joules), interval),
-        "usd_per_hour": _ratio(_change(billed) * price * 3600.0, interval),
+        "usd_per_hour": _ratio(_change(usd) * 3600.0, interval),
         "arrived": rows["arrived"],
         "ended": rows["ended"],
         "prompt_tokens": rows["prompt_tokens"],
         "output_tokens": rows["output_tokens"],
-        "cost_usd": billed * price,
-        "busy_usd": busy * price,
-        "idle_usd": np.maximum(up - busy, 0.0) * price,
-        "cold_start_usd": np.maximum(billed - up, 0.0) * price,
+        "cost_usd": usd,
+        "busy_usd": working,
+        "idle_usd": np.maximum(usd - cold - working, 0.0),
+        "cold_start_usd": cold,
         "energy_j": joules,
         "up_s": up,
         "busy_s": busy,

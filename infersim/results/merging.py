@@ -13,9 +13,10 @@ from functools import reduce
 import numpy as np
 
 from infersim.controlplane.ledger import SAMPLE
+from infersim.controlplane.phases import Period
 from infersim.dataplane.tally import Tally
 from infersim.results.gathering import Gathering
-from infersim.results.record import RunRecord
+from infersim.results.record import PoolRecord, RunRecord
 from infersim.spec.scenario import Scenario
 
 STATES = ("starting", "ready", "draining", "held", "waiting", "running", "kv_blocks_used", "kv_blocks")
@@ -31,10 +32,8 @@ def merged(scenario: Scenario, cells: Sequence[RunRecord]) -> RunRecord:
         leases.append(_renumbered(run.leases, begun))
         events += [(*event[:3], event[3] + begun if event[3] >= 0 else event[3], *event[4:]) for event in run.events]
         begun += len(run.leases)
-    pools = [
-        replace(pool, tally=reduce(_added, (run.pools[index].tally for run in cells)))
-        for index, pool in enumerate(cells[0].pools)
-    ]
+    end_s = max(run.end_s for run in cells)
+    pools = [_pool([run.pools[index] for run in cells], end_s) for index in range(len(cells[0].pools))]
     return RunRecord(
         scenario=scenario,
         pools=pools,
@@ -42,11 +41,32 @@ def merged(scenario: Scenario, cells: Sequence[RunRecord]) -> RunRecord:
         leases=np.concatenate(leases),
         samples=_samples([run.samples for run in cells], len(pools)),
         events=sorted(events, key=lambda event: event[0]),
-        end_s=max(run.end_s for run in cells),
+        periods=_periods([period for run in cells for period in run.periods]),
+        end_s=end_s,
         warnings=list(dict.fromkeys(warning for run in cells for warning in run.warnings)),
         halvings=gathering.halvings,
         streamed=gathering.totals,
     )
+
+
+def _pool(cells: list[PoolRecord], end_s: float) -> PoolRecord:
+    """One pool of all cells, which differ only in what it did."""
+    first = cells[0]
+    return replace(
+        first,
+        usd_per_chip_hour=first.tariffs[0].usd_per_chip_hour.mean(end_s),
+        tally=reduce(_added, (pool.tally for pool in cells)),
+        saved_j=sum(pool.saved_j for pool in cells),
+    )
+
+
+def _periods(cells: list[Period]) -> tuple[Period, ...]:
+    """What went on in the cells, each thing once, from its beginning to its end in the last of them."""
+    ends: dict[tuple[str, float], float] = {}
+    for period in cells:
+        key = (period.kind, period.begin_s)
+        ends[key] = max(period.end_s, ends.get(key, period.end_s))
+    return tuple(Period(*key, end_s) for key, end_s in ends.items())
 
 
 def _renumbered(rows: np.ndarray, begun: int) -> np.ndarray:

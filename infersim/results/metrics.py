@@ -1,6 +1,6 @@
 """Latency, throughput and SLO, with the names and definitions of vLLM's serving benchmark (`vllm bench serve`).
 
-    TTFT  first token - arrival: held, in the front end, queued and prefill; the network is not in it       [s]
+    TTFT  first token - arrival: held, in the front end, queued and prefill; the network's round trip where there are regions     [s]
     TPOT  (finish - first token) / (output tokens - 1); a request with one token has none                   [s]
     ITL   time between consecutive tokens of one request, over all pairs of tokens of all requests           [s]
     E2E   finish - arrival                                                                                  [s]
@@ -19,12 +19,13 @@ for each request, percentiles of the other latencies come from histograms too, w
 Not here: the columns themselves (`frames.py`). Read `money.py` next.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.controlplane.phases import Period
 from infersim.dataplane.records import ENDINGS
 from infersim.dataplane.tally import ITL_GROWTH, Tally, itl_edges
 from infersim.dataplane.totals import LATENCIES, LIMITED, Sums, Totals
@@ -178,4 +179,31 @@ def slo_report(sums: Sums, scenario: Scenario, latencies: dict[str, dict[str, fl
         "goodput_rps": sums.met / seconds if judged else float("nan"),
         "attainment": sums.met / ended if judged else float("nan"),
         "targets": targets,
+    }
+
+
+def phase_report(requests: "pd.DataFrame", periods: Sequence[Period], weight: int) -> list[dict[str, Any]]:
+    """What each outage, power cap and upgrade did to the requests that arrived in it, in order of time.
+
+    requests, share met of the SLO, p99 of TTFT; the same of requests outside all of them is the entry `otherwise`. Each row
+    stands for `weight` requests.
+    """
+    arrival = requests["arrival_s"].to_numpy()
+    inside = [(arrival >= period.begin_s) & (arrival < period.end_s) for period in periods]
+    entries: list[dict[str, Any]] = [
+        {"kind": period.kind, "begin_s": period.begin_s, "end_s": period.end_s, **_within(requests[chosen], weight)}
+        for period, chosen in zip(periods, inside, strict=True)
+    ]
+    outside = ~np.any(inside, axis=0)
+    entries.sort(key=lambda entry: float(entry["begin_s"]))
+    return [*entries, {"kind": "otherwise", "begin_s": None, "end_s": None, **_within(requests[outside], weight)}]
+
+
+def _within(requests: "pd.DataFrame", weight: int) -> dict[str, float]:
+    """Of some requests: how many, the share that met the SLO, p99 of TTFT [s]."""
+    count = len(requests)
+    return {
+        "requests": count * weight,
+        "attainment": float(requests["slo_met"].mean()) if count else float("nan"),
+        "ttft_p99_s": float(requests["ttft_s"].quantile(0.99)) if count else float("nan"),
     }

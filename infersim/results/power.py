@@ -18,18 +18,20 @@ from numpy.typing import NDArray
 
 from infersim.cost.energy import idle_joules, usage
 from infersim.dataplane.totals import Sums
+from infersim.results.expenses import priced
 from infersim.results.money import lease_times, per
 from infersim.results.record import RunRecord
 
-CAUSES = ("compute", "memory", "network", "launch")
-"""What bounds a busy second: arithmetic, memory bandwidth, links between chips, launch floors and the host."""
+CAUSES = ("compute", "memory", "network", "launch", "slowed")
+"""What bounds a busy second: arithmetic, memory bandwidth, links between chips, launch floors and the host; or that the
+replica was slower than its chips are."""
 
 
 def pool_joules(run: RunRecord, index: int) -> tuple[float, float]:
     """Dynamic and idle energy of one pool's chips, without the building [J]."""
     pool = run.pools[index]
     billed_s = lease_times(run).billed[run.leases["pool"] == index].sum()
-    return usage(pool.tables, pool.tally).dynamic_j, idle_joules(pool.tables, float(billed_s))
+    return usage(pool.tables, pool.tally).dynamic_j - pool.saved_j, idle_joules(pool.tables, float(billed_s))
 
 
 def lease_joules(run: RunRecord) -> NDArray[np.float64]:
@@ -80,23 +82,24 @@ HOURS_PER_YEAR = 8766.0
 
 
 def carbon_report(run: RunRecord, total_j: float, sums: Sums) -> dict[str, float] | None:
-    """Carbon of the electricity and of making the chips; None when the facility names no region and no figure.
+    """Carbon of the electricity and of making the chips; None where no region, grid or figure says how clean it is.
 
-    g_per_kwh                    of the grid [gCO2eq/kWh]
-    operational_kg               energy x g_per_kwh
+    g_per_kwh                    operational_kg / total_kwh
+    operational_kg               energy x intensity of each pool's grid, then
     embodied_kg                  that of the chips x billed hours / their lifetime; NaN when a chip's profile has no figure
     g_per_million_output_tokens  operational, likewise g_per_request
     """
-    grid = run.scenario.facility.grid_g_per_kwh
-    if grid is None:
+    parts = [_grams(run, index) for index in range(len(run.pools))]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or not parts:
         return None
-    grams = total_j / 3.6e6 * grid
+    emitted = sum(known)
     return {
-        "g_per_kwh": grid,
-        "operational_kg": grams / 1e3,
+        "g_per_kwh": per(emitted, total_j / 3.6e6),
+        "operational_kg": emitted / 1e3,
         "embodied_kg": sum(embodied_kg(run, index) for index in range(len(run.pools))),
-        "g_per_million_output_tokens": per(grams * 1e6, sums.of_finished("output_tokens")),
-        "g_per_request": per(grams, sums.finished),
+        "g_per_million_output_tokens": per(emitted * 1e6, sums.of_finished("output_tokens")),
+        "g_per_request": per(emitted, sums.finished),
     }
 
 
@@ -124,12 +127,20 @@ def water_report(run: RunRecord, energy: dict[str, float], sums: Sums) -> dict[s
     }
 
 
+def _grams(run: RunRecord, index: int) -> float | None:
+    """Carbon of one pool's electricity [gCO2eq], by its region's intensity over time, or by the facility's figure."""
+    carbon, grid = run.pools[index].carbon, run.scenario.facility.grid_g_per_kwh
+    if carbon is not None:
+        return float(priced(run, index, carbon).sum())
+    return None if grid is None else sum(pool_joules(run, index)) * run.scenario.facility.pue / 3.6e6 * grid
+
+
 def utilisation_report(run: RunRecord, index: int) -> dict[str, Any]:
     """How one pool's replicas spent their time.
 
     busy                share of the time that replicas were up (ready or draining) in which a step ran
     mfu, mbu            achieved / peak FLOP/s and memory bandwidth, while busy
-    time_share          of the busy seconds, by what bounded them: compute, memory, network, launch (host included)
+    time_share          of the busy seconds, by what bounded them: CAUSES
     steps               that ran
     mean_sequences      sequences in a step
     """

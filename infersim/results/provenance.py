@@ -6,10 +6,10 @@ Not here: what was made of them. Read `page.py` for where they are shown.
 from dataclasses import dataclass
 
 from infersim.spec.base import Quantity, leaves
-from infersim.spec.checks import matching_prices
+from infersim.spec.checks import matching_prices, own_price
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
-from infersim.spec.scenario import PriceChoice
+from infersim.spec.purchase import PriceChoice
 
 GRADES = ("measured", "datasheet", "vendor_claim", "calibrated", "estimated")
 """From the strongest evidence to the weakest."""
@@ -55,7 +55,7 @@ def pool_sources(hardware: Hardware, engine: Engine, choice: PriceChoice) -> tup
         for key, q in leaves(profile)
         if isinstance(q, Quantity)
     ]
-    if choice.usd_per_chip_hour is None:
+    if not own_price(choice):
         price = matching_prices(hardware, choice)[0]
         q, title = price.usd_per_chip_hour, f"price of {price.provider}, {price.tier}, {price.date}"
         found.append(Source(title, "price.usd_per_chip_hour", q.value, q.grade, q.spread, q.source))

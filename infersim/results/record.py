@@ -8,6 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from infersim.controlplane.phases import Period
+from infersim.cost.price import Tariff
+from infersim.cost.series import StepFunction, constant
 from infersim.cost.tables import CostTables
 from infersim.dataplane.tally import Tally
 from infersim.dataplane.totals import Totals
@@ -26,6 +29,7 @@ class PoolRecord:
     chips: int
     """Chips of one replica."""
     usd_per_chip_hour: float
+    """Of its first source, the mean over the run."""
     price_source: str
     tables: CostTables
     tally: Tally
@@ -34,6 +38,25 @@ class PoolRecord:
     """Carbon of making one chip [kgCO2eq]; None when its profile does not say."""
     sources: tuple[Source, ...] = ()
     """The graded numbers that it started from."""
+    purchases: tuple[Tariff, ...] = ()
+    """What each of its sources of machines asks; one at usd_per_chip_hour when empty."""
+    electricity: StepFunction | None = None
+    """Price of electricity for machines that are metered [USD/kWh]."""
+    carbon: StepFunction | None = None
+    """Carbon intensity of its electricity [gCO2eq/kWh]."""
+    network_s: tuple[float, ...] = ()
+    """By class, the round trip between its requests and this pool [s]; empty without regions."""
+    egress_usd_per_gb: tuple[tuple[float, float], ...] = ()
+    """By class, what its prompts and its answers pay to leave their regions [USD/GB]; 0 inside a region."""
+    region: str | None = None
+    saved_j: float = 0.0
+    """Dynamic energy that power caps saved [J]."""
+
+    @property
+    def tariffs(self) -> tuple[Tariff, ...]:
+        """What each of its sources asks, by number."""
+        one = Tariff("on_demand", "unknown", constant(self.usd_per_chip_hour), self.price_source)
+        return self.purchases or (one,)
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,8 @@ class RunRecord:
     """What a reader should know: rejected requests, repairs of a trace ..."""
     halvings: int = 0
     """How often the share of requests that have a row was halved (`gathering.py`)."""
+    periods: tuple[Period, ...] = ()
+    """Outages, power caps and upgrades that are over."""
     streamed: Totals | None = None
     """Totals of all requests, from when they ended; without, every request has a row."""
 

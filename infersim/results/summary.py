@@ -14,8 +14,9 @@ from infersim.dataplane.records import ENDINGS
 from infersim.dataplane.tally import Tally
 from infersim.dataplane.totals import LATENCY_ERROR, Sums
 from infersim.results.economics import by_purchase, projection, wasted
+from infersim.results.expenses import expenses
 from infersim.results.frames import SPANS
-from infersim.results.metrics import class_report, latency, limits, slo_report, throughput
+from infersim.results.metrics import class_report, latency, limits, phase_report, slo_report, throughput
 from infersim.results.money import bill, per, unit_costs
 from infersim.results.power import carbon_report, energy_report, utilisation_report, water_report
 from infersim.results.record import RunRecord
@@ -30,7 +31,7 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
     """Everything that a run comes down to, as nested dictionaries."""
     sums, rows = run.totals.of(), requests if run.halvings == 0 else None
     latencies = latency(sums, rows, [pool.tally for pool in run.pools])
-    dollars = bill(run).sums(np.ones(len(run.leases), dtype=bool))
+    dollars = _dollars(run, list(range(len(run.pools))))
     energy = energy_report(run, range(len(run.pools)), sums)
     slo = slo_report(sums, run.scenario, latencies)
     if slo["targets"]:
@@ -57,9 +58,17 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         "carbon": carbon_report(run, energy["total_j"], sums),
         "water": water_report(run, energy, sums),
         "pools": {pool.name: _pool(run, index, rows, timeline) for index, pool in enumerate(run.pools)},
+        **({"phases": phase_report(requests, run.periods, 2**run.halvings)} if run.periods else {}),
         "warnings": list(run.warnings),
         "provenance": [{"pool": pool.name, **vars(source)} for pool in run.pools for source in pool.sources],
     }
+
+
+def _dollars(run: RunRecord, pools: list[int]) -> dict[str, float]:
+    """What some pools cost [USD]: total_usd, its leases by purpose, and electricity_usd and egress_usd where paid."""
+    dollars = bill(run).sums(np.isin(run.leases["pool"], pools))
+    others = expenses(run, pools)
+    return dollars | others | {"total_usd": dollars["total_usd"] + sum(others.values())}
 
 
 def _scenario(run: RunRecord) -> Summary:
@@ -101,9 +110,8 @@ def _mean_spans(sums: Sums) -> Summary:
 def _pool(run: RunRecord, index: int, requests: pd.DataFrame | None, timeline: pd.DataFrame) -> Summary:
     """One pool: what it is, what it did, what that cost."""
     pool, sums = run.pools[index], run.totals.of(pool=index)
-    leases = run.leases["pool"] == index
     own = None if requests is None else requests[requests["pool"] == pool.name]
-    dollars = bill(run).sums(leases)
+    dollars = _dollars(run, [index])
     return {
         "hardware": pool.hardware,
         "engine": pool.engine,

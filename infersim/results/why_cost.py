@@ -25,6 +25,7 @@ MEANING = {
     "memory": "memory bandwidth: larger batches, a lower precision or a chip with more bandwidth would be better",
     "network": "links between the chips of a replica: fewer chips a replica or faster links would help",
     "launch": "launch floors and the host: larger batches, fewer operators or a leaner engine would help",
+    "slowed": "replicas that were slower than their chips are: power caps, and chips that throttle or limp",
 }
 """What it means that a cause binds."""
 

@@ -15,7 +15,8 @@ from infersim.spec.errors import KeyPath, nearest
 from infersim.spec.hardware import Hardware, Price
 from infersim.spec.model import Model
 from infersim.spec.policies import AUTOSCALERS, BATCHINGS, QUEUE_ORDERS
-from infersim.spec.scenario import KvCache, Parallelism, Pool, PriceChoice, Scenario
+from infersim.spec.purchase import PriceChoice
+from infersim.spec.scenario import KvCache, Parallelism, Pool, Scenario
 from infersim.spec.workload import Workload
 
 Finding = tuple[KeyPath, str]
@@ -248,16 +249,35 @@ def check_autoscalers(scenario: Scenario) -> Iterator[Finding]:
             yield path, f"{what}; use it with a single pool"
 
 
-def check_price(hardware: Hardware, choice: PriceChoice) -> Iterator[Finding]:
+def check_price(hardware: Hardware, pool: Pool) -> Iterator[Finding]:
+    """Each source of machines has a price, and together they have the replicas that are ready at the start."""
+    sources = [(("price",), pool.price), *((("fallbacks", k), choice) for k, choice in enumerate(pool.fallbacks))]
+    for path, choice in sources:
+        yield from ((path + inner, message) for inner, message in _check_price(hardware, choice))
+    limits = [choice.limit for _, choice in sources]
+    most = sum(limit for limit in limits if limit is not None)
+    if None not in limits and pool.replicas.initial > most:
+        yield ("replicas", "initial"), f"found {pool.replicas.initial}, but the limits of its sources sum to {most}"
+    places = pool.placement.places
+    if places is not None and pool.replicas.initial > places:
+        yield ("replicas", "initial"), f"found {pool.replicas.initial}, but placement has {places} places"
+
+
+def _check_price(hardware: Hardware, choice: PriceChoice) -> Iterator[Finding]:
     """The chip has a price of the chosen tier and provider, or the scenario brings its own."""
-    if choice.usd_per_chip_hour is not None or matching_prices(hardware, choice):
+    if own_price(choice) or matching_prices(hardware, choice):
         return
     known = ", ".join(f"{price.tier} ({price.provider})" for price in hardware.prices)
     advice = f"its profile has {known}; choose one of these or give usd_per_chip_hour"
     if choice.provider is not None and any(price.tier == choice.tier for price in hardware.prices):
-        yield ("price", "provider"), f"{hardware.name} has no {choice.tier} price of {choice.provider}; {advice}"
+        yield ("provider",), f"{hardware.name} has no {choice.tier} price of {choice.provider}; {advice}"
     else:
-        yield ("price", "tier"), f"{hardware.name} has no {choice.tier} price; {advice}"
+        yield ("tier",), f"{hardware.name} has no {choice.tier} price; {advice}"
+
+
+def own_price(choice: PriceChoice) -> bool:
+    """Whether the scenario gives the price itself."""
+    return choice.usd_per_chip_hour is not None or choice.series is not None or choice.owned is not None
 
 
 def matching_prices(hardware: Hardware, choice: PriceChoice) -> list[Price]:
@@ -266,8 +286,9 @@ def matching_prices(hardware: Hardware, choice: PriceChoice) -> list[Price]:
     return [p for p in hardware.prices if p.tier == choice.tier and provider in (None, p.provider.lower())]
 
 
-def check_roles(pools: list[Pool]) -> Iterator[Finding]:
+def check_roles(scenario: Scenario) -> Iterator[Finding]:
     """Prefill pools have somewhere to send to, decode pools somebody to receive from, and both speak of the same KV."""
+    pools = scenario.pools
     roles = {pool.role for pool in pools}
     for index, pool in enumerate(pools):
         path = ("pools", index)

@@ -62,4 +62,6 @@ class Engine(Spec):
     pads_heads: bool = False
     """Whether heads that tensor parallelism does not divide are padded with idle ones (Neuron); else refused."""
     initialise_s: Quantity
-    """Time from weights in memory to ready: graph capture or compilation [s]."""
+    """Time from weights in memory to ready, compiled programs being found in a cache: graph capture [s]."""
+    compile_s: Quantity | None = None
+    """What compiling takes on top where no cache holds the programs [s]; none where nothing is compiled."""

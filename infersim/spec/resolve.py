@@ -31,6 +31,7 @@ from infersim.spec.checks import (
     check_rows,
     check_speculation,
     matching_prices,
+    own_price,
 )
 from infersim.spec.diffusion import Diffusion
 from infersim.spec.document import CoreSchema, Document, document_of
@@ -38,6 +39,7 @@ from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, Problem, SpecError, nearest
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
+from infersim.spec.place_checks import check_caps, check_regions, check_takes, check_targets
 from infersim.spec.placement import sram_chips
 from infersim.spec.policies import ROUTERS
 from infersim.spec.scenario import Pool, Scenario
@@ -127,8 +129,9 @@ def resolve_pools(scenario: Scenario) -> tuple[Model | Diffusion, tuple[Resolved
     policy = scenario.router.policy
     if policy not in ROUTERS and not scenario.plugins:
         search.note(("router", "policy"), f"unknown policy {policy}; {nearest(policy, ROUTERS)}")
-    for path, message in (*check_roles(scenario.pools), *check_autoscalers(scenario)):
-        search.note(path, message)
+    for check in (check_roles, check_autoscalers, check_regions, check_targets, check_takes):
+        for path, message in check(scenario):
+            search.note(path, message)
     model = search.find(catalogue.any_model, scenario.model, ("model",))
     for path, message in check_kinds(scenario.workload, model) if model else ():
         search.note(path, message)
@@ -204,7 +207,9 @@ def _resolve_pool(
     engine = search.find(catalogue.engine, pool.engine, (*path, "engine"))
     findings = [*check_replicas(pool, scenario.plugins), *check_policies(pool, scenario.plugins)]
     if hardware:
-        findings += check_price(hardware, pool.price)
+        findings += check_price(hardware, pool)
+        for where, message in check_caps(scenario, pool, hardware):
+            search.note(where, message)
         findings += check_kv_cache(pool, hardware)
         findings += check_adapters(pool, hardware, scenario.workload)
     if engine:
@@ -253,15 +258,17 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> Res
     seqs = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
     tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
     block_size = pool.kv_cache.block_size or engine.block_size
-    price = pool.price
-    if price.usd_per_chip_hour is None:
-        price = price.model_copy(update={"provider": matching_prices(hardware, price)[0].provider})
+    choices = [
+        one if own_price(one) else one.model_copy(update={"provider": matching_prices(hardware, one)[0].provider})
+        for one in (pool.price, *pool.fallbacks)
+    ]
     filled = pool.model_copy(
         update={
             "precision": pool.precision.model_copy(update={"weights": stored.weights, "kv_cache": stored.kv_cache}),
             "batching": pool.batching.model_copy(update={"max_num_seqs": seqs, "max_num_batched_tokens": tokens}),
             "kv_cache": pool.kv_cache.model_copy(update={"block_size": block_size}),
-            "price": price,
+            "price": choices[0],
+            "fallbacks": choices[1:],
         }
     )
     chips = pool.parallelism.chips or pool.parallelism.tensor * pool.parallelism.pipeline

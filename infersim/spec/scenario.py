@@ -12,7 +12,13 @@ from infersim.spec.autoscalers import Autoscaler
 from infersim.spec.base import Count, Dtype, NonNegative, Positive, Spec, wrong_at
 from infersim.spec.clients import Admission
 from infersim.spec.facility import Facility
+from infersim.spec.faults import Failures
+from infersim.spec.life import Billing, ColdStart, Draining
+from infersim.spec.phases import Phase
+from infersim.spec.purchase import PriceChoice
+from infersim.spec.regions import Region
 from infersim.spec.slo import Slo
+from infersim.spec.topology import Placement
 from infersim.spec.workload import Workload
 
 if TYPE_CHECKING:
@@ -217,15 +223,22 @@ class Replicas(Spec):
         return self
 
 
-class PriceChoice(Spec):
-    """Which price a pool pays."""
+class Takes(Spec):
+    """Which requests a pool takes. Those that no pool with a ready replica takes go to any that is ready."""
 
-    tier: Literal["on_demand", "spot", "reserved", "neocloud", "owned"] = "on_demand"
-    """Tier to look up in the chip's profile."""
-    provider: str | None = None
-    """Provider to look up; the profile's first of the tier when absent."""
-    usd_per_chip_hour: NonNegative | None = None
-    """Your own price [USD per chip-hour]; wins over the profile."""
+    min_input_tokens: Count = 1
+    """Shortest prompt."""
+    max_input_tokens: Count | None = None
+    """Longest prompt; no limit when absent."""
+    classes: list[str] | None = Field(default=None, min_length=1)
+    """Only requests of these classes; all when absent."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Takes":
+        if self.max_input_tokens is not None and self.max_input_tokens < self.min_input_tokens:
+            found = f"found {self.max_input_tokens}, must be at least min_input_tokens {self.min_input_tokens}"
+            raise wrong_at(("max_input_tokens",), found)
+        return self
 
 
 class Pool(Spec):
@@ -262,7 +275,21 @@ class Pool(Spec):
     autoscaler: Autoscaler | None = None
     """Who changes how many; nobody when absent."""
     price: PriceChoice = PriceChoice()
-    """What it costs."""
+    """Where its machines come from, and what they cost."""
+    fallbacks: list[PriceChoice] = Field(default_factory=list, max_length=16)
+    """Where they come from when that has none, in this order."""
+    billing: Billing = Billing()
+    """How time becomes billed time."""
+    cold_start: ColdStart = ColdStart()
+    """How a replica becomes ready."""
+    draining: Draining = Draining()
+    """How a replica leaves."""
+    placement: Placement = Placement()
+    """Where its replicas stand."""
+    takes: Takes = Takes()
+    """Which requests the router may send there."""
+    region: str | None = None
+    """The region that it is in; needed where the scenario has regions."""
 
 
 class Router(Spec):
@@ -300,6 +327,14 @@ class Scenario(Spec):
     """What a good answer is."""
     facility: Facility = Facility()
     """The building."""
+    regions: list[Region] = Field(default_factory=list, max_length=1000)
+    """Where requests come from and pools stand; everything is in one place when empty."""
+    start_utc_h: Annotated[float, Field(ge=0, lt=24)] = 0.0
+    """Time of the day at which the run begins, by UTC [h]; routers that follow the sun go by it."""
+    failures: Failures = Failures()
+    """What breaks."""
+    phases: list[Phase] = Field(default_factory=list, max_length=1000)
+    """Outages, power caps and upgrades at given times."""
     plugins: list[str] = Field(default_factory=list)
     """Python files with your own policies, relative to the scenario."""
     sample_interval_s: Positive | None = None

@@ -50,6 +50,8 @@ class Tenant(OfKind):
     """How they try again; the workload's when absent."""
     rate_limit: RateLimit | None = None
     """Most tokens that the service takes from them; the workload's when absent."""
+    region: str | None = None
+    """The region that its requests come from; the workload's when absent."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Tenant":
@@ -83,6 +85,8 @@ class Workload(OfKind):
     """Most tokens that the service takes from them; any number when absent; with classes, from each."""
     classes: list[Tenant] | None = Field(default=None, min_length=1, max_length=1000)
     """A mix of tenants; without, all requests are of one class."""
+    region: str | None = None
+    """The region that requests come from; needed where the scenario has regions and classes do not say it."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Workload":

@@ -13,9 +13,14 @@ import numpy as np
 import simpy
 
 from infersim.controlplane.datacenter import Datacenter
+from infersim.controlplane.market import Source
 from infersim.controlplane.meter import Judge, Meter
+from infersim.controlplane.places import Places
+from infersim.controlplane.pool import Terms
 from infersim.controlplane.scaler import autoscale
 from infersim.cost.build import build_tables
+from infersim.cost.cold_start import plain_phases
+from infersim.cost.series import StepFunction
 from infersim.cost.tables import CostTables, Work
 from infersim.dataplane.fleet import Fleet
 from infersim.dataplane.records import REQUEST
@@ -24,9 +29,11 @@ from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
 from infersim.spec import catalogue
 from infersim.spec.autoscalers import Own
+from infersim.spec.purchase import PriceChoice
 from infersim.spec.scenario import Parallelism, Replicas
 from infersim.spec.scenario import Pool as PoolSpec
 from infersim.spec.slo import Slo
+from infersim.spec.topology import Placement
 
 PROVISION_S, LOAD_S, INITIALISE_S = 5.0, 3.0, 2.0
 COLD_START_S = PROVISION_S + LOAD_S + INITIALISE_S
@@ -66,15 +73,32 @@ def tables(max_num_seqs: int = 16) -> CostTables:
     )
 
 
-def datacenter(*requests: tuple[float, int], pools: int = 1, max_num_seqs: int = 16) -> Datacenter:
-    """Empty pools that will be sent requests given as (arrival [s], output tokens), with one prompt token each."""
+def datacenter(*requests: tuple[float, int], pools: int = 1, max_num_seqs: int = 16, **on: Any) -> Datacenter:
+    """Empty pools, on terms of your own, that will be sent requests: (arrival [s], output tokens), one prompt token."""
     sent = np.zeros(len(requests), REQUEST)
     sent["id"], sent["input_tokens"] = np.arange(len(requests)), 1
     sent["arrival_s"] = [arrival_s for arrival_s, _ in requests]
     outputs = np.array([tokens for _, tokens in requests], np.int64)
     costs = [tables(max_num_seqs)] * pools
     fleet = Fleet([pool_cost(cost) for cost in costs], [(sent, outputs)], ROUTERS["least_outstanding"].compiled)
-    return Datacenter(fleet, [(f"pool{number}", cost) for number, cost in enumerate(costs)])
+    return Datacenter(fleet, [replace(terms(cost), name=f"pool{k}", **on) for k, cost in enumerate(costs)])
+
+
+def steps(*pairs: tuple[float, float]) -> StepFunction:
+    """A step function from (time [s], value)."""
+    return StepFunction(np.array([time for time, _ in pairs], float), np.array([value for _, value in pairs], float))
+
+
+def source(number: int = 0, capacity: StepFunction | None = None, **choice: Any) -> Source:
+    """A seller that finds a machine in 5 s, with limits of its own."""
+    return Source(
+        number, PriceChoice(**choice), (PROVISION_S, None), np.random.default_rng(1), np.random.default_rng(2), capacity
+    )
+
+
+def terms(costs: CostTables) -> Terms:
+    """A pool that gets its machines at once, from one seller without limits."""
+    return Terms("", costs, plain_phases(costs), [source()], Places(Placement(), costs.chips))
 
 
 def at(house: Datacenter, *actions: tuple[float, Callable[[], Any]]) -> None:

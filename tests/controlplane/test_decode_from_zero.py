@@ -10,7 +10,7 @@ from infersim.dataplane.records import REQUEST
 from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
 from infersim.spec.scenario import Replicas
-from tests.controlplane.house import COLD_START_S, scale, tables
+from tests.controlplane.house import COLD_START_S, scale, tables, terms
 
 
 def house() -> Datacenter:
@@ -20,7 +20,7 @@ def house() -> Datacenter:
     cost = pool_cost(tables())
     costs = [replace(cost, role="prefill", transfer_latency_s=0.5), replace(cost, role="decode")]
     fleet = Fleet(costs, [(sent, np.full(2, 3))], ROUTERS["least_outstanding"].compiled)
-    return Datacenter(fleet, [("prompts", tables()), ("answers", tables())])
+    return Datacenter(fleet, [replace(terms(tables()), name=name) for name in ("prompts", "answers")])
 
 
 def test_a_decode_pool_scales_from_zero() -> None:

@@ -26,7 +26,9 @@ def test_a_cold_start() -> None:
     at(house, (7, house.pools[0].open))
     house.run(40, 100)
     assert life(house, 0) == moments(7, 12, 17, NAN, 40)
-    assert events(house) == [(7, "requested", 0), (12, "provisioned", 0), (17, "ready", 0)]
+    assert events(house) == [
+        (7, "requested", 0), (12, "provisioned", 0), (15, "loaded", 0), (17, "initialised", 0), (17, "ready", 0),
+    ]  # fmt: skip
     (outcome,) = house.env.fleet.outcomes()
     assert (outcome["held_s"], outcome["first_token_s"], outcome["finish_s"]) == (16, 18, 21)
     (lease,) = house.leases()
@@ -75,7 +77,8 @@ def test_draining_finishes_what_it_holds_and_takes_nothing_more() -> None:
     assert (second["replica"], second["held_s"], second["finish_s"]) == (1, 10, 16)
     assert [(lease["busy_s"], lease["requests"]) for lease in house.leases()] == [(8, 1), (2, 1)]
     assert events(house)[2:] == [
-        (3, "draining", 0), (4, "requested", 1), (9, "closed", 0), (9, "provisioned", 1), (14, "ready", 1),
+        (3, "draining", 0), (4, "requested", 1), (9, "provisioned", 1), (9, "closed", 0), (12, "loaded", 1),
+        (14, "initialised", 1), (14, "ready", 1),
     ]  # fmt: skip
 
 

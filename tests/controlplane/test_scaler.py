@@ -28,10 +28,10 @@ def test_up_and_down_with_cooldowns() -> None:
     )  # fmt: skip
     house.run(125, 7)
     assert scalings(house) == [(10, "1 -> 3"), (30, "3 -> 4"), (60, "4 -> 3"), (110, "3 -> 1")]
-    assert events(house) == [
+    assert [event for event in events(house) if event[1] not in ("loaded", "initialised")] == [
         (0, "requested", 0), (0, "ready", 0),
         (10, "scale", -1), (10, "requested", 1), (10, "requested", 2),
-        (15, "provisioned", 1), (15, "provisioned", 2), (20, "limited", -1), (20, "ready", 1), (20, "ready", 2),
+        (15, "provisioned", 1), (15, "provisioned", 2), (20, "ready", 1), (20, "ready", 2), (20, "limited", -1),
         (30, "scale", -1), (30, "requested", 3), (35, "provisioned", 3), (40, "ready", 3),
         (60, "scale", -1), (60, "draining", 3), (60, "closed", 3),
         (110, "scale", -1), (110, "draining", 2), (110, "closed", 2), (110, "draining", 1), (110, "closed", 1),

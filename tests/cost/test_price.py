@@ -4,7 +4,7 @@ import pytest
 
 from infersim.cost.price import choose_price
 from infersim.spec import catalogue
-from infersim.spec.scenario import PriceChoice
+from infersim.spec.purchase import PriceChoice
 
 
 def test_your_own_price_wins() -> None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infersim.cost.price import Tariff
+from infersim.cost.series import constant
 from infersim.results.economics import break_even_api, break_even_owned, by_purchase, projection, wasted
 from infersim.results.result import Result
-from infersim.spec.scenario import Pool, PriceChoice
 from tests.results.run_records import edited, large_run, small_run
 
 
@@ -19,12 +20,10 @@ def test_projection() -> None:
 
 
 def test_purchases_add_up_to_the_bill() -> None:
-    prices = [PriceChoice(tier="reserved", provider="here"), PriceChoice(usd_per_chip_hour=3.0)]
     run = large_run(200)
-    pools = [
-        Pool(name=pool.name, hardware="imaginary", price=price) for pool, price in zip(run.pools, prices, strict=True)
-    ]
-    run = edited(run, scenario=run.scenario.model_copy(update={"pools": pools}))
+    tariffs = [Tariff("reserved", "here", constant(1.8), ""), Tariff("on_demand", "scenario", constant(3.0), "")]
+    pools = [replace(pool, purchases=(tariff,)) for pool, tariff in zip(run.pools, tariffs, strict=True)]
+    run = edited(run, pools=pools)
     found = by_purchase(run)
     assert {(row["provider"], row["tier"]) for row in found} == {("here", "reserved"), ("scenario", "on_demand")}
     assert sum(row["usd"] for row in found) == pytest.approx(Result(run).summary["cost"]["total_usd"])
