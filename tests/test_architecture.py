@@ -12,7 +12,7 @@ PACKAGE = ROOT / "infersim"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVEL = {"dataplane": 0, "spec": 0, "cost": 1, "workload": 2, "policies": 3, "controlplane": 4, "results": 5,
-         "staging": 6, "assembly": 6, "simulate": 7, "studies": 8, "cli": 9, "__init__": 10, "__main__": 10}  # fmt: skip
+         "staging": 6, "assembly": 7, "simulate": 8, "studies": 9, "cli": 10, "__init__": 11, "__main__": 11}  # fmt: skip
 """A room may import itself and rooms with a lower number (DESIGN.md, The rooms)."""
 
 ONLY_IN = {
