@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from infersim.results.expenses import egress_usd, electricity_usd
 from infersim.results.money import bill, per
 from infersim.results.record import RunRecord
 
@@ -26,14 +27,20 @@ def projection(usd: float, end_s: float) -> dict[str, float]:
 
 
 def by_purchase(run: RunRecord) -> list[dict[str, Any]]:
-    """Dollars by provider and tier, dearest first; the provider is `scenario` where that gives the price itself."""
+    """Dollars by provider and tier, dearest first; the provider is `scenario` where that gives the price itself.
+
+    The electricity of owned machines is among theirs; egress stands beside, as provider `egress`.
+    """
     totals: dict[tuple[str, str], float] = {}
     dollars = bill(run).total
     for index, pool in enumerate(run.pools):
+        electricity = electricity_usd(run, index)
         for number, tariff in enumerate(pool.tariffs):
             own = (run.leases["pool"] == index) & (run.leases["source"] == number)
             key = (tariff.provider, tariff.tier)
-            totals[key] = totals.get(key, 0.0) + float(dollars[own].sum())
+            totals[key] = totals.get(key, 0.0) + float(dollars[own].sum() + electricity[number])
+    if egress := sum(egress_usd(run, index) for index in range(len(run.pools))):
+        totals["egress", "by the GB"] = egress
     ranked = sorted(totals.items(), key=lambda entry: -entry[1])
     return [{"provider": provider, "tier": tier, "usd": usd} for (provider, tier), usd in ranked]
 

@@ -28,16 +28,14 @@ def priced(run: RunRecord, index: int, price: StepFunction) -> NDArray[np.float6
     return np.diff(joules) / 3.6e6 * means
 
 
-def electricity_usd(run: RunRecord, index: int) -> float:
-    """What one pool pays for electricity by the kWh [USD]: that of its owned machines, by their share of the time."""
-    pool = run.pools[index]
-    if pool.electricity is None:
-        return 0.0
-    own = run.leases["pool"] == index
-    billed = lease_times(run).billed[own]
-    metered = np.array([tariff.metered for tariff in pool.tariffs])[run.leases["source"][own]]
-    share = billed[metered].sum() / billed.sum() if billed.sum() else 0.0
-    return float(priced(run, index, pool.electricity).sum() * share)
+def electricity_usd(run: RunRecord, index: int) -> NDArray[np.float64]:
+    """What one pool pays for electricity by the kWh [USD], by source: for owned machines, by their share of the time."""
+    pool, own = run.pools[index], run.leases["pool"] == index
+    billed = np.bincount(run.leases["source"][own], lease_times(run).billed[own], len(pool.tariffs))
+    if pool.electricity is None or not billed.sum():
+        return np.zeros(len(pool.tariffs))
+    metered = np.array([tariff.metered for tariff in pool.tariffs])
+    return float(priced(run, index, pool.electricity).sum()) * metered * billed / billed.sum()
 
 
 def egress_usd(run: RunRecord, index: int) -> float:
@@ -55,5 +53,5 @@ def expenses(run: RunRecord, pools: list[int]) -> dict[str, float]:
     """`electricity_usd` of pools with owned machines, `egress_usd` of those in regions; neither elsewhere."""
     metered = [index for index in pools if any(tariff.metered for tariff in run.pools[index].tariffs)]
     placed = [index for index in pools if run.pools[index].region is not None]
-    paid = {"electricity_usd": sum(electricity_usd(run, index) for index in metered)} if metered else {}
+    paid = {"electricity_usd": float(sum(electricity_usd(run, index).sum() for index in metered))} if metered else {}
     return paid | ({"egress_usd": sum(egress_usd(run, index) for index in placed)} if placed else {})

@@ -81,7 +81,9 @@ def spent_until(run: RunRecord, index: int, time_s: Array) -> tuple[Array, Array
         total += spent(pool, source, begun, np.clip(time_s, start[k], end[k]))
         cold += spent(pool, source, begun, np.clip(time_s, start[k], ready[k]))
         rounded = end[k] + leases["rounding_s"][k]
-        total += np.where(time_s >= end[k], spent(pool, source[:1], end[k : k + 1], np.array([rounded]))[0], 0.0)
+        extra = np.where(time_s >= end[k], spent(pool, source[:1], end[k : k + 1], np.array([rounded]))[0], 0.0)
+        total += extra
+        cold += extra if ready[k] == end[k] else 0.0
     return total, cold
 
 
