@@ -129,7 +129,7 @@ def test_disaggregation_lowers_the_tpot_p99_and_leaves_fewer_chips_for_prompts(t
 
 def test_the_shipped_split_lowers_the_tpot_p99_of_the_same_chips():
     """As above, with 70B on 16 chips: the scenario's two and two replicas against four that do everything."""
-    split = load_scenario(SCENARIOS / "prefill_decode_split.yaml").model_dump(mode="json") | {"horizon_s": 200}
+    split = load_scenario(SCENARIOS / "h100_prefill_decode.yaml").model_dump(mode="json") | {"horizon_s": 200}
     mixed = split["pools"][0] | {"role": "both", "kv_transfer": None, "replicas": {"initial": 4}}
     apart, together = simulate(split), simulate(split | {"pools": [mixed]})
     assert percentile_s(apart, "tpot_s", "p99") < 0.8 * percentile_s(together, "tpot_s", "p99")
