@@ -249,11 +249,10 @@ def _release(now, child, finished, sent, given_up, clock, asked, flights, crowd)
 
 
 @compiled
-def wait_ahead(slot, row, clock, flights, crowd):
+def wait_ahead(slot, row, flights, crowd):
     """Let a request that follows others wait for them."""
     sequel, call = crowd.sequels[row], crowd.calls[slot]
     flights[slot].state = AHEAD
-    clock.in_flight -= 1  # it has not arrived
     call.awaited = sequel.joins
     call.needs = sequel.needs
     call.gap_s = sequel.gap_s

@@ -53,8 +53,9 @@ __all__ = ["Chunk", "Fleet", "Occupancy", "PolicyFault", "PoolCost", "Wake", "Wh
 
 Chunk = tuple[NDArray, NDArray] | tuple[NDArray, NDArray, NDArray] | tuple[NDArray, NDArray, NDArray, NDArray]
 """Requests sorted by time (REQUEST), their output lengths [tokens], the names of their prefix blocks (int64), and what
-they follow (SEQUEL); the latter two where they are needed. One that follows others stands behind them, with the same
-arrival as they: that of the request with which the chain begins."""
+they follow (SEQUEL); the latter two where they are needed. Those that follow others have the arrival of the request with
+which their chain begins, and stand right behind it and each other, so that a chain is in one piece. A request may be waited
+for by any number of others that wait for it alone, and by one that waits for several."""
 
 SourceChunk = tuple[NDArray, NDArray, NDArray] | tuple[NDArray, NDArray, NDArray, NDArray]
 """Requests of users in a closed loop (REQUEST, without times), their output lengths, the time to think before each [s],
@@ -149,6 +150,7 @@ class Fleet:
         self._clock.scrape_s = scrape_s
         self._clock.held_head = self._clock.held_tail = NONE
         self._clock.leaving_head = self._clock.leaving_tail = NONE
+        self._clock.forming = NONE
         self._requests, self._outputs = records_of(0, REQUEST), np.zeros(0, np.int64)
         self._tables, self._values, self._counts = flattened(pools)
         self._edges = itl_edges()
@@ -341,13 +343,18 @@ class Fleet:
         known = self._asked.id[slots]
         before = np.minimum(np.searchsorted(known, asked), max(len(known) - 1, 0))
         found = known[before] == asked if len(known) else np.zeros(len(asked), bool)
-        bad = np.flatnonzero(~np.where(here, place < rows, found))
+        chain = np.cumsum(joins == 0)  # a chain stands together, so that each is known before one it follows can end
+        began = np.where(here, chain[np.minimum(place, len(ids) - 1)] if len(ids) else 0, 0)
+        bad = np.flatnonzero(~np.where(here, place < rows, found) | (chain[rows] != began))
         if len(bad):
             one, other = int(ids[rows[bad[0]]]), int(asked[bad[0]])
             raise ValueError(
-                f"request {one} follows request {other}, which is neither before it in its chunk nor in flight; "
-                "give those that follow with the arrival of the request that their chain begins with, behind it"
+                f"request {one} follows request {other}, which is not in the same chain before it; give those that "
+                "follow with the arrival of the request that their chain begins with, right behind it"
             )
+        joined = asked[np.repeat(joins, joins) > 1]
+        if len(np.unique(joined)) < len(joined):
+            raise ValueError("two requests wait for several others each, one of which is the same")
         self._predecessors = np.where(here, place, -2 - slots[before] if len(known) else 0).astype(np.int64)
         self._sequels.joins, self._sequels.after = joins, ends - joins
 

@@ -28,6 +28,7 @@ from infersim.dataplane.queue import queue_key
 from infersim.dataplane.records import (
     AWAY,
     BATCHING,
+    CLOSED,
     DECODE,
     DONE,
     DRAINING,
@@ -266,13 +267,28 @@ def _drained(r, clock, servers):
     servers[r].reported = True
 
 
+@inlined
+def _read(clock, requests, outputs, asked, flights, free_slots, crowd):
+    """Take the next request of the chunk; return its slot."""
+    clock.free_slots -= 1
+    slot = free_slots[clock.free_slots]
+    row = clock.cursor
+    _receive(slot, requests[row], outputs[row], asked, flights)
+    clock.cursor += 1
+    if clock.watching:
+        flights[slot].watched = True
+        new_call(slot, crowd.calls)
+        if crowd.sequels.shape[0] > 0:
+            crowd.places[row] = slot
+            crowd.calls[slot].source = crowd.sequels[row].source
+    return slot
+
+
 @compiled
-def _run_errands(now, room, clock, asked, flights, free_slots, replicas, servers, routable, crowd):
+def _run_errands(now, clock, asked, flights, free_slots, replicas, servers, routable, crowd):
     """See to what the last event has left behind; return why the loop must stop, or GO_ON."""
     if clock.ended_head != NONE:
         hear_of_ends(now, clock, asked, flights, free_slots, crowd)
-    if clock.outcomes >= room:
-        return OUTCOMES_FULL
     if clock.free_users > 0:
         why = _send_users(now, clock, asked, flights, free_slots, crowd)
         if why != GO_ON:
@@ -289,18 +305,6 @@ def _run_errands(now, room, clock, asked, flights, free_slots, replicas, servers
         if clock.held_head != NONE and routable.shape[0] == 0:
             return HELD_EDGE
     return GO_ON
-
-
-@compiled
-def _followers_next(clock, requests, sequels):
-    """Whether there may be followers to read of a request that has just arrived, which may have ended at once."""
-    if not clock.watching:
-        return False
-    if clock.cursor == requests.shape[0]:
-        return not clock.last_chunk
-    if sequels.shape[0] == 0:
-        return False
-    return sequels[clock.cursor].joins > 0 and requests[clock.cursor].arrival_s <= clock.now_s
 
 
 @compiled
@@ -415,12 +419,16 @@ def advance(
         return VERB_DONE
     room = outcomes.shape[0] - finishes.shape[1] - 1
     while True:
-        if clock.errands and not _followers_next(clock, requests, sequels):
-            why = _run_errands(clock.now_s, room, clock, asked, flights, free_slots, replicas, servers, routable, crowd)
-            if why != GO_ON:
-                return why
         if clock.outcomes >= room:
             return OUTCOMES_FULL
+        if clock.cursor == requests.shape[0] and not clock.last_chunk:
+            return STARVED
+        if sequels.shape[0] > 0 and clock.cursor < requests.shape[0] and sequels[clock.cursor].joins > 0:
+            if clock.free_slots == 0:  # it has to be there before one that it follows can end
+                return SLOTS_FULL
+            slot = _read(clock, requests, outputs, asked, flights, free_slots, crowd)
+            wait_ahead(slot, clock.cursor - 1, flights, crowd)
+            continue
         if clock.held_head != NONE and routable.shape[0] > 0:
             slot = clock.held_head
             unhold(slot, clock, flights)
@@ -446,15 +454,21 @@ def advance(
                 _drained(source, clock, servers)
                 return DRAINED
             continue
-        if clock.cursor == requests.shape[0] and not clock.last_chunk:
-            return STARVED
+        forming = clock.forming != NONE
+        if clock.errands and not forming:
+            why = _run_errands(clock.now_s, clock, asked, flights, free_slots, replicas, servers, routable, crowd)
+            if why != GO_ON:
+                return why
         r = tree[1]
         step_s = keys[r]
         due = due_s[0] if clock.pending > 0 else math.inf
         arrival_s = requests[clock.cursor].arrival_s if clock.cursor < requests.shape[0] else math.inf
         now = min(step_s, due, arrival_s)
         alarm_s, comes = math.inf, False
-        if clock.alarms > 0:
+        if forming:
+            r, now, due, arrival_s = clock.forming, clock.now_s, math.inf, math.inf
+            step_s = now
+        elif clock.alarms > 0:
             first = alarms[0]
             alarm_s = calls[first].alarm_s
             now = min(now, alarm_s)
@@ -478,21 +492,8 @@ def advance(
             else:
                 if clock.free_slots == 0:
                     return SLOTS_FULL
-                clock.free_slots -= 1
-                slot = free_slots[clock.free_slots]
-                row = clock.cursor
-                _receive(slot, requests[row], outputs[row], asked, flights)
-                clock.cursor += 1
+                slot = _read(clock, requests, outputs, asked, flights, free_slots, crowd)
                 clock.in_flight += 1
-                if clock.watching:
-                    flights[slot].watched = True
-                    new_call(slot, calls)
-                    if sequels.shape[0] > 0:
-                        places[row] = slot
-                        calls[slot].source = sequels[row].source
-                        if sequels[row].joins > 0:
-                            wait_ahead(slot, row, clock, flights, crowd)
-                            continue
             if clock.watching:
                 status = begin_attempt(now, slot, clock, asked, flights, replicas, crowd)
                 if status != FINISHED:
@@ -523,12 +524,17 @@ def advance(
             server, replica = servers[r], replicas[r]
             table = tables[replica.pool]
             heap, phase, leaving = finishes[r], phases[r], clock.leaving
-            end_step(
-                now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, books, table,
-                values, counts, edges, clock, free_slots, outcomes,
-            )  # fmt: skip
-            if clock.leaving_head != NONE and receivers.shape[0] > 0:
-                reschedule(tree, keys, r, now)  # they leave first: that may free blocks for the next step
+            if not forming:
+                end_step(
+                    now, server, replica, asked, flights, heap, phase, caches[r], lookups[r], names, books, table,
+                    values, counts, edges, clock, free_slots, outcomes,
+                )  # fmt: skip
+                if clock.leaving_head != NONE and receivers.shape[0] > 0:
+                    clock.forming = r  # they leave first: that may free blocks for the next step
+                    continue
+            clock.forming = NONE
+            if replica.status == CLOSED:  # it was empty, and said to be
+                reschedule(tree, keys, r, math.inf)
                 continue
             if table.batching == OWN_BATCHING:
                 clock.asking, clock.culprit = BATCHING, r
