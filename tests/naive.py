@@ -21,7 +21,7 @@ import heapq
 import itertools
 import math
 
-from tests.naive_clients import Bucket, comes_again, ending_of, patience_s, while_away_s
+from tests.naive_clients import Bucket, Sequels, comes_again, ending_of, patience_s, while_away_s
 from tests.naive_ending import accepted_drafts, end_step
 from tests.naive_forming import Forming
 from tests.naive_record import Record
@@ -49,6 +49,7 @@ class World:
         self.buckets = [Bucket(client) for client in case.clients]
         self.turns = {"arrivals": 0, "sent": 0}
         self.routed = self.opened = 0
+        self.sequels = Sequels(case, requests_of(case), self.send_request)
         self.routed_to, self.ended_in = [0] * len(case.pools), [0] * len(case.pools)
 
     def at(self, time: float, kind: int, order: int, subject: object) -> None:
@@ -58,8 +59,8 @@ class World:
     def run(self) -> Run:
         for pool in self.case.initial:
             self.open(pool, 0.0)
-        for request in requests_of(self.case):
-            self.at(request.arrival_s, ARRIVAL, request.id, request)
+        for request in self.sequels.roots:
+            self.send_request(request, request.arrival_s)
         for order, (time, verb, what) in enumerate(self.case.actions):
             self.at(time, CONTROL, order, (verb, what))
         handlers = {
@@ -72,9 +73,15 @@ class World:
         while self.agenda:
             now, kind, _, _, subject = heapq.heappop(self.agenda)
             handlers[kind](subject, now)
+            self.sequels.follow_up(now)
         return self.record.finished()
 
     # --- attempts begin and end
+
+    def send_request(self, request: Request, time: float) -> None:
+        """Let a request arrive for the first time."""
+        request.arrival_s = request.since = time
+        self.at(time, ARRIVAL, request.id, request)
 
     def arrive(self, request: Request, now: float) -> None:
         request.attempts += 1
@@ -145,6 +152,7 @@ class World:
         else:
             request.enter("ended", now)
             self.record.outcome(sequence, status, now)
+            self.sequels.ended.append((request, status))
 
     # --- on the way to a replica
 
@@ -337,9 +345,9 @@ class World:
 
 
 def requests_of(case: Case) -> list[Request]:
-    """The case's requests, as their clients send them."""
-    requests = []
-    for row, output in zip(case.requests, case.outputs.tolist(), strict=True):
+    """The requests of the case and of its sources, as their clients send them."""
+    requests, (rows, outputs) = [], case.all_requests()
+    for row, output in zip(rows, outputs.tolist(), strict=True):
         names = case.names[row["prefix_start"] :][: row["prefix_blocks"]].tolist()
         fields = {
             name: row[name].item() for name in ("id", "arrival_s", "input_tokens", "tenant", "priority", "deadline_s")

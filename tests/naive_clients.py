@@ -1,14 +1,16 @@
-"""The clients of the naive twin: how long they wait, when they come again, and who is let in.
+"""The clients of the naive twin: how long they wait, when they come again, who is let in, and what they send next.
 
-DESIGN.md: "Attempts", "Patience", "Admission" (what is asked on arrival). Not here: what giving up means at a replica
+DESIGN.md: "Attempts", "Patience", "Admission" (what is asked on arrival), "Followers", "Users in a closed loop". Not here: what giving up means at a replica
 (`naive.py`, which is next).
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from infersim.dataplane.chance import uniform
 from tests.naive_sequence import Request, Sequence
-from tests.twin.case import Client
+from tests.twin.case import Case, Client
 
 JITTER = 24301
 """What `uniform` is asked for to draw how long a client is away."""
@@ -59,3 +61,75 @@ def ending_of(reason: str, sequence: Sequence) -> str | None:
         return "timed_out"
     waiting = not sequence.admitted and sequence.request.span in ("held", "handling", "queued")
     return "overloaded" if reason == "wait" and waiting else None
+
+
+class Sequels:
+    """What is sent because something else has ended."""
+
+    def __init__(self, case: Case, requests: list[Request], send: Callable[[Request, float], None]) -> None:
+        self.last_arrival_s, self.send = case.last_arrival_s, send
+        self.ended: list[tuple[Request, str]] = []
+        """In the event that happens now."""
+        count, self.lists = len(case.requests), []
+        for source in case.sources:
+            mine = requests[count : count + len(source.requests)]
+            self.lists.append(list(zip(mine, source.gaps.tolist(), strict=True)))
+            count += len(mine)
+        self.source_of: dict[Request, int] = {}
+        self.followers: dict[Request, list[Follower]] = {}
+        self.roots = requests[: len(case.requests)]
+        if case.sequels is not None:
+            self.link(case.sequels, self.roots)
+
+    def link(self, sequels, requests: list[Request]) -> None:
+        by_id = {request.id: request for request in requests}
+        for request, (after, joins, needs, gap_s, source) in zip(requests, sequels.tolist(), strict=True):
+            if source >= 0:
+                self.source_of[request] = source
+            if after >= 0:
+                follower = Follower(request, joins, needs, gap_s)
+                for each in range(after, after + joins):
+                    self.followers.setdefault(by_id[each], []).append(follower)
+        following = {each.request for group in self.followers.values() for each in group}
+        self.roots = [request for request in requests if request not in following]
+
+    def follow_up(self, now: float) -> None:
+        """Send what follows the requests that one event has ended."""
+        ended, self.ended = sorted(self.ended, key=lambda each: each[0].id), []
+        for request, status in ended:
+            for follower in self.followers.pop(request, []):
+                self.release(follower, now, status == "finished" or not follower.needs)
+            if request in self.source_of:
+                self.take_next(self.source_of[request], now)
+
+    def take_next(self, source: int, now: float) -> None:
+        """A user is free."""
+        if self.lists[source]:
+            request, gap_s = self.lists[source].pop(0)
+            if now + gap_s < self.last_arrival_s:
+                self.source_of[request] = source
+                self.send(request, now + gap_s)
+
+    def release(self, follower: "Follower", now: float, kept: bool) -> None:
+        """One of those that it waits for has ended, or will never be sent."""
+        follower.awaited -= 1
+        follower.kept &= kept
+        if follower.awaited:
+            return
+        if follower.kept and now + follower.gap_s < self.last_arrival_s:
+            self.send(follower.request, now + follower.gap_s)
+        else:
+            for other in self.followers.pop(follower.request, []):
+                self.release(other, now, False)
+
+
+@dataclass
+class Follower:
+    """A request that waits for others."""
+
+    request: Request
+    awaited: int
+    needs: bool
+    gap_s: float
+    kept: bool = True
+    """Whether nothing has happened yet for which it would never be sent."""

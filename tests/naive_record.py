@@ -25,7 +25,8 @@ class Record:
     """Grows while a case runs; `finished` says what came of it."""
 
     def __init__(self, case: Case) -> None:
-        self.run = Run(np.zeros(len(case.requests), OUTCOME), [], [[] for _ in case.requests], [], [], {})
+        count = len(case.all_requests()[0])
+        self.run = Run(np.zeros(count, OUTCOME), [], [[] for _ in range(count)], [], [], {})
         self.run.outcomes["id"] = -1
         self.tallies = [empty_tally(pool) for pool in case.pools]
 

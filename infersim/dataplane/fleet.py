@@ -262,22 +262,31 @@ class Fleet:
             self._clock.last_chunk = True
             return
         requests, outputs, *names = chunk
-        if requests["forks"].any() and self._tables.draft_tokens.any():
-            first = requests["id"][requests["forks"] > 0][0]
-            raise ValueError(f"request {first} has several samples or beams, which draft tokens are not modelled for")
-        self._tables.plain_blocks &= not requests["forks"].any()
         self._requests = records_of(len(requests), REQUEST)
         self._requests[:] = requests
+        self._expect(self._requests)
         self._keep_names(names[0] if names else np.zeros(0, np.int64))
         self._outputs = np.ascontiguousarray(outputs, np.int64)
         self._clock.cursor = 0
-        if self._shared and len(requests) and (most := int(self._requests.tenant.max())) >= self._tenants:
-            self._make_shares(len(self._replicas), most + 1)
         if self._clock.watching:
-            self._check_classes(self._requests)
             self._link(names[1] if len(names) > 1 else np.zeros(0, SEQUEL))
         elif len(names) > 1:
             raise ValueError("requests that follow others need rules: give ServiceRules(), were they empty")
+
+    def _expect(self, requests: np.recarray) -> None:
+        """Be ready for requests of these kinds and classes, which are about to arrive."""
+        if not len(requests):
+            return
+        if requests.forks.any() and self._tables.draft_tokens.any():
+            first = requests.id[requests.forks > 0][0]
+            raise ValueError(f"request {first} has several samples or beams, which draft tokens are not modelled for")
+        self._tables.plain_blocks &= not requests.forks.any()
+        classes = int(requests.tenant.max()) + 1
+        if self._shared and classes > self._tenants:
+            self._make_shares(len(self._replicas), classes)
+        if self._clock.watching and classes > len(self._clients):
+            old, self._clients = self._clients, client_records(self._rules.clients, classes)
+            self._clients[: len(old)] = old
 
     def _keep_names(self, names: NDArray[np.int64]) -> None:
         """Append the prefix names of a new chunk to those that requests in flight still need, and forget the rest."""
@@ -319,13 +328,6 @@ class Fleet:
         self._source_requests, self._source_outputs = records_of(0, REQUEST), np.zeros(0, np.int64)
         self._source_gaps = np.zeros(0)
         self._factor, self._victims = 1.0, np.zeros(0, np.int64)
-
-    def _check_classes(self, requests: np.recarray) -> None:
-        """Make room for the classes that the requests name."""
-        most = int(requests.tenant.max()) + 1 if len(requests) else 0
-        if most > len(self._clients):
-            old, self._clients = self._clients, client_records(self._rules.clients, most)
-            self._clients[: len(old)] = old
 
     def _link(self, sequels: NDArray) -> None:
         """Say where those stand that the requests of a new chunk follow: in it, or in flight."""
@@ -372,7 +374,7 @@ class Fleet:
         requests, outputs, gaps, *names = chunk
         new = records_of(len(requests), REQUEST)
         new[:] = requests
-        self._check_classes(new)
+        self._expect(new)
         if names:
             new.prefix_start += len(self._names)
             self._names = np.ascontiguousarray(np.concatenate([self._names, names[0]]), np.int64)

@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
-from infersim.dataplane.records import REQUEST
+from infersim.dataplane.records import REQUEST, SEQUEL
 from tests import naive
 from tests.naive_sequence import SPANS
-from tests.twin.case import Case, Client, Run
+from tests.twin.case import Case, Client, Run, Source
 
 
 def pool(step_s: float = 1.0, **changes: object) -> PoolCost:
@@ -48,9 +48,15 @@ def run(
     clients: tuple[Client, ...] = (Client(), Client()),
     max_queued: int | None = None,
     max_wait_s: float = math.inf,
+    sequels: list[tuple[int, int, bool, float, int]] | None = None,
+    sources: tuple[list[tuple[float, int, int]], ...] = (),
+    last_arrival_s: float = math.inf,
     **fields: list[float],
 ) -> Run:
-    """Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request."""
+    """Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request.
+
+    Sequels are (after, joins, needs, gap, source); rows of sources are (gap, input tokens, output tokens).
+    """
     requests = np.zeros(len(rows), REQUEST)
     requests["id"], requests["arrival_s"] = np.arange(len(rows)), [row[0] for row in rows]
     requests["input_tokens"] = [row[1] for row in rows]
@@ -63,9 +69,19 @@ def run(
     outputs = np.array([row[2] for row in rows])
     prefixes = np.array(flat, np.int64)
     service = (list(clients), max_queued, max_wait_s)
+    follow = None if sequels is None else np.array(sequels, SEQUEL)
+    users = [source_of(own, len(rows) + sum(map(len, sources[:number]))) for number, own in enumerate(sources)]
+    service += (follow, users, last_arrival_s)
     return naive.simulate(
         Case(list(pools), requests, outputs, router, list(initial), list(actions), prefixes, *service)
     )
+
+
+def source_of(rows: list[tuple[float, int, int]], first: int) -> Source:
+    """What users send, their ids from `first` on."""
+    requests = np.zeros(len(rows), REQUEST)
+    requests["id"], requests["input_tokens"] = first + np.arange(len(rows)), [row[1] for row in rows]
+    return Source(requests, np.array([row[2] for row in rows]), np.array([row[0] for row in rows], float))
 
 
 def spans(row: np.void) -> tuple[float, ...]:

@@ -32,6 +32,17 @@ class Client:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What users in a closed loop send, one after the other."""
+
+    requests: NDArray[np.void]
+    """REQUEST records; their ids follow on those of the case's own requests and of the sources before."""
+    outputs: NDArray[np.int64]
+    gaps: NDArray[np.float64]
+    """How long users think before each [s]."""
+
+
+@dataclass(frozen=True)
 class Case:
     """Everything that one run is made of."""
 
@@ -53,6 +64,17 @@ class Case:
     """By class."""
     max_queued: int | None = None
     max_wait_s: float = math.inf
+    sequels: NDArray[np.void] | None = None
+    """SEQUEL records: what each request follows, and whose it is."""
+    sources: list[Source] = field(default_factory=list)
+    last_arrival_s: float = math.inf
+    """From when on nobody sends what follows something else [s]."""
+
+    def all_requests(self) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """Those of the case and then those of its sources, with their output tokens."""
+        rows = [self.requests, *(source.requests for source in self.sources)]
+        outputs = [self.outputs, *(source.outputs for source in self.sources)]
+        return np.concatenate(rows), np.concatenate(outputs)
 
 
 @dataclass

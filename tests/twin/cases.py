@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
-from infersim.dataplane.records import REQUEST
-from tests.twin.case import Case, Client
+from infersim.dataplane.records import REQUEST, SEQUEL
+from tests.twin.case import Case, Client, Source
 
 STEP_S = 0.01
 """Typical time of a step [s]."""
@@ -48,7 +48,45 @@ def random_case(seed: int, most: int = 40) -> Case:
         impatient["clients"] = [random_client(rng) for _ in range(TENANTS)]
         impatient["max_queued"] = None if rng.random() < 0.5 else int(rng.choice([3, 10]))
         impatient["max_wait_s"] = float(rng.choice([rng.exponential(10 * STEP_S), math.inf]))
-    return Case(pools, requests, outputs, router, initial, actions, names, **impatient)
+    case = Case(pools, requests, outputs, router, initial, actions, names, **impatient)
+    return with_sequels(rng, case) if rng.random() < 0.4 else case
+
+
+def with_sequels(rng: np.random.Generator, case: Case) -> Case:
+    """The case with some of its requests following others, and some sent by users who send more when they are served."""
+    count, sources = len(case.requests), int(rng.integers(3))
+    requests, sequels, chained = case.requests.copy(), np.zeros(count, SEQUEL), rng.choice([0.0, 0.3, 0.8])
+    joined: set[int] = set()
+    begin = 0  # of the chain
+    for row, sequel in enumerate(sequels):
+        sequel["source"] = rng.integers(-1, sources)
+        if row == 0 or rng.random() >= chained:
+            begin, sequel["after"] = row, -1
+            continue
+        first = int(rng.integers(begin, row))
+        joins = int(rng.integers(1, row - first, endpoint=True)) if rng.random() < 0.4 else 1
+        several = set(range(first, first + joins)) if joins > 1 else set()
+        if several & joined:
+            joins, several = 1, set()
+        joined |= several
+        requests["arrival_s"][row] = requests["arrival_s"][begin]
+        sequel["after"], sequel["joins"], sequel["needs"] = first, joins, rng.random() < 0.3
+        sequel["gap_s"] = rng.choice([0, rng.exponential(5 * STEP_S)])
+    last_arrival_s = float(rng.choice([math.inf, requests["arrival_s"][-1] + rng.exponential(20 * STEP_S)]))
+    users = [random_source(rng, case, int(rng.integers(20))) for _ in range(sources)]
+    begin = count
+    for source in users:
+        source.requests["id"] = begin + np.arange(len(source.requests))
+        begin += len(source.requests)
+    return replace(case, requests=requests, sequels=sequels, sources=users, last_arrival_s=last_arrival_s)
+
+
+def random_source(rng: np.random.Generator, case: Case, count: int) -> Source:
+    """What users send, of the same kinds as what the case has; prompts begin like those of the case."""
+    alike = rng.integers(len(case.requests), size=count)
+    requests, outputs = case.requests[alike], rng.permutation(case.outputs[alike])
+    requests["tenant"], requests["arrival_s"] = rng.integers(TENANTS, size=count), 0
+    return Source(requests, outputs, rng.choice([0.0, 1.0], size=count) * rng.exponential(5 * STEP_S, size=count))
 
 
 def random_requests(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -237,9 +275,25 @@ def random_actions(
 
 
 def without(case: Case, first: int, last: int) -> Case:
-    """The case without some requests, the others numbered anew."""
+    """The case without some requests, the others numbered anew; what followed one of them follows the request before."""
     keep = np.ones(len(case.requests), bool)
     keep[first:last] = False
     requests = case.requests[keep].copy()
     requests["id"] = np.arange(len(requests))
-    return replace(case, requests=requests, outputs=case.outputs[keep])
+    if case.sequels is None:
+        return replace(case, requests=requests, outputs=case.outputs[keep])
+    sources, begin = [], len(requests)
+    for source in case.sources:
+        rows = source.requests.copy()
+        rows["id"], begin = begin + np.arange(len(rows)), begin + len(rows)
+        sources.append(replace(source, requests=rows))
+    sequels, place = case.sequels[keep].copy(), np.cumsum(keep) - 1
+    for row, sequel in enumerate(sequels):
+        if sequel["after"] < 0:
+            continue
+        others = range(sequel["after"], sequel["after"] + sequel["joins"])
+        if all(keep[other] for other in others):
+            sequel["after"] = place[sequel["after"]]
+        else:  # a chain of its own begins, unless it stands in one
+            sequel["after"], sequel["joins"] = (row - 1, 1) if row else (-1, 0)
+    return replace(case, requests=requests, outputs=case.outputs[keep], sequels=sequels, sources=sources)

@@ -14,7 +14,7 @@ from infersim.dataplane.fleet import Fleet, Occupancy, Why
 from infersim.dataplane.rules import ClientRules, ServiceRules
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
-from tests.twin.case import REPLAYS, SLOWDOWN, Case
+from tests.twin.case import REPLAYS, SLOWDOWN, Case, Source
 
 
 @dataclass
@@ -33,29 +33,47 @@ class LoopRun:
 
 
 def chunks(case: Case, size: int) -> Iterator[tuple[NDArray, ...]]:
-    """The requests, their output tokens and, where they have any, the names of their prefix blocks, in pieces."""
+    """The requests, their output tokens and, where they have any, names of prefix blocks and sequels, in pieces."""
     for start in range(0, len(case.requests), size):
-        requests, outputs = case.requests[start : start + size].copy(), case.outputs[start : start + size]
-        if not requests["prefix_blocks"].any():
-            yield requests, outputs
-            continue
-        own = [case.names[first:][:count] for first, count in requests[["prefix_start", "prefix_blocks"]].tolist()]
-        requests["prefix_start"] = np.cumsum(requests["prefix_blocks"]) - requests["prefix_blocks"]
-        yield requests, outputs, np.concatenate(own)
+        piece = slice(start, start + size)
+        requests, names = with_names(case.requests[piece], case.names)
+        if case.sequels is not None:
+            yield requests, case.outputs[piece], names, case.sequels[piece]
+        elif len(names):
+            yield requests, case.outputs[piece], names
+        else:
+            yield requests, case.outputs[piece]
+
+
+def source_chunks(case: Case, source: Source, size: int) -> Iterator[tuple[NDArray, ...]]:
+    """What the users of a source send, in pieces."""
+    for start in range(0, len(source.requests), size):
+        piece = slice(start, start + size)
+        requests, names = with_names(source.requests[piece], case.names)
+        yield requests, source.outputs[piece], source.gaps[piece], *([names] if len(names) else [])
+
+
+def with_names(requests: NDArray, names: NDArray[np.int64]) -> tuple[NDArray, NDArray[np.int64]]:
+    """Some of a case's requests with the names of their prefix blocks alone."""
+    requests = requests.copy()
+    own = [names[first:][:count] for first, count in requests[["prefix_start", "prefix_blocks"]].tolist()]
+    requests["prefix_start"] = np.cumsum(requests["prefix_blocks"]) - requests["prefix_blocks"]
+    return requests, np.concatenate(own)
 
 
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
     router = ROUTERS[case.router]
     signals = {"by_load": router.by_load, "reads": router.reads}
-    return Fleet(case.pools, chunks(case, chunk), router.compiled, rules=rules_of(case), **signals)
+    sources = [source_chunks(case, source, chunk) for source in case.sources]
+    return Fleet(case.pools, chunks(case, chunk), router.compiled, rules=rules_of(case), sources=sources, **signals)
 
 
 def rules_of(case: Case) -> ServiceRules | None:
-    """What the case's clients put up with; None if they are all patient and come once."""
+    """What the case's clients put up with; None if they are all patient, come once and send nothing else."""
     clients = tuple(ClientRules(**vars(client)) for client in case.clients)
-    rules = ServiceRules(clients, case.max_wait_s, case.max_queued)
-    return rules if rules.watch else None
+    rules = ServiceRules(clients, case.max_wait_s, case.max_queued, case.last_arrival_s)
+    return rules if rules.watch or case.sequels is not None else None
 
 
 def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> LoopRun:
