@@ -24,12 +24,16 @@ def end_step(world: "World", replica: Replica, now: float) -> None:
         emit(world, sequence, now)
         world.record.processed(sequence, sequence.request.width)
         accept_drafts(world, sequence, now)
+    processed = [sequence for sequence, _ in chunks]
+    for sequence in [each for each in replica.batch if each.over and each not in processed]:
+        leave_batch(world, sequence, now)
     for sequence in sorted(decoded, key=lambda each: each.order):
-        end_if_complete(world, sequence, now)
+        if not sequence.over:
+            end_if_complete(world, sequence, now)
     for sequence, tokens in chunks:
         end_chunk(world, sequence, tokens, now)
-    for sequence in [each for each in replica.batch if each.over]:
-        leave_batch(world, sequence, now)
+        if sequence.over and sequence in replica.batch:
+            leave_batch(world, sequence, now)
     if replica.rows and not replica.decoding():
         replica.rows = 0
         for sequence in sorted(replica.batch, key=lambda each: each.order):

@@ -476,7 +476,7 @@ CLOCK = np.dtype(
         ("leaving_tail", np.int64),
         ("leaving", np.int64),
         ("pending", np.int64),  # requests in front ends and on links
-        ("forming", np.int64),  # replica whose step has ended and whose next is to be formed, NONE but while some leave it
+        ("forming", np.int64),  # replica to form a step once those that leave it are sent, or NONE
         ("routed", np.int64),  # requests routed so far
         ("by_load", np.bool_),  # whether the router is least_outstanding, kept as a tree
         ("reads_kv", np.bool_),  # whether the router reads kv_blocks_used
