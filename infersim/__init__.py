@@ -26,6 +26,7 @@ __all__ = [
     "load_scenario",
     "ordering",
     "plan",
+    "process",
     "read_run",
     "routing",
     "sensitivity",
@@ -47,6 +48,7 @@ _WHERE = {
     "load_scenario": "infersim.spec.load",
     "ordering": "infersim.policies.ordering",
     "plan": "infersim.studies.plan",
+    "process": "infersim.policies.processes",
     "read_run": "infersim.results.directory",
     "routing": "infersim.policies.routing",
     "sensitivity": "infersim.studies.sensitivity",
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from infersim.policies.autoscaling import autoscaling
     from infersim.policies.batching import batching
     from infersim.policies.ordering import ordering
+    from infersim.policies.processes import process
     from infersim.policies.routing import routing
     from infersim.results.directory import read_run
     from infersim.results.result import Result

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from infersim.policies.autoscaling import Autoscaler, Facts, Registered
     from infersim.policies.autoscaling.oracle import Future
     from infersim.policies.plugins import Policies
+    from infersim.policies.processes import Process
     from infersim.policies.routing import Router
     from infersim.spec.errors import KeyPath
     from infersim.spec.model import Model
@@ -92,6 +93,26 @@ def scalers(resolved: "ResolvedScenario", policies: "Policies") -> "list[tuple[A
             given = ", ".join(f"{name} {value!r}" for name, value in spec.parameters.items()) or "nothing"
             raise PolicyError(f"autoscaler {spec.policy!r} cannot be made with {given}: {error}") from error
     return scalers
+
+
+def processes(resolved: "ResolvedScenario", policies: "Policies") -> "list[tuple[Process, dict[str, Any]]]":
+    """The user's processes that the scenario starts, with their parameters."""
+    import inspect
+
+    from infersim.policies.errors import PolicyError
+
+    found = []
+    for number, spec in enumerate(resolved.scenario.processes):
+        one, given = (
+            chosen(resolved, ("processes", number, "process"), policies.processes, spec.process),
+            spec.model_extra or {},
+        )
+        try:
+            inspect.signature(one.function).bind("env", "datacenter", **given)
+        except TypeError as error:
+            raise PolicyError(f"process {one.name!r} cannot be started with {given or 'nothing'}: {error}") from None
+        found.append((one, given))
+    return found
 
 
 def facts(resolved: "ResolvedScenario", pool: "ResolvedPool", tables: "CostTables", cold_start_s: float) -> "Facts":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from infersim.cost.tables import CostTables
     from infersim.dataplane.fleet import Fleet
     from infersim.policies.autoscaling import Autoscaler, Registered
+    from infersim.policies.processes import Process
     from infersim.results.gathering import Gathering
     from infersim.results.record import RunRecord
     from infersim.results.result import Result
@@ -72,6 +73,7 @@ def check_runnable(resolved: "ResolvedScenario") -> None:
     assembly.own_order(resolved, policies)
     assembly.own_batching(resolved, policies)
     assembly.scalers(resolved, policies)
+    assembly.processes(resolved, policies)
     for index in range(len(resolved.pools)):
         cost_tables(resolved, index)
     requests = assembly.offered(resolved)
@@ -121,7 +123,7 @@ def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRe
 
     scenario = resolved.scenario
     policies = load_policies(resolved.plugin_files)
-    scalers = assembly.scalers(resolved, policies)
+    scalers, processes = assembly.scalers(resolved, policies), assembly.processes(resolved, policies)
     tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
     requests = assembly.offered(resolved)
     gathering = Gathering(scenario)
@@ -132,16 +134,18 @@ def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRe
     staging.tell_routers(datacenter, resolved, tariffs, around)
     _open_pools(datacenter, resolved, tables, scalers)
     staging.disturb(datacenter, resolved, requests.span_s)
-    with _blaming(resolved):
+    _start(processes, datacenter, resolved, tables)
+    with _blaming(resolved, [process for process, _ in processes], datacenter):
         datacenter.run(requests.span_s, sample_interval_s(scenario, requests.span_s), progress)
     fleet.flush()
     return _record(resolved, tables, tariffs, around, fleet, datacenter, gathering)
 
 
 @contextmanager
-def _blaming(resolved: "ResolvedScenario") -> Iterator[None]:
-    """Say which policy failed, where and when, and what would be right."""
+def _blaming(resolved: "ResolvedScenario", processes: "list[Process]", datacenter: "Datacenter") -> Iterator[None]:
+    """Say which policy or process failed, where and when, and what would be right."""
     from infersim.dataplane.fleet import PolicyFault
+    from infersim.policies import processes as own
     from infersim.policies.blame import what_failed
     from infersim.policies.errors import PolicyError
 
@@ -149,6 +153,33 @@ def _blaming(resolved: "ResolvedScenario") -> Iterator[None]:
         yield
     except PolicyFault as fault:
         raise PolicyError(what_failed(fault, resolved.scenario)) from fault.__cause__
+    except Exception as error:
+        told = None if isinstance(error, PolicyError) else own.what_failed(error, processes, datacenter.env.now)
+        if told is None:
+            raise
+        raise PolicyError(told) from error
+
+
+def _start(
+    processes: "list[tuple[Process, dict[str, Any]]]",
+    datacenter: "Datacenter",
+    resolved: "ResolvedScenario",
+    tables: "list[CostTables]",
+) -> None:
+    """Start the user's processes."""
+    if not processes:
+        return
+    from infersim import assembly
+    from infersim.controlplane.facade import DatacenterFacade, followed
+
+    env = datacenter.env
+    known = [
+        assembly.facts(resolved, asked, costs, pool.terms.cold_start_s)
+        for pool, asked, costs in zip(datacenter.pools, resolved.pools, tables, strict=True)
+    ]
+    facade = DatacenterFacade(datacenter, known)
+    for process, parameters in processes:
+        env.process(followed(process.function(env, facade, **parameters)))
 
 
 def _open_pools(

@@ -28,17 +28,19 @@ def run(*arguments: str) -> None:
 
 def test_the_recipe_for_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    router, autoscaler = blocks("CONTRIBUTING.md", "python")
-    (tmp_path / "my_policies.py").write_text(router + autoscaler)
+    router, autoscaler, process = blocks("CONTRIBUTING.md", "python")
+    (tmp_path / "my_policies.py").write_text(router + autoscaler + process)
     plugins, policy, _, scaler = blocks("CONTRIBUTING.md", "yaml")[0].splitlines()
     own = (
-        f"{plugins}\n{policy}\n"
+        f"{plugins}\n{policy}\nprocesses: [{{process: chaos, every_s: 6}}]\n"
         + SCENARIO
         + scaler.replace("- ", "  ").replace("target: 32", "target: 32, interval_s: 1")
     )
     (tmp_path / "own.yaml").write_text(own)
     run("own.yaml")
-    assert read_run(tmp_path / "out").replicas["pool"].count() >= 2, "the autoscaler keeps a spare replica"
+    found = read_run(tmp_path / "out")
+    assert found.replicas["pool"].count() >= 2, "the autoscaler keeps a spare replica"
+    assert "failed" in set(found.events["kind"]), "and chaos has its way"
 
 
 def test_the_recipe_for_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

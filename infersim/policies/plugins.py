@@ -1,8 +1,8 @@
 """The policies of one run: all that are registered, and those of the plugin files that its scenario names.
 
-A plugin file is ordinary Python that registers policies with `@routing`, `@ordering`, `@batching` and `@autoscaling`. Its policies belong to the
+A plugin file is ordinary Python that registers policies with `@routing`, `@ordering`, `@batching`, `@autoscaling` and `@process`. Its policies belong to the
 run that named it: another run in the same process does not see them. Not here: what a policy looks like (`routing.py`,
-`ordering.py`, `batching.py`, `autoscaling/`).
+`ordering.py`, `batching.py`, `autoscaling/`, `processes.py`).
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infersim.policies import autoscaling, batching, ordering, routing
+from infersim.policies import autoscaling, batching, ordering, processes, routing
 from infersim.policies.errors import PolicyError
 from infersim.spec import policies as names
 
@@ -26,11 +26,12 @@ class Policies:
     autoscalers: dict[str, autoscaling.Registered]
     orderings: dict[str, ordering.Ordering]
     batchings: dict[str, batching.Batching]
+    processes: dict[str, processes.Process]
 
 
 def load_policies(files: Iterable[Path]) -> Policies:
     """Everything registered and what `files` register. Raises PolicyError with file and line of what went wrong."""
-    own = (routing.ROUTERS, autoscaling.AUTOSCALERS, ordering.ORDERINGS, batching.BATCHINGS)
+    own = (routing.ROUTERS, autoscaling.AUTOSCALERS, ordering.ORDERINGS, batching.BATCHINGS, processes.PROCESSES)
     registries: tuple[Any, ...] = (*own, names.ROUTERS, names.AUTOSCALERS, names.QUEUE_ORDERS, names.BATCHINGS)
     before = [registry.copy() for registry in registries]
     try:

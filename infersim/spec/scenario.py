@@ -5,7 +5,7 @@ Not here: the traffic (`workload.py`), reading YAML (`load.py`) and names of chi
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from infersim.spec.adapters import AdapterSlots
 from infersim.spec.autoscalers import Autoscaler
@@ -302,6 +302,20 @@ class Router(Spec):
     """How often the router reads the replicas' signals [s]; 0: it always sees the present."""
 
 
+class UserProcess(Spec):
+    """A process of a plugin's, or of the notebook's, that acts on the datacentre while it runs."""
+
+    model_config = ConfigDict(extra="allow")
+
+    process: str = Field(min_length=1)
+    """The name of its function; what stands beside it are its parameters. `chaos` is short for `{process: chaos}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: object) -> object:
+        return {"process": given} if isinstance(given, str) else given
+
+
 class Scenario(Spec):
     """One question, ready to run."""
 
@@ -337,6 +351,8 @@ class Scenario(Spec):
     """Outages, power caps and upgrades at given times."""
     plugins: list[str] = Field(default_factory=list)
     """Python files with your own policies, relative to the scenario."""
+    processes: list[UserProcess] = Field(default_factory=list)
+    """What acts on the datacentre besides: functions of the plugins that are marked @process, with their parameters."""
     sample_interval_s: Positive | None = None
     """Spacing of the timeline [s]; a 400th of the horizon, at least 1 s, when absent."""
     cells: Annotated[int, Field(ge=1, le=1024)] = 1
