@@ -112,7 +112,8 @@ class Pool:
         if self.starting:
             self._cancel(self.starting[-1])
         elif self.serving:
-            self.retire(min(self.serving, key=lambda replica: (self.outstanding(replica), -replica.serial)))
+            index = self.env.fleet.emptiest(self.number)
+            self.retire(next(replica for replica in self.serving if replica.index == index))
         else:
             raise ValueError(f"pool {self.name} has no replica to give back")
 
