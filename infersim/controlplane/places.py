@@ -6,6 +6,7 @@ those of a rack one node after another. Not here: what breaks when (`faults.py`)
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain, count
 
 from infersim.spec.topology import Placement
 
@@ -31,9 +32,13 @@ class Places:
         zones = len(self.placement.zones)
         if all(self.shut[zone] for zone in range(zones)):
             return None
-        place = 0
-        while place in self.taken or self.broken[place] or self.shut[place % zones]:
-            place += 1
+        some = len(self.taken) + 1
+        gaps = sorted(set(range(some)) - self.taken)  # of thousands of replicas, quickly
+        place = next(
+            place
+            for place in chain(gaps, count(some))
+            if not (place in self.taken or self.broken[place] or self.shut[place % zones])
+        )
         return None if self.placement.places is not None and place >= self.placement.places else place
 
     def speed(self, place: int) -> float:
