@@ -181,8 +181,12 @@ def _bill(summary: Mapping[str, Any]) -> Table:
     cost, power = summary["cost"], summary["energy"]
     busy, idle, cold_start = (usd(cost[f"{part}_usd"]) for part in ("busy", "idle", "cold_start"))
     wasted = f" ({usd(cost['wasted_usd'])} of it wasted)" if cost["abandoned_tokens"] else ""
+    others = [f", {usd(cost[f'{part}_usd'])} {part}" for part in ("electricity", "egress") if cost.get(f"{part}_usd")]
     rows = [
-        ("cost", f"{usd(cost['total_usd'])}: {busy} busy{wasted}, {idle} idle, {cold_start} cold start"),
+        (
+            "cost",
+            f"{usd(cost['total_usd'])}: {busy} busy{wasted}, {idle} idle, {cold_start} cold start{''.join(others)}",
+        ),
         (
             "each",
             f"{usd(cost['usd_per_million_output_tokens'])} per million output tokens, "
