@@ -70,8 +70,11 @@ class World:
             PATIENCE: self.lose_patience,
             CONTROL: self.control,
         }
+        before = -math.inf
         while self.agenda:
             now, kind, _, _, subject = heapq.heappop(self.agenda)
+            self.record.run.near_tie |= 0 < now - before < 1e-12 * now
+            before = now
             handlers[kind](subject, now)
             self.sequels.follow_up(now)
         return self.record.finished()

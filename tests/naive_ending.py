@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def end_step(world: "World", replica: Replica, now: float) -> None:
     """Tokens leave, memory is freed, some finish, nobody's sequences are gone."""
     replica.memory.reserve = 0
+    replica.steps += 1
     decoded = [sequence for sequence, _ in replica.step if sequence.prefilled]
     chunks = [(sequence, tokens) for sequence, tokens in replica.step if not sequence.prefilled]
     for sequence in decoded:

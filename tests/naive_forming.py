@@ -5,9 +5,11 @@ DESIGN.md: "Forming a step", "Batching policies", "Watermark", priorities. Not h
 """
 
 import math
+from types import SimpleNamespace
 
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
+from tests.twin.own import own_shape
 
 
 class Forming:
@@ -22,6 +24,8 @@ class Forming:
         self.victims: list[Sequence] = []
         self.short_of_blocks = False
         """Whether somebody was preempted for want of blocks, and not for one of higher priority."""
+        self.whole_only = self.pool.batching not in ("chunked_prefill", "own")
+        """Whether only the first prompt of a step may be cut."""
         replica.step, replica.copied_blocks, self.memory.reserve = [], 0, 0
 
     def fill(self) -> None:
@@ -35,12 +39,53 @@ class Forming:
             self.decode()
             self.process_prompts()
             return
+        if self.pool.batching == "own":
+            self.form_as_asked()
+            return
         if not replica.rows:
             self.process_prompts()
         if not replica.step:
             self.decode()
             if self.pool.batching in ("static", "dynamic") and not replica.rows:
                 replica.rows = sum(each.request.width for each, _ in replica.step)
+
+    def form_as_asked(self) -> None:
+        """As the user's policy says; as chunked_prefill would if nothing came of it."""
+        if not (self.replica.batch or self.replica.queue.waiting):
+            return
+        everything = (self.pool.max_num_batched_tokens, 1, 1)
+        for prompts, decode, admit in (own_shape(self.replica.pool_index, self.state()), everything):
+            if decode:
+                self.decode()
+            withheld, self.whole_only = max(0, self.budget - prompts), admit == 2
+            self.budget -= withheld
+            self.process_prompts(admit > 0)
+            self.budget += withheld
+            if self.replica.step:
+                return
+
+    def state(self) -> SimpleNamespace:
+        """What a user's policy may know."""
+        replica, pool, head = self.replica, self.pool, self.replica.queue.head()
+        decoding = replica.decoding()
+        return SimpleNamespace(
+            pool=replica.pool_index,
+            now_s=self.now,
+            steps=replica.steps,
+            waiting=len(replica.queue.waiting),
+            waiting_tokens=sum(each.prompt for each in replica.queue.waiting),
+            head_tokens=head.prompt if head else 0,
+            head_wait_s=self.now - head.queued_at if head else 0.0,
+            running=len(replica.batch),
+            decoding=len(decoding),
+            context=sum(each.computed + 1 for each in decoding),
+            prefilling_tokens=sum(each.prompt - each.computed for each in replica.batch if not each.prefilled),
+            kv_free=self.memory.free(),
+            kv_blocks=pool.blocks,
+            block_size=pool.block_size,
+            max_num_seqs=pool.max_num_seqs,
+            max_num_batched_tokens=pool.max_num_batched_tokens,
+        )
 
     def give(self, sequence: Sequence, tokens: int) -> None:
         """A sequence gets tokens in the step."""
@@ -94,7 +139,7 @@ class Forming:
 
     # --- prompts
 
-    def process_prompts(self) -> None:
+    def process_prompts(self, admit: bool = True) -> None:
         """The partly prefilled sequence goes on; then admissions, unless somebody was preempted for want of blocks."""
         partly = [each for each in self.replica.batch if not each.prefilled]
         if partly and self.budget > 0:
@@ -105,7 +150,7 @@ class Forming:
             else:
                 self.preempt(sequence)
                 self.short_of_blocks = True
-        while not self.short_of_blocks and (head := self.next_to_admit()) and self.admit(head):
+        while admit and not self.short_of_blocks and (head := self.next_to_admit()) and self.admit(head):
             pass
 
     def next_to_admit(self) -> Sequence | None:
@@ -127,8 +172,7 @@ class Forming:
             computed = self.pool.prefix_tokens * len(matching)
             tokens = min(head.prompt - computed, self.budget)
             will_hold = memory.blocks_during_chunk(head, computed, tokens)
-            whole_only = self.pool.batching != "chunked_prefill" and replica.step
-            if whole_only and computed + tokens < head.prompt:
+            if self.whole_only and replica.step and computed + tokens < head.prompt:
                 return False
         in_use = sum(name in memory.cache.users for name in matching)
         needed = will_hold - memory.entry_blocks * in_use + drafted

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container
 from infersim.dataplane.chance import uniform
 from infersim.dataplane.fleet import PoolCost
 from tests.naive_sequence import Request, Sequence
+from tests.twin.own import own_order
 
 
 def predicted_output(request: Request, sigma: float) -> float:
@@ -26,6 +27,7 @@ KEYS: dict[str, Callable[[Request, PoolCost], float]] = {
     "shortest_job": lambda request, _: request.input_tokens,
     "shortest_predicted": lambda request, pool: predicted_output(request, pool.prediction_sigma),
     "earliest_deadline": lambda request, _: request.arrival_s + request.deadline_s,
+    "own": lambda request, _: own_order(0, request),
 }
 """What a sorted queue is sorted by."""
 

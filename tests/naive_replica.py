@@ -38,6 +38,8 @@ class Replica:
     """Who has how many tokens in the step that runs; empty when idle."""
     step_start: float = math.nan
     step_end: float = math.nan
+    steps: int = 0
+    """That it has run."""
     copied_blocks: int = 0
     """Between chip and host, in that step."""
     shape: dict = field(default_factory=dict)

@@ -73,7 +73,7 @@ def served_as(case: Case, batching: str, queue_order: str) -> Case:
 
 
 def undisturbed(case: Case) -> Case:
-    """The case without failures, impatient clients, refusals, requests of several rows or none, windows and host tiers."""
+    """The case without failures, impatient clients, refusals, chains, requests of several rows or none, and host tiers."""
     requests = case.requests.copy()
     requests["forks"] = 0
     patient = {
@@ -89,6 +89,8 @@ def undisturbed(case: Case) -> Case:
         clients=[Client() for _ in case.clients],
         max_queued=None,
         max_wait_s=np.inf,
+        sequels=None,
+        sources=[],
     )
 
 

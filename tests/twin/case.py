@@ -95,6 +95,9 @@ class Run:
     drained: dict[int, float]
     """When each replica that was not empty when told to drain was empty, by serial number [s]."""
 
+    near_tie: bool = False
+    """Whether two things happened at times that differ by rounding alone."""
+
     @property
     def token_times(self) -> list[list[float]]:
         """When each request's output tokens left, by id [s]."""

@@ -49,7 +49,24 @@ def random_case(seed: int, most: int = 40) -> Case:
         impatient["max_queued"] = None if rng.random() < 0.5 else int(rng.choice([3, 10]))
         impatient["max_wait_s"] = float(rng.choice([rng.exponential(10 * STEP_S), math.inf]))
     case = Case(pools, requests, outputs, router, initial, actions, names, **impatient)
-    return with_sequels(rng, case) if rng.random() < 0.4 else case
+    case = with_sequels(rng, case) if rng.random() < 0.4 else case
+    return with_own(rng, case) if rng.random() < 0.2 else case
+
+
+def with_own(rng: np.random.Generator, case: Case) -> Case:
+    """The case with a user's queue order or batching policy in some pools, and every request of one row."""
+    pools = []
+    for pool in case.pools:
+        if pool.role != "decode" and rng.random() < 0.6:
+            pool = replace(pool, batching="own", swap=False)
+        pools.append(replace(pool, queue_order="own") if rng.random() < 0.4 else pool)
+    requests, sources = case.requests.copy(), []
+    requests["forks"] = 0
+    for source in case.sources:
+        rows = source.requests.copy()
+        rows["forks"] = 0
+        sources.append(replace(source, requests=rows))
+    return replace(case, pools=pools, requests=requests, sources=sources)
 
 
 def with_sequels(rng: np.random.Generator, case: Case) -> Case:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane import abi
 from infersim.dataplane.fleet import Fleet, Occupancy, Why
 from infersim.dataplane.rules import ClientRules, ServiceRules
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
 from tests.twin.case import REPLAYS, SLOWDOWN, Case, Source
+from tests.twin.own import own_order, own_shape
 
 
 @dataclass
@@ -65,6 +67,10 @@ def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
     router = ROUTERS[case.router]
     signals = {"by_load": router.by_load, "reads": router.reads}
+    if any(pool.queue_order == "own" for pool in case.pools):
+        signals["order"] = abi.compiled_policy(own_order, abi.ORDER)
+    if any(pool.batching == "own" for pool in case.pools):
+        signals["shape"] = abi.compiled_policy(own_shape, abi.SHAPE)
     sources = [source_chunks(case, source, chunk) for source in case.sources]
     return Fleet(case.pools, chunks(case, chunk), router.compiled, rules=rules_of(case), sources=sources, **signals)
 

@@ -38,8 +38,10 @@ def differences(case: Case, twin: Run, loop: compiled.LoopRun) -> list[str]:
     """What differs between the twin's run and the loop's, a line each."""
     if len(twin.outcomes) != len(loop.outcomes):
         return [f"{len(twin.outcomes)} requests ended in the twin, {len(loop.outcomes)} in the loop"]
+    if twin.near_tie:
+        return []  # rounding decides who comes first
     found = []
-    allowed = TOLERANCE * twin.outcomes["finish_s"].max()
+    allowed = TOLERANCE * max(twin.outcomes["finish_s"].max(), STEP_S)
     for name in OUTCOME.names:
         ours, theirs = twin.outcomes[name], loop.outcomes[name]
         same = ours == theirs if name in COUNTS else np.isclose(ours, theirs, rtol=0, atol=allowed, equal_nan=True)
@@ -168,10 +170,23 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
             "cache hit": (rows["cached_tokens"] > 0).any(),
             "sent": (rows["transfer_s"] > 0).any(),
             "rejected where it is sent": ((rows["status"] == REJECTED) & (rows["output_tokens"] == 1)).any(),
+            "chain": case.sequels is not None and (case.sequels["after"] >= 0).any(),
+            "never sent": len(rows) < len(case.requests),
+            "user": len(rows) > len(case.requests),
+            "own batching": any(pool.batching == "own" for pool in case.pools),
+            "own order": any(pool.queue_order == "own" for pool in case.pools),
             "drafts accepted": any(len(set(times)) < len(times) for times in run.token_times),
         }
         counts.update(seen | {name for name, there in corners.items() if there})
-    rare = {"swap": 5, "preempted thrice": 5, "the same prefix computed twice": 10, "eviction": 10, "sharing": 10}
+    assert sum(naive.simulate(random_case(seed)).near_tie for seed in range(300)) < 3
+    rare = {
+        "swap": 5,
+        "never sent": 5,
+        "preempted thrice": 5,
+        "the same prefix computed twice": 10,
+        "eviction": 10,
+        "sharing": 10,
+    }
     rare |= {"rejected where it is sent": 5, "sent, then computed again": 5}
     expected = dict.fromkeys(corners, 20) | {"recomputation": 20} | rare
     assert {name: counts[name] for name, least in expected.items() if counts[name] < least} == {}
@@ -195,7 +210,7 @@ def test_the_cases_combine_everything_with_everything():
             )
             pairs.update(combinations(choices, 2))
     impossible = {(batching, other) for batching in BATCHINGS[1:] for other in (("swap", True), "decode")}
-    kinds = [BATCHINGS[:4], QUEUE_ORDERS[:6], ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
+    kinds = [BATCHINGS, QUEUE_ORDERS, ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
     for one, other in combinations(kinds, 2):
         for pair in product(one, other):
             assert pairs[pair] >= 5 or pair in impossible, pair
@@ -235,7 +250,7 @@ def test_what_can_be_read_on_the_way(seed: int):
         busy = sum(min(stop, time) - start for start, stop, _ in steps)
         assert math.isclose(tally.busy_s, busy, rel_tol=TOLERANCE, abs_tol=TOLERANCE * end)
         tokens = [[left for left in times if left[0] <= time] for times in twin.tokens]
-        widths = [1 + request["forks"] for request in case.requests]
+        widths = [1 + request["forks"] for request in case.all_requests()[0]]
         left = sum(rows * (where == pool) for rows, times in zip(widths, tokens, strict=True) for _, where, _ in times)
         assert tally.output_tokens == left
         # Draft tokens leave with the sure one. The pool that makes the later token has the gap.
