@@ -67,14 +67,17 @@ def point_table(points: list[dict[str, Any]]) -> "Table":
     from infersim.cli.facts import plain_table
     from infersim.results.units import digits, percent, seconds, usd
 
+    paid, unit = "cost.usd_per_million_output_tokens", ">$/M output"
+    if all(row[paid] is None or row[paid] != row[paid] for row in points):  # embeddings and images
+        paid, unit = "cost.usd_per_thousand_requests", ">$/1,000"
     table = plain_table(
-        "", "variant", ">load/s", ">of saturation", ">TTFT p50", ">p99", ">TPOT p50", ">p99", ">in SLO", ">$/M output"
+        "", "variant", ">load/s", ">of saturation", ">TTFT p50", ">p99", ">TPOT p50", ">p99", ">in SLO", unit
     )
     for row in points:
         latencies = [row[f"latency.{name}.{q}"] for name in ("ttft_s", "tpot_s") for q in ("p50", "p99")]
         table.add_row(
             row["variant"], digits(row["load_rps"]), percent(row["share"]), *map(seconds, latencies),
-            percent(row["slo.attainment"]), usd(row["cost.usd_per_million_output_tokens"]),
+            percent(row["slo.attainment"]), usd(row[paid]),
         )  # fmt: skip
     return table
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -30,7 +31,10 @@ def draw(found: "Curve") -> bytes:
     with rc_context(STYLE):
         figure = Figure(figsize=(11, 7.2), layout="constrained")
         cost, slo, ttft, tpot = figure.subplots(2, 2).ravel()
-        plot(found, "cost.usd_per_million_output_tokens", cost, "USD for a million output tokens", log=True)
+        paid, unit = "cost.usd_per_million_output_tokens", "a million output tokens"
+        if found.table[paid].isna().all():  # embeddings and images
+            paid, unit = "cost.usd_per_thousand_requests", "1,000 requests"
+        plot(found, paid, cost, f"USD for {unit}", log=True)
         plot(found, "slo.attainment", slo, "share of requests within the SLO")
         plot(found, "latency.ttft_s", ttft, "TTFT [s]: p50 thin, p99 thick", log=True)
         plot(found, "latency.tpot_s", tpot, "TPOT [s]: p50 thin, p99 thick", log=True)
@@ -48,8 +52,10 @@ def draw(found: "Curve") -> bytes:
 
 def plot(found: "Curve", key: str, ax: Axes, title: str, log: bool = False) -> None:
     """One quantity of every variant, a latency as p50 and p99; rings mark knees, dotted lines saturation."""
+    known = False
     for row, colour, marker, table in _variants(found):
         loads = table["load_rps"]
+        known |= bool(table.get(f"{key}.p99", table.get(key, pd.Series())).notna().any())
         if key.startswith("latency."):
             ax.plot(loads, table[f"{key}.p50"], color=colour, lw=0.8)
             ax.plot(loads, table[f"{key}.p99"], color=colour, marker=marker, ms=3.5, label=row["variant"])
@@ -57,10 +63,10 @@ def plot(found: "Curve", key: str, ax: Axes, title: str, log: bool = False) -> N
             values = table[key].astype(float)
             ax.plot(loads, values, color=colour, marker=marker, ms=3.5, label=row["variant"])
             if key.startswith("cost."):
-                at_knee = row["knee_usd_per_million_output_tokens"]
+                at_knee = np.interp(row["knee_rps"], loads, values)
                 ax.plot(row["knee_rps"], at_knee, "o", ms=11, mfc="none", mec=colour)
         ax.axvline(row["saturation_rps"], color=colour, lw=0.8, ls=":")
-    if log:
+    if log and known:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: units.digits(y, 1)))
