@@ -20,13 +20,15 @@ from infersim.dataplane.records import ENTRY, NONE, SERVER
 
 
 class Cache:
-    """The arrays of one replica's cache with room for `entries` blocks."""
+    """The arrays of one replica's cache with room for `entries` blocks, `host` of them in host memory."""
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, entries: int, host: int = 0) -> None:
         self.state = np.zeros(1, SERVER).view(np.recarray)
         self.entries = np.zeros(entries, ENTRY).view(np.recarray)
         self.entries.newer = np.append(np.arange(1, entries), NONE)
         self.state.oldest = self.state.newest = NONE
+        self.state.host_oldest = self.state.host_newest = NONE
+        self.state.host_room = host
         self.table = np.zeros(1 << (2 * entries).bit_length(), np.int64)
 
     def serve(self, names: NDArray[np.int64], blocks: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:

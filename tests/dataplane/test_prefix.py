@@ -50,6 +50,17 @@ def test_hits_of_the_mooncake_conversations(conversation: tuple[NDArray[np.int64
     assert round(known.sum() / len(names), 4) == CURVE[capacity]
 
 
+@pytest.mark.parametrize("capacity", CURVE)
+def test_host_memory_makes_one_cache_of_two(conversation: tuple[NDArray[np.int64], NDArray[np.int64]], capacity: int):
+    """A quarter of the blocks on the chip, the others in host memory: what the chip evicts is newer than all there."""
+    names, blocks = conversation
+    chip = capacity // 4
+    cache = Cache(capacity + int(blocks.max()), host=capacity - chip)
+    known = cache.serve(names, blocks, chip)
+    assert round(known.sum() / len(names), 4) == CURVE[capacity]
+    assert cache.state[0].hosted == min(capacity, len(np.unique(names))) - chip
+
+
 def least_recently_used(requests: list[list[int]], capacity: int) -> tuple[list[int], list[int]]:
     """Known blocks of each request and the names left, from an ordered dictionary."""
     cache: OrderedDict[int, None] = OrderedDict()
