@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench scaling readme clean
+.PHONY: help demo test lint bench scaling readme claims docs notebooks clean
 
 help:
 	@echo "make demo   install into $(VENV), run the bursty chat scenario, print its table and where its report and plots lie"
@@ -16,6 +16,9 @@ help:
 	@echo "make bench  measure speed: the loop, start-up, a small scenario, the first compilation"
 	@echo "make scaling  how the time of the loop grows with requests and replicas"
 	@echo "make readme write what its commands print into README.md"
+	@echo "make claims put the claims to the test, and compare with docs/claims.csv; \`make claims UPDATE=1\` writes it"
+	@echo "make docs   write the API reference into site/"
+	@echo "make notebooks  bring notebooks and their texts together"
 	@echo "make clean  remove $(VENV), caches and runs/"
 
 demo: $(VENV)/.installed
@@ -41,6 +44,18 @@ scaling: $(VENV)/.installed-test
 readme: $(VENV)/.installed-test
 	$(BIN)/python -m tests.readme
 
+# All twenty, with intervals: some minutes. The full table lies in docs/claims.md, what CI compares in docs/claims.csv.
+claims: $(VENV)/.installed
+	$(BIN)/infersim claims --out runs/claims $(if $(UPDATE),--update,--check) docs/claims.csv
+	$(if $(UPDATE),cp runs/claims/claims.md docs/claims.md)
+
+# From the docstrings, one page a module, with search; needs no network.
+docs: $(VENV)/.installed-test
+	$(BIN)/python docs/reference.py site
+
+notebooks: $(VENV)/.installed-test
+	$(BIN)/jupytext --sync notebooks/*.py
+
 # An editable install, so that a changed file needs no second install and the compiled loop stays cached beside it. pip
 # leaves its modules uncompiled, which would cost 0.2 s at every start where Python may not write beside them.
 $(VENV)/.installed: pyproject.toml $(VENV)/.python
@@ -64,5 +79,5 @@ $(VENV)/.python:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	rm -rf $(VENV) runs site dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
 	find infersim tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 """What README and CONTRIBUTING tell people to write works as it stands."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -86,3 +87,12 @@ def test_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     for text in blocks("README.md", "python"):
         exec(compile(text, "README.md", "exec"), {})
+
+
+def test_the_readme_tells_the_verdicts_of_the_committed_table() -> None:
+    told = re.findall(
+        r"^\| (\d+) \| [^|]+ \| (holds|holds if|does not hold) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    with open(ROOT / "docs" / "claims.csv", encoding="utf-8", newline="") as file:
+        committed = {row["claim"]: row["verdict"] for row in csv.DictReader(file)}
+    assert dict(told) == committed

@@ -9,6 +9,7 @@ from infersim.cli import (
     breakeven,
     calibrate,
     check,
+    claims,
     compare,
     curve,
     engine,
@@ -61,6 +62,7 @@ app.command(name="export")(export.export)
 app.command(name="sweep")(sweep.sweep)
 app.command(name="curve")(curve.curve)
 app.command(name="check")(check.check)
+app.command(name="claims")(claims.claims)
 app.command(name="calibrate")(calibrate.calibrate)
 app.command(name="validate")(validate.validate)
 app.command(name="measure")(measure.measure)

@@ -99,8 +99,8 @@ def image_model_names() -> list[str]:
 
 
 def scenario_names() -> list[str]:
-    """Names of the shipped scenarios."""
-    return _names(_shipped("scenarios"))
+    """Names of the shipped scenarios; one in a folder goes by folder and name: claims/08_groq."""
+    return sorted(_names(_shipped("scenarios")) + _names(_shipped("scenarios"), "*/*.yaml"))
 
 
 def scenario_path(name: str | Path) -> Path:
@@ -112,6 +112,9 @@ def scenario_path(name: str | Path) -> Path:
     if path.is_file():
         return path
     known = {_plain_name(stem): stem for stem in scenario_names()}
+    named = known.get(_plain_name(path.as_posix()))
+    if named and (not _is_path(name) or "/" in named):
+        return _shipped("scenarios") / f"{named}.yaml"
     shipped = known.get(_plain_name(path.name.removesuffix(".yaml")))
     if not _is_path(name) and shipped:
         return _shipped("scenarios") / f"{shipped}.yaml"
@@ -165,8 +168,8 @@ def _plain_name(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+def _names(folder: Path, pattern: str = "*.yaml") -> list[str]:
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob(pattern))
 
 
 def _shipped(folder: str) -> Path:

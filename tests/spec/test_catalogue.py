@@ -69,7 +69,7 @@ def test_shipped_scenarios_resolve_and_open_with_their_question(
     assert all(line.startswith("# ") for line in first)
     assert any("?" in line for line in first)
     assert "?" in scenario.description
-    assert scenario.name == name.replace("_", "-")
+    assert scenario.name == name.rpartition("/")[2].replace("_", "-")
 
 
 def test_the_seven_chips_of_the_mission_have_a_scenario() -> None:

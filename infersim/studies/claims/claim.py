@@ -1,0 +1,132 @@
+"""A claim as it is written down: what was said, which cases are simulated, and which numbers decide.
+
+Not here: running cases (`measure.py`), judging (`verdict.py`). Read `chips.py` for the first claims.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from infersim.studies.grid import as_setting
+
+if TYPE_CHECKING:
+    from infersim.studies.claims.reading import Reading
+
+At = Literal["slo", "saturation", "alone", "as it stands"]
+"""The load of a case. slo: the greatest at which every p99 of the SLO holds; saturation: the analytic bound of the
+fleet, which keeps a queue before it, whatever the latency; alone: one user in fifty times the length of a request; as it stands: the scenario's own."""
+Unit = Literal["x", "usd", "s", "share", "tokens/s", "yes", "J", "Wh", "gCO2", "chips", "MW", "t", "GPU s", "1/s"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fleet at one load."""
+
+    name: str
+    """Unique in its claim; names the run directory."""
+    scenario: str
+    """A shipped scenario, `claims/...`."""
+    settings: tuple[str, ...] = ()
+    """What is changed in it, as `--set` would."""
+    at: At = "slo"
+    """The load."""
+    spread: bool = True
+    """Whether it is replicated; not for long runs."""
+    profile: tuple[tuple[str, float], ...] = ()
+    """Numbers of the chip's or the engine's profile that are changed: what if a link took no time?"""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What was claimed of a number."""
+
+    words: str
+    """at least, at most, about, from."""
+    values: tuple[float, ...]
+    """The numbers behind the words."""
+    low: float = float("-inf")
+    high: float = float("inf")
+
+    def holds(self, value: float) -> bool:
+        """Whether the number is as claimed; one that does not exist is not."""
+        return self.low <= value <= self.high
+
+
+def at_least(value: float) -> Claimed:
+    """As much or more."""
+    return Claimed("at least", (value,), low=value)
+
+
+def at_most(value: float) -> Claimed:
+    """As much or less."""
+    return Claimed("at most", (value,), high=value)
+
+
+def between(low: float, high: float) -> Claimed:
+    """In a range."""
+    return Claimed("from", (low, high), low, high)
+
+
+def about(value: float) -> Claimed:
+    """Within a quarter."""
+    return Claimed("about", (value,), value * 0.75, value * 1.25)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number that a claim is about."""
+
+    what: str
+    """What the number is."""
+    value: "Callable[[Reading], float]"
+    """The number, read off the cases."""
+    unit: Unit = "x"
+    claimed: Claimed | None = None
+    """What was said of it; None when the number only explains."""
+    when: str = ""
+    """The condition under which it is asked: what stands behind `holds if`."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that is said of the inference market."""
+
+    number: int
+    title: str
+    text: str
+    """What is claimed."""
+    source: str
+    """Who says so, and what of it is known."""
+    simulated: str
+    """What stands for it."""
+    hinges: str
+    """What the verdict hinges on, in words; estimated inputs are added by themselves."""
+    cases: tuple[Case, ...]
+    checks: tuple[Check, ...]
+
+
+def on(
+    name: str,
+    scenario: str,
+    hardware: str,
+    *,
+    tensor: int | None = None,
+    weights: str | None = None,
+    kv: str | None = None,
+    engine: str = "vllm",
+    at: At = "slo",
+    spread: bool = True,
+    profile: tuple[tuple[str, float], ...] = (),
+    **more: Any,
+) -> Case:
+    """A case: the scenario's first pool on a chip; `more` are keys with `__` for dots (`model`, `slo__ttft_p99_s`)."""
+    changes: dict[str, Any] = {"pools.0.hardware": hardware, "pools.0.engine": engine}
+    if tensor is not None:
+        changes["pools.0.parallelism"] = {"tensor": tensor}
+    if weights is not None:
+        changes["pools.0.precision.weights"] = weights
+    if kv is not None or weights is not None:
+        changes["pools.0.precision.kv_cache"] = kv or "bf16"
+    changes |= {key.replace("__", "."): value for key, value in more.items()}
+    settings = tuple(as_setting(key, value) for key, value in changes.items())
+    return Case(name, f"claims/{scenario}", settings, at, spread, profile)
