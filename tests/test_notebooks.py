@@ -1,6 +1,6 @@
 """The notebooks: each is paired with a text, holds no outputs, opens with its question, and needs neither checkout nor network.
 
-nbmake runs them from start to end (`notebooks` in testpaths).
+nbmake runs them from start to end: pytest notebooks
 """
 
 import re
