@@ -64,7 +64,9 @@ def pool(name: str, hardware: str, autoscaler: str, target: float, most: int) ->
 
 
 PLAIN = ("target_concurrency", "queue_depth")
-PAIRS = [(router, scaler) for router in ROUTERS for scaler in PLAIN]
+GEOGRAPHIC = {"nearest", "greenest", "follow_the_sun"}
+"""Routers that need regions; laws of these are in `tests/controlplane/test_regions.py`."""
+PAIRS = [(router, scaler) for router in ROUTERS if router not in GEOGRAPHIC for scaler in PLAIN]
 PAIRS += [("least_outstanding", scaler) for scaler in SCALERS if scaler not in PLAIN]
 
 
