@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from infersim import assembly
+from infersim import assembly, staging
 from infersim.dataplane.fleet import Fleet, Why
 from infersim.policies.plugins import load_policies
 from infersim.policies.routing import ROUTERS
@@ -64,9 +64,11 @@ def test_the_mooncake_conversations(benchmark: BenchmarkFixture) -> None:
         load_scenario("mooncake_prefix_cache", [f"workload.arrivals.file={json.dumps(str(CONVERSATIONS))}"])
     )
     tables, policies, offered = [cost_tables(resolved, 0)], load_policies([]), assembly.offered(resolved)
-    ended: list[int] = []
-    fleet = served(
-        benchmark, lambda: assembly.fleet(resolved, tables, policies, offered, lambda part: ended.append(len(part))), 8
-    )
+    around, ended = [staging.surroundings(resolved, 0, offered.span_s)], []
+
+    def made() -> Fleet:
+        return assembly.fleet(resolved, tables, policies, offered, lambda part: ended.append(len(part)), around)
+
+    fleet = served(benchmark, made, 8)
     fleet.flush()  # of the last round; a batch of outcomes is larger than the trace
     assert sum(ended) == 12_031
