@@ -169,8 +169,9 @@ def test_speculation_helps_one_and_hurts_many():
         gains.append((user / plain_user, everyone / plain_all))
     users = [user for user, _ in gains]
     assert users[0] > 1.2
-    assert users == sorted(users, reverse=True)
-    # At 40 requests a second the queue never empties, and what counts is what the replica gets done.
+    assert users[:3] == sorted(users[:3], reverse=True)
+    # At 40 requests a second the queue never empties without drafts either, so that the batch is full both ways:
+    # the ratio for one user need not fall further, and what counts is what the replica gets done.
     assert users[-1] < 0.95
     assert gains[-1][1] < 0.95
 
