@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -14,7 +16,7 @@
 # %% [markdown]
 # # 05 Write your own policy
 #
-# **Can my own router and autoscaler do better than the shipped ones?**
+# **Can my own router and autoscaler do better than the shipped ones, and what if replicas die?**
 #
 # A policy is a function or a class in a Python file that the scenario names. It sees what a real one would see, and is held
 # to the same laws.
@@ -137,6 +139,30 @@ for name, extra in (
     latency = infersim.simulate(infersim.load_scenario("h100_llama70b", [*base, *extra])).summary["latency"]
     itl, ttft = latency["itl_s"]["p99"] * 1000, latency["ttft_s"]["p99"] * 1000
     print(f"{name:>38}: ITL p99 {itl:4.0f} ms, TTFT p99 {ttft:6.0f} ms")
+
+# %% [markdown]
+# ## A process that breaks things
+# Whatever happens in a datacentre is a SimPy process. Yours gets the environment and the datacentre, and may open, drain, slow or
+# fail replicas. Here the fullest one dies every two minutes, with all that it serves.
+
+
+# %%
+@infersim.process
+def chaos(env, datacenter, every_s=120):
+    """Now and then the fullest replica dies."""
+    pool = datacenter.pools["h100"]
+    while True:
+        yield env.timeout(every_s)
+        if pool.ready:
+            pool.fail(max(pool.replicas, key=lambda replica: replica.outstanding), "chaos")
+
+
+broken = infersim.simulate(infersim.load_scenario("chat_burst", ["horizon_s=900", "processes=[chaos]"]))
+calm = infersim.simulate(infersim.load_scenario("chat_burst", ["horizon_s=900"]))
+for name, result in (("calm", calm), ("with chaos", broken)):
+    ttft = result.summary["latency"]["ttft_s"]["p99"]
+    print(f"{name:>10}: TTFT p99 {ttft:5.1f} s, {result.summary['slo']['attainment']:6.1%} within the SLO")
+broken.events[broken.events["kind"].isin(["failed", "ready"])].head(8)
 
 # %% [markdown]
 # **Try next**: read a shipped router (`infersim/policies/routing.py`) or autoscaler (`infersim/policies/autoscaling/`) and change it;
