@@ -53,6 +53,8 @@ def read_measured(path: Path) -> Measured | StepTable:
             rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise SpecError(Problem(f"cannot be read: {error.strerror}", source=str(path))) from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SpecError(Problem(f"is no CSV in UTF-8: {error}", source=str(path))) from error
     columns = set(rows[0][1]) if rows else set()
     if {"phase", "batch", "context", "latency_us"} <= columns:
         return _steps(path, rows)

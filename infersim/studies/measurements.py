@@ -42,6 +42,8 @@ def read_measurements(path: Path) -> Reading:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise SpecError(Problem(f"cannot be read: {error.strerror}", source=str(path))) from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SpecError(Problem(f"is no CSV in UTF-8: {error}", source=str(path))) from error
     columns = set(rows[0]) if rows else set()
     for known, reader in SCHEMAS:
         if known <= columns:

@@ -11,8 +11,6 @@ A file may be gzipped. Time stamps must be evenly spaced where the run reads the
 traces (`formats/`).
 """
 
-import csv
-import gzip
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -22,7 +20,7 @@ import numpy as np
 
 from infersim.cost.series import StepFunction
 from infersim.spec.series import Capacity, Series
-from infersim.workload.traces import TraceError, find_trace
+from infersim.workload.traces import TraceError, csv_rows, find_trace
 
 Row = tuple[int, list[str]]
 
@@ -89,8 +87,7 @@ def _node_counts(path: Path) -> Iterator[tuple[float, int]]:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        yield from ((number, row) for number, row in enumerate(csv.reader(lines), 1) if row)
+    yield from ((line, row) for line, row in csv_rows(path) if row)
 
 
 def _table(path: Path) -> tuple[list[str], list[Row]]:

@@ -7,8 +7,6 @@ would take the variance of its count). Gaps are scaled to the window's rate, as 
 """
 
 import ast
-import csv
-import io
 import json
 import math
 import re
@@ -25,7 +23,7 @@ from infersim.workload.lengths import Law, table_law
 from infersim.workload.renewal import Times, gamma_gaps, weibull_gaps
 from infersim.workload.requests import Requests, joined, requests
 from infersim.workload.streams import Feed, stream
-from infersim.workload.traces import TraceError, byte_blocks, find_trace
+from infersim.workload.traces import TraceError, byte_blocks, csv_rows, find_trace
 
 WINDOW_S = 600.0
 LENGTHS_WINDOW_S = 21_600.0
@@ -169,8 +167,7 @@ def _rate_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, floa
                 yield int(clients[row]), start, rate, cv, str(patterns[row]), shape, int(batch.lines[row]), path
         return
     for client, file in _chunks(path, "trace"):
-        text = b"".join(byte_blocks(file)).decode("utf-8", "backslashreplace")
-        for line, fields in enumerate(csv.reader(io.StringIO(text)), start=1):
+        for line, fields in csv_rows(file):
             try:
                 t, rate, cv = map(float, fields[:3])
                 if rate:

@@ -3,7 +3,9 @@
 Not here: any particular format. Read `formats/format.py` next.
 """
 
+import csv
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -109,6 +111,20 @@ def byte_blocks(path: Path, size: int = 1 << 22) -> Iterator[bytes]:
         raise TraceError(path, f"is gzip-compressed, but damaged: {error}; fetch it again") from error
     except OSError as error:
         raise TraceError(path, f"cannot be read: {error.strerror}") from error
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers (from 1) and cells of a CSV file, gzipped or not; bytes that are no UTF-8 are shown as escapes.
+
+    Raises TraceError if it cannot be read, is empty, or is no CSV.
+    """
+    text = b"".join(byte_blocks(path)).decode("utf-8", "backslashreplace")
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise TraceError(path, f"is no CSV: {error}", reader.line_num) from None
 
 
 _OTHER_KINDS = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy import integrate, linalg, stats
@@ -266,6 +266,7 @@ def test_what_cannot_be_meant_is_refused(keys, says):
     edits=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5), st.binary(max_size=3)), max_size=3),
     chunk=st.booleans(),
 )
+@example(edits=[(0, 0, b"\r")], chunk=True)
 def test_edited_files_of_rates_and_clients_are_read_whole_or_refused(tmp_path_factory, edits, chunk):
     content = (
         b"0,0.1,1.5,Gamma,0.44,2\n600,0.2,2.9,Weibull,0.42,3\n1200,0,,,,\n" if chunk else b"t_s,rate_rps\n0,4\n9,5.5\n"
