@@ -3,7 +3,7 @@
 Not here: running them (`simulate.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from infersim.dataplane.fleet import Fleet, PoolCost, Sink
     from infersim.policies.autoscaling import Autoscaler, Facts, Registered
     from infersim.policies.autoscaling.oracle import Future
+    from infersim.policies.batching import Batching
+    from infersim.policies.ordering import Ordering
     from infersim.policies.plugins import Policies
     from infersim.policies.processes import Process
     from infersim.policies.routing import Router
@@ -41,12 +43,7 @@ def own_order(resolved: "ResolvedScenario", policies: "Policies") -> Callable | 
     from infersim.policies.refusal import ORDER
     from infersim.spec.policies import SHIPPED_ORDERS
 
-    names = {index: pool.pool.queue.order for index, pool in enumerate(resolved.pools)}
-    own = {index: name for index, name in names.items() if name not in SHIPPED_ORDERS}
-    found = {
-        index: (name, chosen(resolved, ("pools", index, "queue", "order"), policies.orderings, name).function)
-        for index, name in own.items()
-    }
+    found = _own(resolved, ("queue", "order"), SHIPPED_ORDERS, policies.orderings)
     return of_pools(found, ORDER, abi.ORDER_OF_POOL, abi.ORDER) if found else None
 
 
@@ -57,13 +54,23 @@ def own_batching(resolved: "ResolvedScenario", policies: "Policies") -> Callable
     from infersim.policies.refusal import BATCHING
     from infersim.spec.policies import SHIPPED_BATCHINGS
 
-    names = {index: pool.pool.batching.policy for index, pool in enumerate(resolved.pools)}
-    own = {index: name for index, name in names.items() if name not in SHIPPED_BATCHINGS}
-    found = {
-        index: (name, chosen(resolved, ("pools", index, "batching", "policy"), policies.batchings, name).function)
-        for index, name in own.items()
-    }
+    found = _own(resolved, ("batching", "policy"), SHIPPED_BATCHINGS, policies.batchings)
     return of_pools(found, BATCHING, abi.SHAPE_OF_POOL, abi.SHAPE) if found else None
+
+
+def _own(
+    resolved: "ResolvedScenario",
+    key: tuple[str, str],
+    shipped: Container[str],
+    known: "Mapping[str, Batching | Ordering]",
+) -> dict[int, tuple[str, Callable]]:
+    """Name and function of the policy of each pool that has one of the user's under `key`."""
+    names = {index: getattr(getattr(pool.pool, key[0]), key[1]) for index, pool in enumerate(resolved.pools)}
+    return {
+        index: (name, chosen(resolved, ("pools", index, *key), known, name).function)
+        for index, name in names.items()
+        if name not in shipped
+    }
 
 
 def chosen(resolved: "ResolvedScenario", path: "KeyPath", known: Mapping[str, Chosen], name: str) -> Chosen:

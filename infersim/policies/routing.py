@@ -89,6 +89,12 @@ def _least_outstanding(replicas, routable):
     return best
 
 
+@numba.njit
+def _goes_before(more, one, other):
+    """Whether a replica that has `more` of what there should be little of than another is to be preferred to it."""
+    return more < 0 or (more == 0 and one.outstanding < other.outstanding)
+
+
 @routing
 def round_robin(request, replicas, routable, memory):
     """Each ready replica in turn, in order of index."""
@@ -210,10 +216,10 @@ def nearest(request, replicas, routable, memory):
     """The nearest region with a free place in a batch; the fewest outstanding in it; if none is free, of all."""
     best = -1
     for r in routable:
-        if replicas[r].outstanding < replicas[r].max_num_seqs:
-            away = replicas[r].network_s - replicas[best].network_s if best >= 0 else -1.0
-            if away < 0 or (away == 0 and replicas[r].outstanding < replicas[best].outstanding):
-                best = r
+        if replicas[r].outstanding < replicas[r].max_num_seqs and (
+            best < 0 or _goes_before(replicas[r].network_s - replicas[best].network_s, replicas[r], replicas[best])
+        ):
+            best = r
     return best if best >= 0 else _least_outstanding(replicas, routable)
 
 
@@ -222,10 +228,11 @@ def greenest(request, replicas, routable, memory):
     """As `nearest`, but the region whose electricity emits least now."""
     best = -1
     for r in routable:
-        if replicas[r].outstanding < replicas[r].max_num_seqs:
-            more = replicas[r].grams_per_kwh - replicas[best].grams_per_kwh if best >= 0 else -1.0
-            if more < 0 or (more == 0 and replicas[r].outstanding < replicas[best].outstanding):
-                best = r
+        if replicas[r].outstanding < replicas[r].max_num_seqs and (
+            best < 0
+            or _goes_before(replicas[r].grams_per_kwh - replicas[best].grams_per_kwh, replicas[r], replicas[best])
+        ):
+            best = r
     return best if best >= 0 else _least_outstanding(replicas, routable)
 
 
@@ -234,8 +241,8 @@ def follow_the_sun(request, replicas, routable, memory):
     """As `nearest`, but the region over which the sun stands highest now."""
     best = -1
     for r in routable:
-        if replicas[r].outstanding < replicas[r].max_num_seqs:
-            lower = replicas[best].sun - replicas[r].sun if best >= 0 else -1.0
-            if lower < 0 or (lower == 0 and replicas[r].outstanding < replicas[best].outstanding):
-                best = r
+        if replicas[r].outstanding < replicas[r].max_num_seqs and (
+            best < 0 or _goes_before(replicas[best].sun - replicas[r].sun, replicas[r], replicas[best])
+        ):
+            best = r
     return best if best >= 0 else _least_outstanding(replicas, routable)
