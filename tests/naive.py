@@ -8,12 +8,13 @@ How to read it, each file after those that it uses:
 1. `naive_sequence.py`: one request on its way, and its spans.
 2. `naive_memory.py`: KV blocks and the prefix cache of one replica.
 3. `naive_queue.py`: who is the head of its queue.
-4. `naive_replica.py`: one replica: queue, batch, who has to make way.
-5. `naive_forming.py`: what the next step of a replica holds.
-6. `naive_record.py`: what that step costs, and everything that is written down.
-7. `naive_ending.py`: what happens when a step ends.
-8. `naive_clients.py`: how long clients wait, when they come again, who is let in.
-9. this file: events in their order, requests between replicas, and the control plane.
+4. `naive_adapters.py`: which adapters are loaded.
+5. `naive_replica.py`: one replica: queue, batch, who has to make way.
+6. `naive_forming.py`: what the next step of a replica holds.
+7. `naive_record.py`: what that step costs, and everything that is written down.
+8. `naive_ending.py`: what happens when a step ends.
+9. `naive_clients.py`: how long clients wait, when they come again, who is let in.
+10. this file: events in their order, requests between replicas, and the control plane.
 Schedules worked out on paper are in `twin/test_by_hand*.py`, random cases against the loop in `twin/test_twin.py`.
 """
 
@@ -21,6 +22,7 @@ import heapq
 import itertools
 import math
 
+from infersim.dataplane.fleet import PoolCost
 from tests.naive_clients import Bucket, Sequels, comes_again, ending_of, patience_s, while_away_s
 from tests.naive_ending import accepted_drafts, end_step
 from tests.naive_forming import Forming
@@ -172,6 +174,9 @@ class World:
         """Assign a sequence to a replica, the router's choice."""
         if self.case.router == "round_robin":
             replica = routable[self.turns[what] % len(routable)]
+        elif self.case.router == "nearest" and (free := [each for each in routable if each.has_place()]):
+            away = {each: round_trip_s(each.pool, sequence.request) for each in free}
+            replica = min(free, key=lambda each: (away[each], each.outstanding, each.index))
         else:
             replica = min(routable, key=lambda each: (each.outstanding, each.index))
         sequence.order, sequence.replica = self.routed, replica
@@ -182,7 +187,8 @@ class World:
         return replica
 
     def route(self, sequence: Sequence, routable: list[Replica], now: float) -> None:
-        replica = self.pick(sequence, routable, "arrivals")
+        taking = [each for each in routable if takes(each.pool, sequence.request)]
+        replica = self.pick(sequence, taking or routable, "arrivals")
         sequence.request.enter("handling", now)
         if refusal := replica.refuses(sequence):
             self.leave(replica, now)
@@ -190,6 +196,7 @@ class World:
             return
         replica.coming_tokens += sequence.request.input_tokens
         delay = replica.pool.request_overhead_s + replica.pool.token_overhead_s * sequence.request.input_tokens
+        delay += round_trip_s(replica.pool, sequence.request)
         self.at(now + delay, DELIVERY, sequence.order, sequence)
 
     def send(self, sequence: Sequence, routable: list[Replica], now: float) -> None:
@@ -347,13 +354,25 @@ class World:
         self.record.run.looks.append((ready, len(mine) - ready, waiting, running, used, *counts))
 
 
+def takes(pool: PoolCost, request: Request) -> bool:
+    """Whether a pool takes requests of this class with prompts of this length."""
+    short = pool.min_input_tokens <= request.input_tokens <= pool.max_input_tokens
+    return short and (not pool.takes or pool.takes[request.tenant])
+
+
+def round_trip_s(pool: PoolCost, request: Request) -> float:
+    """Between the region of the request's class and that of the pool [s]."""
+    return pool.network_s[request.tenant] if pool.network_s else 0.0
+
+
 def requests_of(case: Case) -> list[Request]:
     """The requests of the case and of its sources, as their clients send them."""
     requests, (rows, outputs) = [], case.all_requests()
     for row, output in zip(rows, outputs.tolist(), strict=True):
         names = case.names[row["prefix_start"] :][: row["prefix_blocks"]].tolist()
         fields = {
-            name: row[name].item() for name in ("id", "arrival_s", "input_tokens", "tenant", "priority", "deadline_s")
+            name: row[name].item()
+            for name in ("id", "arrival_s", "input_tokens", "tenant", "priority", "deadline_s", "adapter", "adapter_rank")
         }
         fields |= {
             "output_tokens": output,

@@ -37,7 +37,7 @@ def end_step(world: "World", replica: Replica, now: float) -> None:
             leave_batch(world, sequence, now)
     if replica.rows and not replica.decoding():
         replica.rows = 0
-        for sequence in sorted(replica.batch, key=lambda each: each.order):
+        for sequence in list(replica.batch):
             leave_batch(world, sequence, now)
 
 
@@ -62,7 +62,7 @@ def end_chunk(world: "World", sequence: Sequence, tokens: int, now: float) -> No
     if replica.pool.role == "prefill" and sequence in replica.batch:
         sequence.request.enter("transfer", now)
         sequence.source = replica
-        replica.batch.remove(sequence)
+        replica.leave_batch(sequence)
         replica.leaving.append(sequence)
         world.leaving.append(sequence)
 
@@ -118,7 +118,7 @@ def end_if_complete(world: "World", sequence: Sequence, now: float) -> None:
 def leave_batch(world: "World", sequence: Sequence, now: float) -> None:
     """It has ended now, or its client gave it up while the step ran."""
     sequence.replica.memory.release(sequence)
-    sequence.replica.batch.remove(sequence)
+    sequence.replica.leave_batch(sequence)
     world.leave(sequence.replica, now)
     if not sequence.over:
         world.end(sequence, "finished", now)

@@ -1,12 +1,14 @@
 """How the naive twin forms the next step of a replica.
 
-DESIGN.md: "Forming a step", "Batching policies", "Watermark", priorities. Not here: what the step costs
+DESIGN.md: "Forming a step", "Batching policies", "Watermark", priorities, who waits for an adapter. Not here: what the step costs
 (`naive_record.py`, which is next).
 """
 
 import math
+from collections import Counter
 from types import SimpleNamespace
 
+from tests.naive_adapters import NONE
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
 from tests.twin.own import own_shape
@@ -22,11 +24,14 @@ class Forming:
         self.eligible_until = math.inf if left_alone else eligible_until
         self.budget = self.pool.max_num_batched_tokens
         self.victims: list[Sequence] = []
+        self.aside: list[Sequence] = []
+        """Who finds no slot for an adapter."""
         self.short_of_blocks = False
         """Whether somebody was preempted for want of blocks, and not for one of higher priority."""
         self.whole_only = self.pool.batching not in ("chunked_prefill", "own")
         """Whether only the first prompt of a step may be cut."""
         replica.step, replica.copied_blocks, self.memory.reserve = [], 0, 0
+        replica.loaded_ranks, replica.adapters_admitted = 0, Counter()
 
     def fill(self) -> None:
         """Nothing to do leaves the step empty."""
@@ -154,10 +159,15 @@ class Forming:
             pass
 
     def next_to_admit(self) -> Sequence | None:
-        """The head of the queue, if time, seats and budget allow."""
-        head = self.replica.queue.head()
-        allowed = head and self.eligible(head) and head.request.width <= self.replica.seats() and self.budget > 0
-        return head if allowed else None
+        """The first in the queue whose adapter finds a slot, if time, seats and budget allow."""
+        replica = self.replica
+        while (head := replica.queue.head(self.aside)) and self.budget > 0:
+            if not self.eligible(head) or head.request.width > replica.seats():
+                return None
+            if replica.slots.find(head.request.adapter, replica.adapters_in_use()):
+                return head
+            self.aside.append(head)
+        return None
 
     def admit(self, head: Sequence) -> bool:
         """Admit the head of the queue, if budget and blocks allow."""
@@ -179,6 +189,10 @@ class Forming:
         if needed + (self.pool.watermark_blocks if replica.batch else 0) > memory.free():
             return False
         replica.queue.leave(head)
+        if head.request.adapter != NONE:
+            loads = replica.slots.load(head.request.adapter, replica.adapters_in_use())
+            replica.loaded_ranks += loads * head.request.adapter_rank
+            replica.adapters_admitted.update(adapter_admissions=1, adapter_loads=loads)
         replica.batch.append(head)
         from_host = memory.take_over(head, matching)
         memory.reserve += drafted

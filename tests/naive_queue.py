@@ -1,7 +1,7 @@
 """The queue of one replica of the naive twin: who is its head.
 
 DESIGN.md: "Queue order", "Fair share". Not here: whether the head may be admitted (`naive_forming.py`). Read
-`naive_replica.py` next.
+`naive_adapters.py` next.
 """
 
 import bisect

@@ -1,6 +1,6 @@
 """What the naive twin writes down, and what a step costs by the formula of `infersim/cost/tables.py`.
 
-DESIGN.md: "The step's cost", "Counting shapes", "Spans", "Slow replicas", what a broken-off step counts. Not here: when a
+DESIGN.md: "The step's cost", "Counting shapes", "Adapters" (their cost), "Spans", "Slow replicas", what a broken-off step counts. Not here: when a
 step is formed and what is in it. Read `naive_ending.py` next.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import ENDINGS, OUTCOME
 from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
+from tests.naive_adapters import NONE
 from tests.naive_replica import Replica
 from tests.naive_sequence import Sequence
 from tests.twin.case import Case, Run
@@ -41,6 +42,7 @@ class Record:
         """Count the step that a replica has just formed; return when it ends."""
         replica.shape = shape_of_step(replica)
         add(self.tallies[replica.pool_index], replica.shape, 1.0)
+        add(self.tallies[replica.pool_index], replica.adapters_admitted, 1.0)
         end = now + replica.shape["busy_s"]
         self.run.steps.append([replica.pool_index, now, end, end])
         replica.written = self.run.steps[-1]
@@ -82,7 +84,7 @@ class Record:
         """Write the row of a request that has just ended for good."""
         request, replica, times = sequence.request, sequence.replica, sequence.token_times
         row = self.run.outcomes[request.id]
-        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions"):
+        for name in ("id", "arrival_s", "input_tokens", "tenant", "preemptions", "adapter"):
             row[name] = getattr(request, name)
         row["output_tokens"] = len(times)
         row["pool"], row["replica"] = (replica.pool_index, replica.serial) if replica else (-1, -1)
@@ -139,6 +141,7 @@ def shape_of_step(replica: Replica) -> Shape:
         "prompt_tokens": sum(c for _, c in chunks),
     }
     seconds = pool.linear_s[tokens] + pool.sequences_s[sequences] + pool.swap_block_s * replica.copied_blocks
+    seconds += pool.adapter_rank_s * replica.loaded_ranks
     seconds += pool.decode_base_s[decoding] + pool.decode_per_context_s[decoding] * context
     for p, c in chunks:
         compute, memory = pool.prefill_per_pair_s * (c * p + c * (c + 1) / 2), pool.prefill_per_context_s * (p + c)
@@ -147,6 +150,13 @@ def shape_of_step(replica: Replica) -> Shape:
     if chunks and len(pool.prompts_s):
         seconds += pool.prompts_s[shape["prompt_tokens"]]
         shape["steps_by_prompt_tokens", shape["prompt_tokens"]] = 1
+    tuned = [(s.request.adapter, tokens) for s, tokens in replica.step if s.request.adapter != NONE]
+    if tuned:
+        reads, tokens = len({adapter for adapter, _ in tuned}), sum(tokens for _, tokens in tuned)
+        memory, compute = reads * pool.adapter_read_s, tokens * pool.adapter_token_s
+        seconds += pool.adapter_step_s + max(memory, compute)
+        shape |= {"adapter_steps": 1, "adapter_reads": reads, "adapter_tokens": tokens}
+        shape["adapter_compute_s" if compute >= memory else "adapter_memory_s"] = max(compute, memory)
     shape["busy_s"] = float(seconds) * replica.slowdown
     shape["slowed_s"] = float(seconds) * (replica.slowdown - 1)
     return shape

@@ -5,9 +5,11 @@ step costs. How its next step is put together is in `naive_forming.py`, which is
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 from infersim.dataplane.fleet import PoolCost
+from tests.naive_adapters import NONE, Slots
 from tests.naive_memory import Memory
 from tests.naive_queue import Queue
 from tests.naive_sequence import Sequence
@@ -23,6 +25,7 @@ class Replica:
     pool: PoolCost
     memory: Memory = field(init=False)
     queue: Queue = field(init=False)
+    slots: Slots = field(init=False)
     ready: bool = True
     failed: bool = False
     outstanding: int = 0
@@ -42,6 +45,10 @@ class Replica:
     """That it has run."""
     copied_blocks: int = 0
     """Between chip and host, in that step."""
+    loaded_ranks: int = 0
+    """Of the adapters that it loads."""
+    adapters_admitted: Counter[str] = field(default_factory=Counter)
+    """What its admissions of sequences with an adapter add to the tally."""
     shape: dict = field(default_factory=dict)
     """What that step has added to the tally,"""
     written: list = field(default_factory=list)
@@ -49,13 +56,15 @@ class Replica:
     slowdown: float = 1.0
 
     def __post_init__(self) -> None:
-        self.memory, self.queue = Memory(self.pool), Queue(self.pool)
+        self.memory, self.queue, self.slots = Memory(self.pool), Queue(self.pool), Slots(self.pool.adapter_slots)
         self.drafts = len(self.pool.acceptance)
 
     def can_ever_serve(self, sequence: Sequence) -> bool:
         total = sequence.request.input_tokens + sequence.request.output_tokens
         narrow = sequence.request.width <= self.pool.max_num_seqs
-        return narrow and total <= self.pool.max_context and self.memory.most_blocks(sequence) <= self.pool.blocks
+        plain = sequence.request.adapter == NONE or self.pool.adapter_slots > 0
+        short = total <= self.pool.max_context and self.memory.most_blocks(sequence) <= self.pool.blocks
+        return narrow and plain and short
 
     def refuses(self, sequence: Sequence) -> str | None:
         """How the attempt that is routed here ends at once, if it does."""
@@ -69,6 +78,10 @@ class Replica:
             self.coming_tokens + sum(each.prompt - each.computed for each in self.queue.waiting)
         )
         return "overloaded" if queued_s > self.pool.max_queued_work_s else None
+
+    def has_place(self) -> bool:
+        """Whether one more request would find a place in the batch, in time."""
+        return self.outstanding < self.pool.max_num_seqs
 
     def decoding(self) -> list[Sequence]:
         return [each for each in self.batch if each.decoding()]
@@ -84,6 +97,15 @@ class Replica:
     def claim_of(self, sequence: Sequence) -> int:
         """Blocks that one that decodes needs for its next tokens."""
         return self.memory.lacking(sequence, self.memory.blocks_of_rows(sequence, sequence.computed + 1))
+
+    def adapters_in_use(self) -> set[int]:
+        return {each.request.adapter for each in self.batch if each.request.adapter != NONE}
+
+    def leave_batch(self, sequence: Sequence) -> None:
+        """Its seat is free, and its adapter if it was the last to use it."""
+        self.batch.remove(sequence)
+        if sequence.request.adapter not in self.adapters_in_use():
+            self.slots.disused(sequence.request.adapter)
 
     def enqueue(self, sequence: Sequence, now: float, preempted: bool = False) -> None:
         self.queue.enter(sequence, now, preempted)
@@ -105,7 +127,7 @@ class Replica:
         sequence.request.enter("preempted", now)
         sequence.request.preemptions += 1
         self.memory.release(sequence)
-        self.batch.remove(sequence)
+        self.leave_batch(sequence)
         if self.pool.swap and sequence.decoding():
             sequence.swapped = True
             self.copied_blocks += self.memory.blocks_of_rows(sequence, sequence.computed)

@@ -30,6 +30,9 @@ class Request:
     """Rows that share the prompt and decode side by side."""
     names: list[int] = field(default_factory=list)
     """Of its prefix blocks."""
+    adapter: int = 0
+    """Its number, 0 for none."""
+    adapter_rank: int = 0
     span: str = "held"
     since: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPANS, 0.0))

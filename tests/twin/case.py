@@ -52,7 +52,7 @@ class Case:
     outputs: NDArray[np.int64]
     """Output tokens of each request."""
     router: str
-    """round_robin or least_outstanding."""
+    """round_robin, least_outstanding or nearest."""
     initial: list[int]
     """Pools of the replicas that are ready before anything happens."""
     actions: list[tuple[float, str, int]] = field(default_factory=list)

@@ -50,7 +50,53 @@ def random_case(seed: int, most: int = 40) -> Case:
         impatient["max_wait_s"] = float(rng.choice([rng.exponential(10 * STEP_S), math.inf]))
     case = Case(pools, requests, outputs, router, initial, actions, names, **impatient)
     case = with_sequels(rng, case) if rng.random() < 0.4 else case
-    return with_own(rng, case) if rng.random() < 0.2 else case
+    case = with_own(rng, case) if rng.random() < 0.2 else case
+    case = with_adapters(rng, case) if rng.random() < 0.3 else case
+    return with_regions(rng, case) if rng.random() < 0.3 else case
+
+
+def with_adapters(rng: np.random.Generator, case: Case) -> Case:
+    """The case with adapters, more of them than slots or fewer, that now their tokens bound and now reading them."""
+    ranks, plain = rng.choice([1, 4, 16], size=rng.integers(1, 7)), rng.choice([0.0, 0.3])
+
+    def tuned(requests: np.ndarray) -> np.ndarray:
+        rows, adapters = requests.copy(), rng.integers(len(ranks), size=len(requests))
+        rows["adapter"], rows["adapter_rank"] = 1 + adapters, ranks[adapters]
+        rows[["adapter", "adapter_rank"]][rng.random(len(rows)) < plain] = 0
+        return rows
+
+    pools = [
+        replace(
+            pool,
+            queue_order="fcfs" if pool.queue_order == "fair_share" else pool.queue_order,
+            adapter_slots=int(rng.choice([0, 1, 2, 4], p=[0.1, 0.3, 0.3, 0.3])),
+            adapter_rank_s=STEP_S * float(rng.choice([0, 0.1 * rng.random()])),
+            adapter_step_s=STEP_S * 0.1 * rng.random(),
+            adapter_read_s=STEP_S * float(rng.choice([0, rng.random()])),
+            adapter_token_s=STEP_S * 0.2 * rng.random(),
+        )
+        for pool in case.pools
+    ]
+    sources = [replace(source, requests=tuned(source.requests)) for source in case.sources]
+    return replace(case, pools=pools, requests=tuned(case.requests), sources=sources)
+
+
+def with_regions(rng: np.random.Generator, case: Case) -> Case:
+    """The case with pools that are far from some classes, and pools that take some requests only."""
+    far = 2 * STEP_S * rng.random((len(case.pools), TENANTS)) * (rng.random((len(case.pools), TENANTS)) < 0.7)
+    apart, choosy = rng.random() < 0.7, rng.choice([0.0, 0.6])
+    most = float(case.requests["input_tokens"].max())
+    pools = []
+    for pool, network_s in zip(case.pools, far.tolist(), strict=True):
+        limits: dict = {"network_s": tuple(network_s)} if apart else {}
+        if rng.random() < choosy:
+            limits["takes"] = tuple((rng.random(TENANTS) < 0.7).tolist())
+        if rng.random() < choosy:
+            shortest, longest = np.sort(rng.uniform(0, 1.3 * most, size=2)).astype(int).tolist()
+            limits |= {"min_input_tokens": 1 + shortest, "max_input_tokens": 1 + longest}
+        pools.append(replace(pool, **limits))
+    router = "nearest" if apart and rng.random() < 0.4 else case.router
+    return replace(case, pools=pools, router=router)
 
 
 def with_own(rng: np.random.Generator, case: Case) -> Case:
