@@ -14,7 +14,8 @@ How to read it, each file after those that it uses:
 7. `naive_record.py`: what that step costs, and everything that is written down.
 8. `naive_ending.py`: what happens when a step ends.
 9. `naive_clients.py`: how long clients wait, when they come again, who is let in.
-10. this file: events in their order, requests between replicas, and the control plane.
+10. `naive_routing.py`: whom the router chooses, and what it sees.
+11. this file: events in their order, requests between replicas, and the control plane.
 Schedules worked out on paper are in `twin/test_by_hand*.py`, random cases against the loop in `twin/test_twin.py`.
 """
 
@@ -22,12 +23,12 @@ import heapq
 import itertools
 import math
 
-from infersim.dataplane.fleet import PoolCost
 from tests.naive_clients import Bucket, Sequels, comes_again, ending_of, patience_s, while_away_s
 from tests.naive_ending import accepted_drafts, end_step
 from tests.naive_forming import Forming
 from tests.naive_record import Record
 from tests.naive_replica import Replica
+from tests.naive_routing import ROUTERS, Signals, of_the_moment, round_trip_s, signals_of, takes
 from tests.naive_sequence import Request, Sequence
 from tests.twin.case import REPLAYS, SLOWDOWN, Case, Run
 
@@ -51,6 +52,10 @@ class World:
         self.buckets = [Bucket(client) for client in case.clients]
         self.turns = {"arrivals": 0, "sent": 0}
         self.routed = self.opened = 0
+        self.scraped: dict[Replica, Signals] = {}
+        """What the router saw of replicas when it last looked,"""
+        self.scrapes = 0
+        """and how often it should have by now."""
         self.sequels = Sequels(case, requests_of(case), self.send_request)
         self.routed_to, self.ended_in = [0] * len(case.pools), [0] * len(case.pools)
 
@@ -77,6 +82,7 @@ class World:
             now, kind, _, _, subject = heapq.heappop(self.agenda)
             self.record.run.near_tie |= 0 < now - before < 1e-12 * now
             before = now
+            self.scrape(now)
             handlers[kind](subject, now)
             self.sequels.follow_up(now)
         return self.record.finished()
@@ -161,6 +167,19 @@ class World:
 
     # --- on the way to a replica
 
+    def scrape(self, now: float) -> None:
+        """Let the router look at all replicas, if it is time to, before anything else happens."""
+        if self.case.scrape_s and now // self.case.scrape_s >= self.scrapes:
+            self.scrapes = now // self.case.scrape_s + 1
+            self.scraped = {each: signals_of(each) for each in self.replicas}
+
+    def signals(self, replica: Replica) -> Signals:
+        """What the router sees of a replica; of one that opened since it looked, what there was to see then: nothing."""
+        if not self.case.scrape_s:
+            return signals_of(replica)
+        empty = Replica(replica.index, replica.serial, replica.pool_index, replica.pool)
+        return self.scraped.get(replica) or signals_of(empty)
+
     def route_waiting(self, now: float) -> None:
         """Route the held and the leaving, as far as there are replicas for them."""
         entrances = [each for each in self.replicas if each.ready and each.pool.role != "decode"]
@@ -174,11 +193,9 @@ class World:
         """Assign a sequence to a replica, the router's choice."""
         if self.case.router == "round_robin":
             replica = routable[self.turns[what] % len(routable)]
-        elif self.case.router == "nearest" and (free := [each for each in routable if each.has_place()]):
-            away = {each: round_trip_s(each.pool, sequence.request) for each in free}
-            replica = min(free, key=lambda each: (away[each], each.outstanding, each.index))
         else:
-            replica = min(routable, key=lambda each: (each.outstanding, each.index))
+            seen = [of_the_moment(self.signals(each), each, sequence) for each in routable]
+            replica = routable[seen.index(ROUTERS[self.case.router](seen))]
         sequence.order, sequence.replica = self.routed, replica
         self.turns[what] += 1
         self.routed += 1
@@ -217,7 +234,6 @@ class World:
         if sequence.request.span == "handling":
             sequence.replica.coming_tokens -= sequence.request.input_tokens
         sequence.request.enter("queued", now)
-        sequence.prompt = sequence.request.input_tokens
         if sequence.source:
             self.gone(sequence, now)
         sequence.replica.enqueue(sequence, now)
@@ -354,17 +370,6 @@ class World:
         self.record.run.looks.append((ready, len(mine) - ready, waiting, running, used, *counts))
 
 
-def takes(pool: PoolCost, request: Request) -> bool:
-    """Whether a pool takes requests of this class with prompts of this length."""
-    short = pool.min_input_tokens <= request.input_tokens <= pool.max_input_tokens
-    return short and (not pool.takes or pool.takes[request.tenant])
-
-
-def round_trip_s(pool: PoolCost, request: Request) -> float:
-    """Between the region of the request's class and that of the pool [s]."""
-    return pool.network_s[request.tenant] if pool.network_s else 0.0
-
-
 def requests_of(case: Case) -> list[Request]:
     """The requests of the case and of its sources, as their clients send them."""
     requests, (rows, outputs) = [], case.all_requests()
@@ -372,7 +377,16 @@ def requests_of(case: Case) -> list[Request]:
         names = case.names[row["prefix_start"] :][: row["prefix_blocks"]].tolist()
         fields = {
             name: row[name].item()
-            for name in ("id", "arrival_s", "input_tokens", "tenant", "priority", "deadline_s", "adapter", "adapter_rank")
+            for name in (
+                "id",
+                "arrival_s",
+                "input_tokens",
+                "tenant",
+                "priority",
+                "deadline_s",
+                "adapter",
+                "adapter_rank",
+            )
         }
         fields |= {
             "output_tokens": output,

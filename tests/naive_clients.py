@@ -1,7 +1,7 @@
 """The clients of the naive twin: how long they wait, when they come again, who is let in, and what they send next.
 
 DESIGN.md: "Attempts", "Patience", "Admission" (what is asked on arrival), "Followers", "Users in a closed loop". Not here: what giving up means at a replica
-(`naive.py`, which is next).
+(`naive.py`). Read `naive_routing.py` next.
 """
 
 import math

@@ -73,15 +73,15 @@ class Replica:
         before = self.outstanding - 1 - len(self.batch) - len(self.leaving)
         if self.pool.max_queued is not None and before >= self.pool.max_queued:
             return "queue_full"
-        prompt_token_s = self.pool.linear_s[-1] / self.pool.max_num_batched_tokens
-        queued_s = prompt_token_s * (
-            self.coming_tokens + sum(each.prompt - each.computed for each in self.queue.waiting)
-        )
-        return "overloaded" if queued_s > self.pool.max_queued_work_s else None
+        return "overloaded" if self.queued_tokens() * self.prompt_token_s() > self.pool.max_queued_work_s else None
 
-    def has_place(self) -> bool:
-        """Whether one more request would find a place in the batch, in time."""
-        return self.outstanding < self.pool.max_num_seqs
+    def queued_tokens(self) -> int:
+        """Of prompts that are still to be processed, in front end and queue."""
+        return self.coming_tokens + sum(each.prompt - each.computed for each in self.queue.waiting)
+
+    def prompt_token_s(self) -> float:
+        """The least time that a token of a prompt takes."""
+        return self.pool.linear_s[-1] / self.pool.max_num_batched_tokens
 
     def decoding(self) -> list[Sequence]:
         return [each for each in self.batch if each.decoding()]

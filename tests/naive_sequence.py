@@ -88,6 +88,7 @@ class Sequence:
     """Tokens processed for it, by pool."""
 
     def __post_init__(self) -> None:
+        self.prompt = self.request.input_tokens
         self.request.lives += 1
         self.life = self.request.lives
 

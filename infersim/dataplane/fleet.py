@@ -634,14 +634,15 @@ class Fleet:
         caches = np.zeros((capacity, self._entries), ENTRY).view(np.recarray)
         lookups = np.zeros((capacity, self._buckets), np.int64)
         slots = records_of(capacity * self._most_slots, ADAPTER).reshape(capacity, self._most_slots)
-        old = len(self._replicas) if hasattr(self, "_replicas") else 0
+        old, seen = len(self._replicas) if hasattr(self, "_replicas") else 0, replicas.copy()
         if old:
-            replicas[:old], servers[:old], keys[:old] = self._replicas, self._servers, self._keys
+            replicas[:old], seen[:old] = self._replicas, self._seen
+            servers[:old], keys[:old] = self._servers, self._keys
             finishes[:old], phases[:old] = self._finishes, self._phases
             caches[:old], lookups[:old], slots[:old] = self._caches, self._lookups, self._slots
         replicas.status[old:] = CLOSED
         self._replicas, self._servers, self._keys = replicas, servers, keys
-        self._seen = replicas.copy()
+        self._seen = seen
         self._finishes, self._phases, self._caches, self._lookups = finishes, phases, caches, lookups
         self._slots = slots
         self._tree = winner_tree(keys)

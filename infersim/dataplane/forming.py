@@ -109,7 +109,7 @@ def _describe(now, state, server, replica, flights, table):
     state.now_s = now
     state.steps = server.total_steps
     state.waiting = server.queued
-    state.waiting_tokens = replica.queued_tokens
+    state.waiting_tokens = replica.queued_tokens - server.coming_tokens
     state.head_tokens = flights[head].target - flights[head].computed if head != NONE else 0
     state.head_wait_s = now - flights[head].since_s if head != NONE else 0.0
     state.running = replica.running

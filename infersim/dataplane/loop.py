@@ -52,7 +52,7 @@ from infersim.dataplane.records import (
     Crowd,
 )
 from infersim.dataplane.sequences import enqueue
-from infersim.dataplane.signals import accepting, measure, refresh, scrape
+from infersim.dataplane.signals import accepting, count_blocks, find_prefixes, measure, scrape
 from infersim.dataplane.timing import leap_end, steps_until
 from infersim.dataplane.withdrawing import abandon, hold, part, unhold, unleave, withdraw
 
@@ -129,7 +129,7 @@ def _deliver(now, slot, servers, replicas, asked, flights, books, tables, keys, 
 @compiled
 def _send(
     now, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas, seen, servers, receivers,
-    memory, caches, tables, keys, tree, crowd, outcomes,
+    memory, phases, caches, tables, values, keys, tree, crowd, outcomes,
 ):  # fmt: skip
     """Choose a decode replica for a sequence whose prompt is processed, and send it there, or reject it.
 
@@ -137,7 +137,12 @@ def _send(
     """
     flight, source = flights[slot], servers[flights[slot].source]
     clock.asking, clock.culprit = ROUTER, asked[slot].id
-    r = route(asked[slot], seen if clock.scrape_s > 0.0 else replicas, receivers, memory)
+    shown = seen if clock.scrape_s > 0.0 else replicas
+    if clock.reads_network:
+        measure(asked[slot], shown, receivers, tables, values)
+    if clock.reads_kv and clock.scrape_s == 0.0:
+        count_blocks(now, replicas, servers, receivers, phases, tables)
+    r = route(asked[slot], shown, receivers, memory)
     if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return -1
     table = tables[replicas[r].pool]
@@ -166,13 +171,13 @@ def _send(
 
 
 @inlined
-def _turned_away(request, output_tokens, server, replica, table):
+def _turned_away(request, output_tokens, replica, table):
     """Why a replica does not take a request; FINISHED if it does."""
     if not fits(request, output_tokens, table):
         return REJECTED
     if replica.waiting >= table.max_queued:
         return QUEUE_FULL
-    if (replica.queued_tokens + server.coming_tokens) * table.prompt_token_s > table.max_queued_work_s:
+    if replica.queued_tokens * table.prompt_token_s > table.max_queued_work_s:
         return OVERLOADED
     return FINISHED
 
@@ -217,16 +222,17 @@ def _dispatch(
         found = accepting(request, replicas, routable, memory[ROUTER_MEMORY:], tables, values)
         if found > 0:  # else no pool that takes it has a ready replica: any may
             routable = memory[ROUTER_MEMORY : ROUTER_MEMORY + found]
-    if clock.reads_network:
-        measure(request, seen if clock.scrape_s > 0.0 else replicas, routable, tables, values)
-    if clock.scrape_s > 0.0:
-        r = route(request, seen, routable, memory[:ROUTER_MEMORY])
-    elif clock.by_load:
+    if clock.by_load:
         r = load_tree[1]
     else:
-        if clock.reads_kv or clock.reads_prefix:
-            refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches, lookups, names, tables)
-        r = route(request, replicas, routable, memory[:ROUTER_MEMORY])
+        shown = seen if clock.scrape_s > 0.0 else replicas
+        if clock.reads_network:
+            measure(request, shown, routable, tables, values)
+        if clock.reads_kv and clock.scrape_s == 0.0:
+            count_blocks(now, replicas, servers, routable, phases, tables)
+        if clock.reads_prefix:
+            find_prefixes(now, request, replicas, shown, servers, routable, phases, caches, lookups, names, tables)
+        r = route(request, shown, routable, memory[:ROUTER_MEMORY])
     if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return False
     replica = replicas[r]
@@ -236,13 +242,14 @@ def _dispatch(
     flight.since_s = now
     clock.routed += 1
     flight.replica = r
-    status = _turned_away(request, flight.output_tokens, servers[r], replica, table)
+    status = _turned_away(request, flight.output_tokens, replica, table)
     if status != FINISHED:
         table.ended += 1
         end_attempt(now, slot, status, clock, asked, flights, replicas, tables, free_slots, crowd, outcomes)
         return True
     flight.state = HANDLING
     servers[r].coming_tokens += request.input_tokens
+    replica.queued_tokens += request.input_tokens
     flight.order = clock.routed
     if not _find_key(slot, r, order, clock, asked, flights, replicas, table):
         return False
@@ -445,7 +452,8 @@ def advance(
             source = flights[slot].source
             sent = _send(
                 clock.now_s, slot, route, order, clock, asked, flights, free_slots, due_s, due_order, due_slot, replicas,
-                seen, servers, receivers, memory[SENDING_MEMORY:ROUTER_MEMORY], caches, tables, keys, tree, crowd, outcomes,
+                seen, servers, receivers, memory[SENDING_MEMORY:ROUTER_MEMORY], phases, caches, tables, values, keys, tree,
+                crowd, outcomes,
             )  # fmt: skip
             if sent < 0:
                 return BAD_ANSWER
@@ -481,6 +489,8 @@ def advance(
                 return ALL_FINISHED
             if not math.isinf(until):
                 clock.now_s = until
+                if clock.scrape_s > 0.0:  # before the control plane does something
+                    scrape(until, clock, replicas, seen, servers, phases, tables)
             return ON_TIME
         clock.now_s = now
         if clock.scrape_s > 0.0:

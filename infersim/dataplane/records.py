@@ -38,7 +38,7 @@ REPLICA = np.dtype(
         ("outstanding", np.int64),  # requests routed to it and not ended
         ("waiting", np.int64),  # of those, in its front end or queue
         ("running", np.int64),  # of those, admitted to the batch
-        ("queued_tokens", np.int64),  # prompt tokens in its queue
+        ("queued_tokens", np.int64),  # prompt tokens in its front end and queue
         ("max_num_seqs", np.int64),  # most sequences in its batch
         ("serial", np.int64),  # number of its life; unlike its index, which serves several lives, never used again
         ("prompt_token_s", np.float64),  # least time that a prompt token takes it [s]
@@ -309,7 +309,7 @@ SERVER = np.dtype(
         ("mixed", np.bool_),  # whether that step holds prompt chunks
         ("decodes", np.bool_),  # whether decoding sequences are in it
         ("rows", np.int64),  # rows of a static batch that decodes, 0 otherwise
-        ("coming_tokens", np.int64),  # prompt tokens in its front end
+        ("coming_tokens", np.int64),  # prompt tokens in its front end alone
         ("ghosts", np.int64),  # sequences in the batch whose clients have given them up
         ("slowdown", np.float64),  # factor on the time of its steps,
         ("pace", np.float64),  # and on that of the step that runs

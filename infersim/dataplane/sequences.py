@@ -40,13 +40,13 @@ def enqueue(now, slot, server, replica, asked, flights, books, table):
         server.coming_tokens -= asked[slot].input_tokens
     else:
         flight.transfer_s += now - flight.since_s
+        replica.queued_tokens += flight.target - flight.computed
     flight.since_s = now
     flight.state = QUEUED
     if table.queue_order == FAIR_SHARE:
         charge_begun(now, server, asked, flights, books.shares[server.index], table)
     push_back(server, asked, flights, slot, books, table.queue_order)
     server.queued += 1 if table.plain_blocks else 1 + asked[slot].forks
-    replica.queued_tokens += flight.target - flight.computed
 
 
 @inlined

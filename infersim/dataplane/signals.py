@@ -24,18 +24,23 @@ def scrape(now, clock, replicas, seen, servers, phases, tables):
 
 
 @compiled
-def refresh(now, slot, clock, asked, replicas, servers, routable, phases, caches, lookups, names, tables):
-    """Bring what the router reads up to `now`: KV blocks in use, and how much of the prompt is cached where."""
+def count_blocks(now, replicas, servers, routable, phases, tables):
+    """Tell the router how many KV blocks are in use now."""
+    for r in routable:
+        replicas[r].kv_blocks_used = _blocks_used(now, r, replicas, servers, phases, tables)
+
+
+@compiled
+def find_prefixes(now, request, replicas, shown, servers, routable, phases, caches, lookups, names, tables):
+    """Tell the router how much of the prompt is cached where. That is never old: routers know it from what they routed."""
     for r in routable:
         server, table = servers[r], tables[replicas[r].pool]
-        if clock.reads_kv:
-            replicas[r].kv_blocks_used = _blocks_used(now, r, replicas, servers, phases, tables)
-        if clock.reads_prefix and table.prefix_tokens > 0:
+        if table.prefix_tokens > 0:
             free = table.blocks - _blocks_used(now, r, replicas, servers, phases, tables)
             make_room(free, server, caches[r], lookups[r], table)
-            most = min(asked[slot].prefix_blocks, (asked[slot].input_tokens - 1) // table.prefix_tokens)
-            blocks = matching_blocks(caches[r], lookups[r], names, asked[slot].prefix_start, most)
-            replicas[r].cached_tokens = blocks * table.prefix_tokens
+            most = min(request.prefix_blocks, (request.input_tokens - 1) // table.prefix_tokens)
+            blocks = matching_blocks(caches[r], lookups[r], names, request.prefix_start, most)
+            shown[r].cached_tokens = blocks * table.prefix_tokens
 
 
 @compiled

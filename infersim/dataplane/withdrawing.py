@@ -145,6 +145,7 @@ def withdraw(
         clock.pending -= 1
         if state == HANDLING:
             server.coming_tokens -= asked[slot].input_tokens
+            replica.queued_tokens -= asked[slot].input_tokens
         if state == SENDING and part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
             clock.recheck = clock.errands = True
     else:

@@ -124,7 +124,7 @@ def power_of_two(request, replicas, routable, memory):
 
 @routing
 def least_prompt_work(request, replicas, routable, memory):
-    """The ready replica whose queue holds the least prompt work, in seconds of its chip; fewest outstanding on ties."""
+    """The ready replica with the least prompt work ahead, in seconds of its chip; fewest outstanding on ties."""
     best, best_s = routable[0], replicas[routable[0]].queued_tokens * replicas[routable[0]].prompt_token_s
     for r in routable:
         work_s = replicas[r].queued_tokens * replicas[r].prompt_token_s

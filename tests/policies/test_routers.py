@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from infersim.dataplane.fleet import Fleet, PoolCost
+from infersim.dataplane.fleet import Fleet, PoolCost, Why
 from infersim.dataplane.records import REPLICA, REQUEST
 from infersim.policies.routing import ROUTERS
 from infersim.spec import policies
@@ -226,3 +226,49 @@ def test_a_router_without_an_interval_sees_the_present() -> None:
 
 def test_turns_do_not_age() -> None:
     assert where("round_robin", [1, 2, 3, 11.5], scrape_s=10) == [0, 1, 0, 1]
+
+
+def test_a_fleet_that_grows_makes_signals_no_younger() -> None:
+    requests = np.zeros(4, REQUEST)
+    requests["id"], requests["arrival_s"], requests["input_tokens"] = np.arange(4), [1, 2, 4, 5], 4
+    route = ROUTERS["least_outstanding"].compiled
+    fleet = Fleet([pool(max_num_seqs=16, max_num_batched_tokens=64)], [(requests, np.full(4, 50))], route, scrape_s=10)
+    fleet.open(0)
+    fleet.open(0)
+    fleet.advance(3.0)
+    fleet.open(0)  # room for four replicas is made; the first still seems as empty as at 0
+    while fleet.advance(math.inf).why != Why.FINISHED:
+        pass
+    assert fleet.outcomes()["replica"].tolist() == [0, 0, 0, 0]
+
+
+def test_signals_are_read_before_the_control_plane_acts() -> None:
+    """At 10 the first replica has three requests and the second none; that the first is drained of its queue at 12 is not seen until 20."""
+    requests = np.zeros(5, REQUEST)
+    requests["id"], requests["arrival_s"], requests["input_tokens"] = np.arange(5), [1, 2, 3, 13, 14], 4
+    one_at_a_time = pool(max_num_seqs=1, max_num_batched_tokens=64)
+    fleet = Fleet([one_at_a_time], [(requests, np.full(5, 50))], ROUTERS["least_outstanding"].compiled, scrape_s=10)
+    fleet.open(0)
+    fleet.open(0)
+    fleet.advance(12.0)
+    fleet.open(0)
+    fleet.drain(0, migrate=True)  # the two that wait are routed anew, to the second, which seems as empty as the third
+    while fleet.in_flight:
+        fleet.advance(math.inf)
+    assert fleet.outcomes()["replica"].tolist() == [0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("router", "chosen"), [("least_kv_used", 1), ("nearest", 2)])
+def test_decode_replicas_are_chosen_by_true_signals(router: str, chosen: int) -> None:
+    """The second request is sent while the first, of 40 tokens, decodes at the first of three decode replicas; the third is near."""
+    prompts = pool(role="prefill", transfer_latency_s=0.25, max_num_batched_tokens=64)
+    decodes = [pool(role="decode", network_s=(trip_s,)) for trip_s in (0.5, 0.5, 0.25)]
+    requests = np.zeros(2, REQUEST)
+    requests["id"], requests["arrival_s"], requests["input_tokens"] = [0, 1], [0, 3], [40, 4]
+    policy = ROUTERS[router]
+    fleet = Fleet([prompts, *decodes], [(requests, np.array([20, 2]))], policy.compiled, reads=policy.reads)
+    for index in range(4):
+        fleet.open(index)
+    while fleet.advance(math.inf).why != Why.FINISHED:
+        pass
+    assert fleet.outcomes()["pool"].tolist()[1] == 1 + chosen

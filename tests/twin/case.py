@@ -52,7 +52,7 @@ class Case:
     outputs: NDArray[np.int64]
     """Output tokens of each request."""
     router: str
-    """round_robin, least_outstanding or nearest."""
+    """round_robin, or one of those in `naive_routing.py`."""
     initial: list[int]
     """Pools of the replicas that are ready before anything happens."""
     actions: list[tuple[float, str, int]] = field(default_factory=list)
@@ -67,6 +67,8 @@ class Case:
     sequels: NDArray[np.void] | None = None
     """SEQUEL records: what each request follows, and whose it is."""
     sources: list[Source] = field(default_factory=list)
+    scrape_s: float = 0.0
+    """How often the router looks at the replicas [s]; 0: it knows."""
     last_arrival_s: float = math.inf
     """From when on nobody sends what follows something else [s]."""
 

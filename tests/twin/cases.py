@@ -12,6 +12,7 @@ import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST, SEQUEL
+from tests.naive_routing import ROUTERS
 from tests.twin.case import Case, Client, Source
 
 STEP_S = 0.01
@@ -52,7 +53,15 @@ def random_case(seed: int, most: int = 40) -> Case:
     case = with_sequels(rng, case) if rng.random() < 0.4 else case
     case = with_own(rng, case) if rng.random() < 0.2 else case
     case = with_adapters(rng, case) if rng.random() < 0.3 else case
-    return with_regions(rng, case) if rng.random() < 0.3 else case
+    case = with_regions(rng, case) if rng.random() < 0.3 else case
+    return with_router(rng, case) if rng.random() < 0.5 else case
+
+
+def with_router(rng: np.random.Generator, case: Case) -> Case:
+    """The case with another router, and now and then one that knows what was true a while ago."""
+    pools = [replace(pool, usd_per_hour=float(rng.integers(3))) for pool in case.pools]
+    scrape_s = float(rng.choice([0, STEP_S * rng.exponential(10)]))
+    return replace(case, pools=pools, router=str(rng.choice(list(ROUTERS))), scrape_s=scrape_s)
 
 
 def with_adapters(rng: np.random.Generator, case: Case) -> Case:
@@ -89,14 +98,13 @@ def with_regions(rng: np.random.Generator, case: Case) -> Case:
     pools = []
     for pool, network_s in zip(case.pools, far.tolist(), strict=True):
         limits: dict = {"network_s": tuple(network_s)} if apart else {}
-        if rng.random() < choosy:
+        if pool.role != "decode" and rng.random() < choosy:
             limits["takes"] = tuple((rng.random(TENANTS) < 0.7).tolist())
-        if rng.random() < choosy:
+        if pool.role != "decode" and rng.random() < choosy:
             shortest, longest = np.sort(rng.uniform(0, 1.3 * most, size=2)).astype(int).tolist()
             limits |= {"min_input_tokens": 1 + shortest, "max_input_tokens": 1 + longest}
         pools.append(replace(pool, **limits))
-    router = "nearest" if apart and rng.random() < 0.4 else case.router
-    return replace(case, pools=pools, router=router)
+    return replace(case, pools=pools, router="nearest" if apart and rng.random() < 0.4 else case.router)
 
 
 def with_own(rng: np.random.Generator, case: Case) -> Case:

@@ -66,7 +66,7 @@ def with_names(requests: NDArray, names: NDArray[np.int64]) -> tuple[NDArray, ND
 def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
     """A fleet without replicas that will be sent the case's requests."""
     router = ROUTERS[case.router]
-    signals = {"by_load": router.by_load, "reads": router.reads}
+    signals = {"by_load": router.by_load, "reads": router.reads, "scrape_s": case.scrape_s}
     if any(pool.queue_order == "own" for pool in case.pools):
         signals["order"] = abi.compiled_policy(own_order, abi.ORDER)
     if any(pool.batching == "own" for pool in case.pools):
