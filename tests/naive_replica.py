@@ -77,7 +77,7 @@ class Replica:
 
     def queued_tokens(self) -> int:
         """Of prompts that are still to be processed, in front end and queue."""
-        return self.coming_tokens + sum(each.prompt - each.computed for each in self.queue.waiting)
+        return self.coming_tokens + sum(each.prompt for each in self.queue.waiting if not each.brings_kv())
 
     def prompt_token_s(self) -> float:
         """The least time that a token of a prompt takes."""

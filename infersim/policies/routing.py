@@ -138,8 +138,8 @@ def least_kv_used(request, replicas, routable, memory):
     """The ready replica with the smallest share of its KV blocks in use; fewest outstanding on ties."""
     best = routable[0]
     for r in routable:
-        here = replicas[r].kv_blocks_used * replicas[best].kv_blocks
-        there = replicas[best].kv_blocks_used * replicas[r].kv_blocks
+        here = replicas[r].kv_blocks_used * max(replicas[best].kv_blocks, 1)  # those without blocks use none
+        there = replicas[best].kv_blocks_used * max(replicas[r].kv_blocks, 1)
         if here < there or (here == there and replicas[r].outstanding < replicas[best].outstanding):
             best = r
     return best

@@ -51,6 +51,7 @@ def run(
     sequels: list[tuple[int, int, bool, float, int]] | None = None,
     sources: tuple[list[tuple[float, int, int]], ...] = (),
     last_arrival_s: float = math.inf,
+    scrape_s: float = 0.0,
     **fields: list[float],
 ) -> Run:
     """Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request.
@@ -71,7 +72,7 @@ def run(
     service = (list(clients), max_queued, max_wait_s)
     follow = None if sequels is None else np.array(sequels, SEQUEL)
     users = [source_of(own, len(rows) + sum(map(len, sources[:number]))) for number, own in enumerate(sources)]
-    service += (follow, users, last_arrival_s)
+    service += (follow, users, scrape_s, last_arrival_s)
     return naive.simulate(
         Case(list(pools), requests, outputs, router, list(initial), list(actions), prefixes, *service)
     )

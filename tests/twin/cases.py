@@ -61,7 +61,7 @@ def with_router(rng: np.random.Generator, case: Case) -> Case:
     """The case with another router, and now and then one that knows what was true a while ago."""
     pools = [replace(pool, usd_per_hour=float(rng.integers(3))) for pool in case.pools]
     scrape_s = float(rng.choice([0, STEP_S * rng.exponential(10)]))
-    return replace(case, pools=pools, router=str(rng.choice(list(ROUTERS))), scrape_s=scrape_s)
+    return replace(case, pools=pools, router=str(rng.choice(["round_robin", *ROUTERS])), scrape_s=scrape_s)
 
 
 def with_adapters(rng: np.random.Generator, case: Case) -> Case:

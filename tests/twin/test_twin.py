@@ -18,8 +18,10 @@ import pytest
 
 from infersim.dataplane.records import BATCHINGS, FINISHED, OUTCOME, QUEUE_ORDERS, REJECTED, REQUEST, ROLES
 from tests import naive
+from tests.naive_forming import Forming
 from tests.naive_memory import Memory, PrefixCache
 from tests.naive_replica import Replica
+from tests.naive_routing import ROUTERS
 from tests.naive_sequence import Sequence
 from tests.twin import compiled
 from tests.twin.case import Case, Run
@@ -30,7 +32,9 @@ AT_ONCE = 25
 TOLERANCE = 1e-9
 """Relative to the length of the run."""
 COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "cached_tokens")
-SWITCHES = ("watermark", "swap", "prefix cache", "async", "front end", "speculation")
+SWITCHES = (
+    "watermark", "swap", "prefix cache", "async", "front end", "speculation", "adapters", "regions", "choosy", "old signals",
+)  # fmt: skip
 WHOLE_TALLIES = ("steps_by_tokens", "steps_by_sequences", "steps_by_batch", "prefill_chunks", "output_tokens")
 
 
@@ -145,6 +149,7 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
         complete = int(sequence.computed // (memory.pool.prefix_tokens or math.inf))
         return any(memory.cache.has(name) for name in sequence.request.names[len(memory.entries[sequence]) : complete])
 
+    note(Forming, "admit", "set aside", lambda forming, _: forming.aside)
     note(PrefixCache, "evict_down_to", "eviction", lambda cache, most: len(cache.idle) > most)
     note(PrefixCache, "use", "sharing", lambda cache, name: name in cache.users)
     note(Memory, "name_blocks", "the same prefix computed twice", computed_twice)
@@ -173,6 +178,11 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
             "chain": case.sequels is not None and (case.sequels["after"] >= 0).any(),
             "never sent": len(rows) < len(case.requests),
             "user": len(rows) > len(case.requests),
+            "adapter": (rows["adapter"] > 0).any(),
+            "loaded anew": any(tally.adapter_loads > 6 for tally in run.tallies),
+            "old signals": case.scrape_s > 0,
+            "round trip": any(any(pool.network_s) for pool in case.pools),
+            "choosy pool": any(not all(pool.takes) for pool in case.pools),
             "own batching": any(pool.batching == "own" for pool in case.pools),
             "own order": any(pool.queue_order == "own" for pool in case.pools),
             "drafts accepted": any(len(set(times)) < len(times) for times in run.token_times),
@@ -182,6 +192,8 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
     rare = {
         "swap": 5,
         "never sent": 5,
+        "set aside": 10,
+        "loaded anew": 10,
         "preempted thrice": 5,
         "the same prefix computed twice": 10,
         "eviction": 10,
@@ -196,8 +208,10 @@ def test_the_cases_combine_everything_with_everything():
     """Every pair of techniques meets in at least five pools of the scenarios."""
     pairs: Counter[tuple] = Counter()
     for seed in range(SCENARIOS):
-        for pool in random_case(seed).pools:
+        case = random_case(seed)
+        for pool in case.pools:
             choices = (
+                case.router,
                 pool.batching,
                 pool.queue_order,
                 pool.role,
@@ -207,10 +221,21 @@ def test_the_cases_combine_everything_with_everything():
                 ("async", pool.async_scheduling),
                 ("front end", pool.request_overhead_s > 0),
                 ("speculation", len(pool.acceptance) > 0),
+                ("adapters", pool.adapter_slots > 0),
+                ("regions", any(pool.network_s)),
+                ("choosy", not all(pool.takes) or pool.min_input_tokens > 1),
+                ("old signals", case.scrape_s > 0),
             )
             pairs.update(combinations(choices, 2))
     impossible = {(batching, other) for batching in BATCHINGS[1:] for other in (("swap", True), "decode")}
-    kinds = [BATCHINGS, QUEUE_ORDERS, ROLES, *([(name, False), (name, True)] for name in SWITCHES)]
+    impossible |= {("fair_share", ("adapters", True)), ("decode", ("choosy", True))}
+    kinds = [
+        ["round_robin", *ROUTERS],
+        BATCHINGS,
+        QUEUE_ORDERS,
+        ROLES,
+        *([(name, False), (name, True)] for name in SWITCHES),
+    ]
     for one, other in combinations(kinds, 2):
         for pair in product(one, other):
             assert pairs[pair] >= 5 or pair in impossible, pair
