@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infersim.dataplane.chance import uniform
+from infersim.dataplane.rules import ClientRules
 from tests.naive_sequence import Request, Sequence
-from tests.twin.case import Case, Client
+from tests.twin.case import Case
 
 JITTER = 24301
 """What `uniform` is asked for to draw how long a client is away."""
@@ -19,7 +20,7 @@ JITTER = 24301
 class Bucket:
     """The token bucket of a class of requests."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ClientRules) -> None:
         self.client, self.level, self.looked_at = client, client.burst_tokens, 0.0
 
     def look(self, now: float) -> float:
@@ -35,12 +36,12 @@ class Bucket:
         self.level -= tokens
 
 
-def comes_again(client: Client, request: Request, status: str) -> bool:
+def comes_again(client: ClientRules, request: Request, status: str) -> bool:
     """Whether an attempt that ended so is followed by another."""
     return status not in ("finished", "rejected") and request.attempts < client.max_attempts
 
 
-def while_away_s(client: Client, request: Request) -> float:
+def while_away_s(client: ClientRules, request: Request) -> float:
     """How long the client stays away after its latest attempt [s]."""
     seconds = client.backoff_s
     for _ in range(1, request.attempts):
@@ -48,7 +49,7 @@ def while_away_s(client: Client, request: Request) -> float:
     return seconds * (1 - client.jitter * uniform(request.id, request.attempts, JITTER))
 
 
-def patience_s(client: Client, max_wait_s: float) -> dict[str, float]:
+def patience_s(client: ClientRules, max_wait_s: float) -> dict[str, float]:
     """After which time of an attempt each reason to give it up is looked at [s]."""
     return {"timeout": client.timeout_s, "ttft": client.ttft_timeout_s, "wait": max_wait_s}
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from infersim.dataplane.fleet import Fleet, PoolCost, Why
 from infersim.dataplane.records import BATCHINGS, QUEUE_ORDERS
+from infersim.dataplane.rules import ClientRules
 from infersim.policies.routing import ROUTERS, Router
 from tests.twin import compiled
-from tests.twin.case import Case, Client
+from tests.twin.case import Case
 from tests.twin.cases import busy_case, random_case
 
 RANDOM_CASES = 10
@@ -86,7 +87,7 @@ def undisturbed(case: Case) -> Case:
         requests=requests,
         outputs=np.maximum(case.outputs, 1),
         actions=[action for action in case.actions if action[1] in ("open", "drain")],
-        clients=[Client() for _ in case.clients],
+        clients=[ClientRules() for _ in case.clients],
         max_queued=None,
         max_wait_s=np.inf,
         sequels=None,

@@ -11,11 +11,11 @@ from infersim.dataplane.chance import uniform
 from infersim.dataplane.clients import SALT
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import FINISHED, LOST, OVERLOADED, REJECTED, TIMED_OUT
+from infersim.dataplane.rules import ClientRules
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
 from tests.laws.runs import TECHNIQUES, USERS_OWN, Trial, cases_of
 from tests.laws.spans import SPANS
-from tests.twin.case import Client
 
 CLOSE = 1e-9
 
@@ -47,7 +47,7 @@ def lives_of(trial: Trial) -> dict[int, tuple[int, float, float, float]]:
     return {serial: tuple(life) for serial, life in lives.items()}
 
 
-def pauses_s(client: Client, request: int, attempts: int) -> float:
+def pauses_s(client: ClientRules, request: int, attempts: int) -> float:
     """How long a client is away in all, if it makes so many attempts [s]."""
     total, pause = 0.0, client.backoff_s
     for attempt in range(1, attempts):

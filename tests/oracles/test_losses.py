@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from infersim.dataplane.records import FINISHED, OVERLOADED, QUEUE_FULL, TIMED_OUT
+from infersim.dataplane.rules import ClientRules
 from tests.oracles.queues import assert_theory, geometric, serve, server
-from tests.twin.case import Client
 
 STEP_S = 0.001
 MEAN = 1000
@@ -68,7 +68,9 @@ def test_clients_who_leave_the_server_too(load: float, patience_s: float) -> Non
     gives it the density rate p0 exp((rate - 1) x) below T, and a chance of p0 exp((rate - 1) T) to be given up."""
     growth = load - 1
     idle = 1 / (1 + load * (math.exp(growth * patience_s) - 1) / growth)
-    runs = serve(load, geometric(MEAN), server(np.array([0, STEP_S])), 30_000, clients=[Client(timeout_s=patience_s)])
+    runs = serve(
+        load, geometric(MEAN), server(np.array([0, STEP_S])), 30_000, clients=[ClientRules(timeout_s=patience_s)]
+    )
     assert_theory(idle * math.exp(growth * patience_s), ended(runs, TIMED_OUT), width=0.06, slack=0.003)
     busy = [rows["decode_s"].sum() + rows["prefill_s"].sum() for rows in runs]
     spans = [rows["arrival_s"][-1] - rows["arrival_s"][0] for rows in runs]

@@ -9,9 +9,10 @@ import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST, SEQUEL
+from infersim.dataplane.rules import ClientRules
 from tests import naive
 from tests.naive_sequence import SPANS
-from tests.twin.case import Case, Client, Run, Source
+from tests.twin.case import Case, Run, Source
 
 
 def pool(step_s: float = 1.0, **changes: object) -> PoolCost:
@@ -45,7 +46,7 @@ def run(
     initial=(0,),
     actions=(),
     names: list[list[int]] | None = None,
-    clients: tuple[Client, ...] = (Client(), Client()),
+    clients: tuple[ClientRules, ...] = (ClientRules(), ClientRules()),
     max_queued: int | None = None,
     max_wait_s: float = math.inf,
     sequels: list[tuple[int, int, bool, float, int]] | None = None,

@@ -10,25 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.fleet import PoolCost
+from infersim.dataplane.rules import ClientRules
 from infersim.dataplane.tally import Tally
 
 SLOWDOWN = 8.0
 REPLAYS = {"fail": 1, "lose": 0}
-
-
-@dataclass(frozen=True)
-class Client:
-    """What the clients of a class do and may do."""
-
-    timeout_s: float = math.inf
-    ttft_timeout_s: float = math.inf
-    max_attempts: int = 1
-    backoff_s: float = 0.0
-    multiplier: float = 1.0
-    max_backoff_s: float = math.inf
-    jitter: float = 0.0
-    tokens_per_s: float = math.inf
-    burst_tokens: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -60,7 +46,7 @@ class Case:
     replica, by its serial number; "fail" one and hand its requests back once, or "lose" one with all its requests."""
     names: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Names of prefix blocks; each request says where its own begin and how many they are."""
-    clients: list[Client] = field(default_factory=lambda: [Client()] * 4)
+    clients: list[ClientRules] = field(default_factory=lambda: [ClientRules()] * 4)
     """By class."""
     max_queued: int | None = None
     max_wait_s: float = math.inf

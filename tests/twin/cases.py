@@ -12,8 +12,9 @@ import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
 from infersim.dataplane.records import REQUEST, SEQUEL
+from infersim.dataplane.rules import ClientRules
 from tests.naive_routing import ROUTERS
-from tests.twin.case import Case, Client, Source
+from tests.twin.case import Case, Source
 
 STEP_S = 0.01
 """Typical time of a step [s]."""
@@ -179,9 +180,9 @@ def random_requests(rng: np.random.Generator, count: int) -> tuple[np.ndarray, n
     return requests, outputs
 
 
-def random_client(rng: np.random.Generator) -> Client:
+def random_client(rng: np.random.Generator) -> ClientRules:
     """Some are patient, some come again."""
-    return Client(
+    return ClientRules(
         timeout_s=float(rng.choice([rng.exponential(20 * STEP_S), math.inf])),
         ttft_timeout_s=float(rng.choice([rng.exponential(10 * STEP_S), math.inf])),
         max_attempts=int(rng.choice([1, 2, 4])),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from infersim.dataplane import abi
 from infersim.dataplane.fleet import Fleet, Occupancy, Why
-from infersim.dataplane.rules import ClientRules, ServiceRules
+from infersim.dataplane.rules import ServiceRules
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
 from tests.twin.case import REPLAYS, SLOWDOWN, Case, Source
@@ -77,8 +77,7 @@ def new_fleet(case: Case, chunk: int = 1 << 16) -> Fleet:
 
 def rules_of(case: Case) -> ServiceRules | None:
     """What the case's clients put up with; None if they are all patient, come once and send nothing else."""
-    clients = tuple(ClientRules(**vars(client)) for client in case.clients)
-    rules = ServiceRules(clients, case.max_wait_s, case.max_queued, case.last_arrival_s)
+    rules = ServiceRules(tuple(case.clients), case.max_wait_s, case.max_queued, case.last_arrival_s)
     return rules if rules.watch or case.sequels is not None else None
 
 

@@ -3,11 +3,11 @@
 import math
 
 from infersim.dataplane.records import ENDINGS
+from infersim.dataplane.rules import ClientRules
 from tests.twin.by_hand import pool, run
-from tests.twin.case import Client
 
 ONE_SEAT = pool(max_num_seqs=1)
-PATIENT = Client()
+PATIENT = ClientRules()
 
 
 def endings(result) -> list[str]:
@@ -19,7 +19,10 @@ def endings(result) -> list[str]:
 
 def test_given_up_in_the_queue():
     result = run(
-        [(0.0, 1, 5), (0.0, 1, 1), (0.0, 1, 1)], ONE_SEAT, clients=(PATIENT, Client(timeout_s=2.5)), tenant=[0, 1, 0]
+        [(0.0, 1, 5), (0.0, 1, 1), (0.0, 1, 1)],
+        ONE_SEAT,
+        clients=(PATIENT, ClientRules(timeout_s=2.5)),
+        tenant=[0, 1, 0],
     )
     assert endings(result) == ["finished", "timed_out", "finished"]
     assert result.outcomes["finish_s"].tolist() == [5, 2.5, 6]
@@ -29,7 +32,7 @@ def test_given_up_in_the_queue():
 def test_given_up_in_a_step_it_stays_until_the_step_ends():
     looks = [(time, "look", 0) for time in (2.75, 3.25)]
     rows = [(0.0, 1, 5), (0.25, 1, 1)]
-    result = run(rows, ONE_SEAT, clients=(Client(timeout_s=2.5), PATIENT), tenant=[0, 1], actions=looks)
+    result = run(rows, ONE_SEAT, clients=(ClientRules(timeout_s=2.5), PATIENT), tenant=[0, 1], actions=looks)
     # Two tokens are out at 2.5; the third comes at 3, for nobody. Only then has the second a seat.
     assert result.outcomes["output_tokens"].tolist() == [2, 1]
     assert result.outcomes["finish_s"].tolist() == [2.5, 4]
@@ -41,7 +44,7 @@ def test_given_up_in_a_step_it_stays_until_the_step_ends():
 
 
 def test_a_first_token_at_the_very_time_is_in_time():
-    result = run([(0.0, 1, 3), (0.0, 1, 1)], ONE_SEAT, clients=(Client(ttft_timeout_s=1.0),))
+    result = run([(0.0, 1, 3), (0.0, 1, 1)], ONE_SEAT, clients=(ClientRules(ttft_timeout_s=1.0),))
     assert endings(result) == ["finished", "timed_out"]
     assert result.outcomes["finish_s"].tolist() == [3, 1]
     assert math.isnan(result.outcomes["first_token_s"][1])
@@ -51,14 +54,14 @@ def test_the_service_turns_away_who_waits_too_long():
     result = run([(0.0, 1, 3), (0.25, 1, 1)], ONE_SEAT, max_wait_s=1.0)
     assert endings(result) == ["finished", "overloaded"]
     assert result.outcomes["finish_s"].tolist() == [3, 1.25]
-    both = run([(0.0, 1, 3), (0.25, 1, 1)], ONE_SEAT, max_wait_s=1.0, clients=(Client(timeout_s=1.0),))
+    both = run([(0.0, 1, 3), (0.25, 1, 1)], ONE_SEAT, max_wait_s=1.0, clients=(ClientRules(timeout_s=1.0),))
     assert endings(both) == ["timed_out", "timed_out"]
 
 
 def test_given_up_on_the_link():
     costs = pool(role="prefill", transfer_latency_s=2.5, blocks=2)
     rows = [(0.0, 1, 2), (0.0, 1, 2), (1.5, 1, 1)]
-    clients = (Client(timeout_s=2.0), PATIENT)
+    clients = (ClientRules(timeout_s=2.0), PATIENT)
     result = run(rows, costs, pool(role="decode"), initial=(0, 1), clients=clients, tenant=[0, 1, 1])
     # The link is taken from 1 to 3.5 all the same, then by the second until 6. The block of the first is free at 2.
     assert result.token_times == [[1], [1, 7], [3]]
@@ -68,11 +71,11 @@ def test_given_up_on_the_link():
 
 def test_given_up_in_a_static_batch_its_row_stays():
     costs = pool(batching="static", linear_s=[0, 1, 2, 3, 4, 5, 6, 7, 8])
-    result = run([(0.0, 1, 3), (0.0, 1, 2)], costs, clients=(Client(timeout_s=3.5), PATIENT), tenant=[0, 1])
+    result = run([(0.0, 1, 3), (0.0, 1, 2)], costs, clients=(ClientRules(timeout_s=3.5), PATIENT), tenant=[0, 1])
     # 0-2: both prompts. 2-4: both decode, and the first is nobody's from 3.5 on. The second is done at 4, and so is the batch.
     assert endings(result) == ["timed_out", "finished"]
     assert result.outcomes["finish_s"].tolist() == [3.5, 4]
-    longer = run([(0.0, 1, 2), (0.0, 1, 3)], costs, clients=(Client(timeout_s=3.5), PATIENT), tenant=[0, 1])
+    longer = run([(0.0, 1, 2), (0.0, 1, 3)], costs, clients=(ClientRules(timeout_s=3.5), PATIENT), tenant=[0, 1])
     # Two rows are paid for until 6.
     assert longer.outcomes["finish_s"].tolist() == [3.5, 6]
 
@@ -81,7 +84,7 @@ def test_given_up_in_a_static_batch_its_row_stays():
 
 
 def test_the_second_attempt():
-    again = Client(timeout_s=2.5, max_attempts=2, backoff_s=1.0)
+    again = ClientRules(timeout_s=2.5, max_attempts=2, backoff_s=1.0)
     result = run([(0.0, 1, 5), (0.0, 1, 1)], ONE_SEAT, clients=(PATIENT, again), tenant=[0, 1])
     # Away from 2.5 to 3.5, in the queue until 5, and ready at 6, when patience would have ended again.
     row = result.outcomes[1]
@@ -91,7 +94,7 @@ def test_the_second_attempt():
 
 
 def test_the_whiles_between_attempts_grow():
-    client = Client(timeout_s=1.0, max_attempts=4, backoff_s=1.0, multiplier=3.0, max_backoff_s=4.0)
+    client = ClientRules(timeout_s=1.0, max_attempts=4, backoff_s=1.0, multiplier=3.0, max_backoff_s=4.0)
     result = run([(0.0, 1, 1)], pool(), initial=(), clients=(client,))
     # 0-1, away for 1; 2-3, away for 3; 6-7, away for 4 and not 9; 11-12.
     row = result.outcomes[0]
@@ -100,7 +103,7 @@ def test_the_whiles_between_attempts_grow():
 
 
 def test_tokens_of_a_given_up_attempt_are_wasted():
-    again = Client(ttft_timeout_s=1.5, max_attempts=3, backoff_s=0.25)
+    again = ClientRules(ttft_timeout_s=1.5, max_attempts=3, backoff_s=0.25)
     result = run([(0.0, 12, 2)], pool(), clients=(again,), actions=[(1.75, "slow", 0)])
     # 0-1: eight tokens. The other four are for nobody, from 1.5 on. It comes again at 1.75, is admitted at 2 for eight slow
     # seconds, gives up at 3.25, comes at 3.5 and gives up at 5.
@@ -131,7 +134,7 @@ def test_work_that_is_queued():
 
 def test_a_bucket_of_tokens():
     rows = [(0.0, 5, 1), (1.5, 1, 1), (2.5, 1, 1), (2.5, 1, 1)]
-    result = run(rows, pool(), clients=(Client(tokens_per_s=1.0, burst_tokens=4),))
+    result = run(rows, pool(), clients=(ClientRules(tokens_per_s=1.0, burst_tokens=4),))
     # 4 - 5, + 1 by the end of the first, - 1. At 1.5 it is -0.5; at 2.5 it is 0.5, for one of them.
     assert endings(result) == ["finished", "rate_limited", "finished", "rate_limited"]
     assert result.outcomes["pool"].tolist() == [0, -1, 0, -1]

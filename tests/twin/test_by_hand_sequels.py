@@ -4,8 +4,8 @@ Every step takes a second, so a request with O output tokens that is alone takes
 (`test_twin.py`).
 """
 
+from infersim.dataplane.rules import ClientRules
 from tests.twin.by_hand import pool, run
-from tests.twin.case import Client
 
 FINISHED, REJECTED, LOST, TIMED_OUT = range(4)
 FIRST = (-1, 0, False, 0.0, -1)
@@ -46,7 +46,7 @@ def test_nothing_is_sent_from_the_horizon_on():
 def test_a_chain_goes_on_when_the_last_attempt_has_ended():
     """The client gives up after 1.5 s and comes again at once: 1 follows the end of the second attempt, at 3 s."""
     rows = [(0.0, 1, 3), (0.0, 1, 1)]
-    clients = (Client(timeout_s=1.5, max_attempts=2),)
+    clients = (ClientRules(timeout_s=1.5, max_attempts=2),)
     outcomes = run(rows, pool(), clients=clients, sequels=[FIRST, (0, 1, False, 0.0, -1)]).outcomes
     assert outcomes["status"].tolist() == [TIMED_OUT, FINISHED]
     assert outcomes["arrival_s"].tolist() == [0.0, 3.0]
