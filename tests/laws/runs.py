@@ -70,16 +70,20 @@ def served_as(case: Case, batching: str, queue_order: str) -> Case:
 
     requests = case.requests.copy()
     requests["tenant"] = requests["id"] % len(case.clients)
+    if queue_order == "fair_share":  # has no adapters
+        requests["adapter"] = 0
+        case = replace(case, pools=[replace(pool, adapter_slots=0) for pool in case.pools])
     return replace(case, pools=[changed(pool) for pool in case.pools], requests=requests)
 
 
 def undisturbed(case: Case) -> Case:
-    """The case without failures, impatient clients, refusals, chains, requests of several rows or none, and host tiers."""
+    """The case without failures, impatient clients, refusals, chains, requests of several rows or none, host tiers,
+    and time to load adapters."""
     requests = case.requests.copy()
     requests["forks"] = 0
     patient = {
         "full_blocks": 1, "window_blocks": 0, "host_entries": 0, "prompts_s": (), "max_queued": None,
-        "max_queued_work_s": np.inf,
+        "max_queued_work_s": np.inf, "adapter_rank_s": 0.0,
     }  # fmt: skip
     return replace(
         case,

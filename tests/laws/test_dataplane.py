@@ -57,7 +57,8 @@ def price_s(pool: PoolCost, tally: Tally) -> float:
     linear = tally.steps_by_tokens @ pool.linear_s + tally.steps_by_sequences @ pool.sequences_s
     decode = tally.steps_by_batch @ pool.decode_base_s + tally.context_by_batch @ pool.decode_per_context_s
     prefill = tally.prefill_chunks * pool.prefill_chunk_s + tally.prefill_compute_s + tally.prefill_memory_s
-    return float(linear + decode + prefill)
+    adapters = tally.adapter_steps * pool.adapter_step_s + tally.adapter_compute_s + tally.adapter_memory_s
+    return float(linear + decode + prefill + adapters)
 
 
 def test_every_request_ends_exactly_once(trials: list[Trial]):
@@ -228,8 +229,10 @@ def test_faster_hardware_is_never_slower(plain: list[Trial]):
         term = TERMS[number % len(TERMS)]
         requests = trial.case.requests.copy()
         requests["arrival_s"] = 0
-        pools = [replace(pool, request_overhead_s=0, token_overhead_s=0) for pool in trial.case.pools]
-        slow = replace(trial.case, requests=requests, pools=pools, initial=[*range(len(pools))], actions=[])
+        at_once = {"request_overhead_s": 0, "token_overhead_s": 0, "network_s": ()}
+        pools = [replace(pool, **at_once) for pool in trial.case.pools]
+        everywhere = [*range(len(pools))]
+        slow = replace(trial.case, requests=requests, pools=pools, initial=everywhere, actions=[], scrape_s=0)
         fast = replace(slow, pools=[replace(pool, **{term: getattr(pool, term) * 0.6}) for pool in pools])
         before, after = compiled.simulate(slow).outcomes, compiled.simulate(fast).outcomes
         assert (after["finish_s"] <= before["finish_s"] * (1 + CLOSE)).all(), term

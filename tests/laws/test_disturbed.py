@@ -57,12 +57,13 @@ def pauses_s(client: ClientRules, request: int, attempts: int) -> float:
 
 
 def price_s(pool: PoolCost, tally: Tally) -> float:
-    """What the counted steps cost by the tables, copies aside [s]."""
+    """What the counted steps cost by the tables, copies and loading adapters aside [s]."""
     linear = tally.steps_by_tokens @ pool.linear_s + tally.steps_by_sequences @ pool.sequences_s
     decode = tally.steps_by_batch @ pool.decode_base_s + tally.context_by_batch @ pool.decode_per_context_s
     prefill = tally.prefill_chunks * pool.prefill_chunk_s + tally.prefill_compute_s + tally.prefill_memory_s
     prompts = tally.steps_by_prompt_tokens @ pool.prompts_s if len(pool.prompts_s) else 0.0
-    return float(linear + decode + prefill + prompts)
+    adapters = tally.adapter_steps * pool.adapter_step_s + tally.adapter_compute_s + tally.adapter_memory_s
+    return float(linear + decode + prefill + prompts + adapters)
 
 
 def test_every_request_ends_once_or_is_never_sent(trials: list[Trial]):
@@ -161,11 +162,11 @@ def test_only_replicas_that_are_there_serve(trials: list[Trial]):
 
 
 def test_time_is_what_the_tables_say(trials: list[Trial]):
-    """Of slow replicas and broken off steps too; copies between chip and host are not counted and come on top."""
+    """Of slow replicas and broken off steps too; what is copied between chip and host comes on top."""
     for trial in trials:
         for pool, tally in zip(trial.case.pools, trial.run.tallies, strict=True):
             rest_s = tally.busy_s - tally.slowed_s - price_s(pool, tally)
             close = CLOSE * max(tally.busy_s, 1.0)
             assert rest_s >= -close
-            if not (pool.swap or pool.host_entries):
+            if not (pool.swap or pool.host_entries or tally.adapter_loads * pool.adapter_rank_s):
                 assert rest_s <= close
