@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 1_000_000
 """Rows of the longest timeline."""
 
+MOST_REPLICAS = 64
+"""Of a pool that does not say otherwise."""
+
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 
 # ---------------------------------------------------------------- fleet
@@ -207,14 +210,21 @@ class CostSource(Spec):
 
 
 class Replicas(Spec):
-    """How many replicas a pool has."""
+    """How many replicas a pool has; a number alone is `initial`."""
 
     initial: int = Field(default=1, ge=0)
     """Ready when the run starts."""
     min: int = Field(default=0, ge=0)
     """Fewest that an autoscaler may ask for."""
-    max: Count = 64
+    max: Count = MOST_REPLICAS
     """Most that an autoscaler may ask for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: object) -> object:
+        if isinstance(given, int) and not isinstance(given, bool):
+            return {"initial": given, "max": max(given, MOST_REPLICAS)}
+        return given
 
     @model_validator(mode="after")
     def _ordered(self) -> "Replicas":

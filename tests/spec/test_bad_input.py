@@ -52,6 +52,9 @@ CASES = {
     "zero horizon": ("3600", "0", "horizon_s: 0", "horizon_s", "found 0", "must be more than 0"),
     "zero chips": ("tensor: 4", "tensor: 0", "tensor: 0", "pools[0].parallelism.tensor", "found 0", "must be at least 1"),
     "negative maximum": ("max: 12", "max: -3", "max: -3", "pools[0].replicas.max", "found -3", "must be at least 1"),
+    "fewer replicas than none": (
+        "    replicas:\n      initial: 2\n      min: 1\n      max: 12", "    replicas: -3", "replicas: -3",
+        "pools[0].replicas.initial", "found -3", "must be at least 0"),
     "min above max": ("min: 1\n", "min: 13\n", "replicas:", "pools[0].replicas", "need min <= initial <= max", "13, 2, 12"),
     "not a number": ("3600", ".nan", ".nan", "horizon_s", "found .nan", "must be a finite number"),
     "not a number as people write it": ("3600", "NaN", "NaN", "horizon_s", "the text NaN", "must be a finite number"),
@@ -135,6 +138,15 @@ def test_message_says_where_what_and_how(case: str, write: Callable[[str], Path]
 
 def test_the_scenario_itself_is_right(write: Callable[[str], Path]) -> None:
     assert load_scenario(write(SCENARIO)).pools[0].replicas.max == 12
+
+
+@pytest.mark.parametrize(("number", "most"), [(3, 64), (200, 200), (0, 64)])
+def test_a_number_of_replicas_is_how_many_there_are_at_the_start(
+    number: int, most: int, write: Callable[[str], Path]
+) -> None:
+    before, after = SCENARIO.index("    replicas:"), SCENARIO.index("    autoscaler:")
+    found = load_scenario(write(f"{SCENARIO[:before]}    replicas: {number}\n{SCENARIO[after:]}")).pools[0].replicas
+    assert (found.initial, found.min, found.max) == (number, 0, most)
 
 
 def test_all_problems_at_once_in_the_order_of_the_file(write: Callable[[str], Path]) -> None:
