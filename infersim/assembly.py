@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from infersim.policies.plugins import Policies
     from infersim.policies.processes import Process
     from infersim.policies.routing import Router
+    from infersim.spec.cascade import Lane
     from infersim.spec.errors import KeyPath
     from infersim.spec.model import Model
     from infersim.spec.purchase import PriceChoice
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
     from infersim.spec.scenario import Pool
-    from infersim.spec.workload import Tenant
+    from infersim.spec.workload import Workload
     from infersim.staging import Surroundings
     from infersim.workload.generate import Offered
 
@@ -226,10 +227,16 @@ def check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:
             raise resolved.error(path, f"{what}; set kv_cache.block_size to a divisor of {prefix_tokens}")
 
 
-def _taken(pool: "Pool", classes: "list[Tenant]") -> tuple[bool, ...]:
-    """Whether a pool takes requests of each class; empty where it takes all."""
-    chosen = pool.takes.classes
-    return () if chosen is None else tuple(tenant.name in chosen for tenant in classes)
+def _taken(pool: "Pool", workload: "Workload") -> tuple[bool, ...]:
+    """Whether a pool takes requests of each lane; empty where it takes all."""
+    chosen, classes, parts = pool.takes.classes, workload.classes or [], workload.parts
+
+    def takes(lane: "Lane") -> bool:
+        if cascade := parts[lane.tenant].cascade:
+            return cascade[lane.step].pool == pool.name
+        return chosen is None or classes[lane.tenant].name in chosen
+
+    return () if chosen is None and not workload.cascades else tuple(takes(lane) for lane in workload.lanes)
 
 
 def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) -> "PoolCost":
@@ -369,12 +376,12 @@ def fleet(
 
     check_prefixes(resolved, requests.prefix_tokens)
     chosen_router, rules = router(resolved, policies), service_rules(resolved.scenario, resolved.cell)
-    classes = resolved.scenario.workload.classes or []
+    workload = resolved.scenario.workload
     pools = [
         replace(
             served_by(costs, pool, requests.prefix_tokens),
             network_s=here.network_s,
-            takes=_taken(pool.pool, classes),
+            takes=_taken(pool.pool, workload),
         )
         for costs, pool, here in zip(tables, resolved.pools, around, strict=True)
     ]

@@ -204,8 +204,9 @@ def _open_pools(
             continue
         policy, registered = scaler
         if "attainment" in registered.reads:
-            whole = [part.answers == 0 for part in resolved.scenario.workload.parts]
-            judge = judge or Judge(env.fleet, slos, len(tables), whole)
+            lanes, parts = resolved.scenario.workload.lanes, resolved.scenario.workload.parts
+            whole = [parts[lane.tenant].answers == 0 for lane in lanes]
+            judge = judge or Judge(env.fleet, [slos[lane.tenant] for lane in lanes], len(tables), whole)
         if "future" in registered.reads:
             policy.future = assembly.future(resolved, costs)  # type: ignore[attr-defined]
         facts = assembly.facts(resolved, asked, costs, pool.terms.cold_start_s)
@@ -264,6 +265,7 @@ def _record(
         warnings=[],
         halvings=gathering.halvings,
         streamed=gathering.totals,
+        questions=gathering.calls,
     )
 
 

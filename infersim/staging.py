@@ -121,7 +121,8 @@ def surroundings(resolved: "ResolvedScenario", index: int, span_s: float) -> Sur
         return series(spec, span_s, resolved.directory_of(("regions", number, key, "file")))
 
     workload = scenario.workload
-    homes = [tenant.region or workload.region for tenant in workload.classes or []] or [workload.region]
+    origins = [tenant.region or workload.region for tenant in workload.classes or []] or [workload.region]
+    homes = [origins[lane.tenant] for lane in workload.lanes]
     trips = [round_trip_ms(scenario.regions, str(home), region.name) for home in homes]
     egress = {one.name: one.egress_usd_per_gb for one in scenario.regions}
     return Surroundings(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infersim.dataplane.chance import uniform
+from infersim.dataplane.records import ENDINGS
 from infersim.dataplane.rules import ClientRules
 from tests.naive_sequence import Request, Sequence
 from tests.twin.case import Case
@@ -84,11 +85,11 @@ class Sequels:
 
     def link(self, sequels, requests: list[Request]) -> None:
         by_id = {request.id: request for request in requests}
-        for request, (after, joins, needs, gap_s, source) in zip(requests, sequels.tolist(), strict=True):
+        for request, (after, joins, unless, gap_s, source, late) in zip(requests, sequels.tolist(), strict=True):
             if source >= 0:
                 self.source_of[request] = source
             if after >= 0:
-                follower = Follower(request, joins, needs, gap_s)
+                follower = Follower(request, joins, endings_of(unless), gap_s, late)
                 for each in range(after, after + joins):
                     self.followers.setdefault(by_id[each], []).append(follower)
         following = {each.request for group in self.followers.values() for each in group}
@@ -99,7 +100,7 @@ class Sequels:
         ended, self.ended = sorted(self.ended, key=lambda each: each[0].id), []
         for request, status in ended:
             for follower in self.followers.pop(request, []):
-                self.release(follower, now, status == "finished" or not follower.needs)
+                self.release(follower, now, status not in follower.unless)
             if request in self.source_of:
                 self.take_next(self.source_of[request], now)
 
@@ -117,7 +118,7 @@ class Sequels:
         follower.kept &= kept
         if follower.awaited:
             return
-        if follower.kept and now + follower.gap_s < self.last_arrival_s:
+        if follower.kept and (follower.late or now + follower.gap_s < self.last_arrival_s):
             self.send(follower.request, now + follower.gap_s)
         else:
             for other in self.followers.pop(follower.request, []):
@@ -130,7 +131,14 @@ class Follower:
 
     request: Request
     awaited: int
-    needs: bool
+    unless: set[str]
+    """Endings for which it is not sent."""
     gap_s: float
+    late: bool
     kept: bool = True
     """Whether nothing has happened yet for which it would never be sent."""
+
+
+def endings_of(bits: int) -> set[str]:
+    """The endings that bits stand for."""
+    return {name for number, name in enumerate(ENDINGS) if bits >> number & 1}

@@ -25,6 +25,8 @@ from infersim.dataplane.records import (
 )
 from infersim.dataplane.sequences import write_outcome
 
+NEVER_SENT = 0
+"""Instead of the bit of an ending."""
 SALT = 24301
 """Third number of the chance that a pause before another attempt draws."""
 
@@ -40,7 +42,8 @@ def new_call(slot, calls):
     call.wait_s = 0.0
     call.gap_s = 0.0
     call.awaited = 0
-    call.needs = False
+    call.unless = 0
+    call.late = False
     call.broken = False
     call.heir = NONE
     call.sibling = NONE
@@ -195,7 +198,7 @@ def hear_of_ends(now, clock, asked, flights, free_slots, crowd):
         drop_alarm(slot, clock, asked, flights, calls, crowd.alarms)
         if clock.watching:
             _charge(now, flights[slot], asked[slot], crowd.clients[asked[slot].tenant])
-        _release_followers(now, slot, flights[slot].status == FINISHED, clock, asked, flights, free_slots, crowd)
+        _release_followers(now, slot, 1 << flights[slot].status, clock, asked, flights, free_slots, crowd)
         if call.source != NONE:
             crowd.sources[call.source].free += 1
             clock.free_users += 1
@@ -204,43 +207,43 @@ def hear_of_ends(now, clock, asked, flights, free_slots, crowd):
 
 
 @compiled
-def _release_followers(now, slot, finished, clock, asked, flights, free_slots, crowd):
-    """Send, or give up, the requests that follow one that has ended, and those that follow given up ones."""
+def _release_followers(now, slot, ending, clock, asked, flights, free_slots, crowd):
+    """Send, or give up, the requests that follow one that has ended, with this bit, and those that follow given up ones."""
     calls = crowd.calls
     given_up = NONE
     call = calls[slot]
     child = call.heir
     while child != NONE:
         following = calls[child].sibling
-        given_up = _release(now, child, finished, True, given_up, clock, asked, flights, crowd)
+        given_up = _release(now, child, ending, given_up, clock, asked, flights, crowd)
         child = following
     if call.join != NONE:
-        given_up = _release(now, call.join, finished, True, given_up, clock, asked, flights, crowd)
+        given_up = _release(now, call.join, ending, given_up, clock, asked, flights, crowd)
     while given_up != NONE:
         gone = given_up
         given_up = flights[gone].next
         child = calls[gone].heir
         while child != NONE:
             following = calls[child].sibling
-            given_up = _release(now, child, False, False, given_up, clock, asked, flights, crowd)
+            given_up = _release(now, child, NEVER_SENT, given_up, clock, asked, flights, crowd)
             child = following
         if calls[gone].join != NONE:
-            given_up = _release(now, calls[gone].join, False, False, given_up, clock, asked, flights, crowd)
+            given_up = _release(now, calls[gone].join, NEVER_SENT, given_up, clock, asked, flights, crowd)
         clock.never_sent += 1
         free_slots[clock.free_slots] = gone
         clock.free_slots += 1
 
 
 @compiled
-def _release(now, child, finished, sent, given_up, clock, asked, flights, crowd):
+def _release(now, child, ending, given_up, clock, asked, flights, crowd):
     """Tell a follower that one of those that it waits for has ended; return the list of those that are given up."""
     call = crowd.calls[child]
     call.awaited -= 1
-    if not sent or (call.needs and not finished):
+    if ending == NEVER_SENT or call.unless & ending:
         call.broken = True
     if call.awaited > 0:
         return given_up
-    if call.broken or now + call.gap_s >= clock.last_arrival_s:
+    if call.broken or (now + call.gap_s >= clock.last_arrival_s and not call.late):
         flights[child].next = given_up
         return child
     flights[child].state = AWAY
@@ -254,7 +257,8 @@ def wait_ahead(slot, row, flights, crowd):
     sequel, call = crowd.sequels[row], crowd.calls[slot]
     flights[slot].state = AHEAD
     call.awaited = sequel.joins
-    call.needs = sequel.needs
+    call.unless = sequel.unless
+    call.late = sequel.late
     call.gap_s = sequel.gap_s
     for k in range(sequel.after, sequel.after + sequel.joins):
         place = crowd.predecessors[k]

@@ -84,16 +84,24 @@ OUTCOME = np.dtype(
         ("away_s", np.float64),  # its client waiting to try again
         ("retries", np.int64),  # attempts beyond the first
         ("wasted_tokens", np.int64),  # processed for attempts that did not finish
+        ("step", np.int64),  # of a cascade: the model that it ended at, from 0;
+        ("cascade_s", np.float64),  # time with those before it,
+        (
+            "discarded_tokens",
+            np.int64,
+        ),  # and the tokens of their prompts and answers; all 0 until questions are put together
     ],
     align=True,
 )
-"""What befell a request; the eight spans sum to finish_s - arrival_s."""
+"""What befell a request; the nine spans sum to finish_s - arrival_s."""
 
 ENDINGS = (
     "finished", "rejected", "lost", "timed_out", "queue_full", "service_full", "rate_limited", "overloaded",
 )  # fmt: skip
 FINISHED, REJECTED, LOST, TIMED_OUT, QUEUE_FULL, SERVICE_FULL, RATE_LIMITED, OVERLOADED = range(8)
 """How an attempt ends: served, too long ever to be served, with its replica, given up, or turned away (four reasons)."""
+UNANSWERED = (1 << len(ENDINGS)) - 1 - (1 << FINISHED)
+"""Bits of all endings but the first."""
 
 BATCHINGS = ("chunked_prefill", "prefill_first", "static", "dynamic", "own")
 CHUNKED_PREFILL, PREFILL_FIRST, STATIC, DYNAMIC, OWN_BATCHING = range(5)
@@ -192,7 +200,8 @@ CALL = np.dtype(
         ("wait_s", np.float64),  # its client's last pause before trying again, without jitter
         ("gap_s", np.float64),  # how long after those that it follows it arrives
         ("awaited", np.int64),  # of those, how many have not ended
-        ("needs", np.bool_),  # whether it is sent only if all of them finish
+        ("unless", np.int64),  # bits of the endings of any of them for which it is not sent
+        ("late", np.bool_),  # whether it is sent after the last arrival, too
         ("broken", np.bool_),  # whether it will not be sent
         ("heir", np.int64),  # first of those that follow it alone,
         ("sibling", np.int64),  # next of those that follow the same
@@ -207,9 +216,10 @@ SEQUEL = np.dtype(
     [
         ("after", np.int64),  # id of the first request that it follows, NONE if none; in the loop, where they stand
         ("joins", np.int64),  # how many it follows
-        ("needs", np.bool_),  # whether it is sent only if all of them finish
+        ("unless", np.int64),  # bits of the endings of any of them for which it is not sent, by number in ENDINGS
         ("gap_s", np.float64),  # how long after the last of them has ended it arrives [s]
         ("source", np.int64),  # the source whose user sent it, NONE if none
+        ("late", np.bool_),  # whether it is sent after the last arrival, too
     ],
     align=True,
 )

@@ -322,6 +322,8 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, clock, free_s
     row.away_s = flight.away_s
     row.retries = flight.retries
     row.wasted_tokens = flight.wasted_tokens
+    row.step = row.discarded_tokens = 0
+    row.cascade_s = 0.0
     clock.outcomes += 1
     clock.in_flight -= 1
     if flight.watched:

@@ -24,7 +24,15 @@ LATENCIES = ("ttft_s", "tpot_s", "e2e_s", "normalised_s")
 """What has a histogram, of finished requests: see `infersim/results/metrics.py` for the definitions."""
 LIMITED = LATENCIES[:3]
 """Of those, what an SLO limits."""
-COUNTED = ("input_tokens", "output_tokens", "preemptions", "cached_tokens", "retries", "wasted_tokens")
+COUNTED = (
+    "input_tokens",
+    "output_tokens",
+    "preemptions",
+    "cached_tokens",
+    "retries",
+    "wasted_tokens",
+    "discarded_tokens",
+)
 SPANS = tuple(
     name for name in OUTCOME.names if name.endswith("_s") and name not in ("arrival_s", "first_token_s", "finish_s")
 )

@@ -54,7 +54,7 @@ def wasted(run: RunRecord, busy_usd: float) -> dict[str, float]:
     """
     prompts = sum(pool.tally.prompt_tokens for pool in run.pools)
     every = prompts + sum(pool.tally.output_tokens for pool in run.pools)
-    abandoned, sums = sum(pool.tally.wasted_tokens for pool in run.pools), run.totals.of()
+    abandoned, sums = sum(pool.tally.wasted_tokens for pool in run.pools), run.calls.of()
     again = 0.0
     if sums.of_all("preemptions") and abandoned:
         useful = [sums.of_finished(name) for name in ("input_tokens", "output_tokens", "cached_tokens")]

@@ -43,7 +43,7 @@ def egress_usd(run: RunRecord, index: int) -> float:
     usd = 0.0
     for tenant, (prompt, answer) in enumerate(run.pools[index].egress_usd_per_gb):
         if prompt or answer:
-            sums = run.totals.of(pool=index, tenant=tenant)
+            sums = run.calls.of(pool=index, tenant=tenant)
             sent = BYTES_PER_PROMPT_TOKEN * sums.of_all("input_tokens") * prompt
             usd += (sent + BYTES_PER_OUTPUT_TOKEN * sums.of_all("output_tokens") * answer) / 1e9
     return usd

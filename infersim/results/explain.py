@@ -15,6 +15,7 @@ from infersim.results.run import Run, opened, rows_share
 from infersim.results.slo import why_slo
 from infersim.results.story import story
 from infersim.results.units import percent
+from infersim.results.why_cascades import why_cascades
 from infersim.results.why_cost import idle_windows, what_bound, why_bill
 from infersim.results.why_endings import why_endings
 from infersim.results.why_latency import why_tpot, why_ttft
@@ -38,6 +39,7 @@ def why(run: Run) -> tuple[Chapter, ...]:
         *_sampled(run),
         why_slo(run),
         *why_endings(run),
+        *why_cascades(run),
         why_ttft(run),
         why_tpot(run),
         why_bill(run),

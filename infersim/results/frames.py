@@ -14,7 +14,7 @@ from infersim.results.power import CAUSES, lease_joules
 from infersim.results.record import RunRecord
 
 SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s", "away_s")
-"""Where a request's time goes; the eight sum to finish_s - arrival_s."""
+"""Where a request's time goes; the eight sum to finish_s - arrival_s, with `cascade_s` where there are cascades."""
 
 
 def requests_frame(run: RunRecord) -> pd.DataFrame:
@@ -34,6 +34,9 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     attempts     how often its client sent it
     wasted_tokens  tokens processed for attempts that did not finish
     adapter      number of the adapter that it names, 0 for none; only where some do
+    cascade_step  number of the model of its cascade that answered, from 0; only where there are cascades, and so are
+    cascade_s     a span too: the models before it, and judging their answers; the other spans are those of the last
+    discarded_tokens  prompt and output tokens of answers that did not stand
     cached_tokens  prompt tokens found in the prefix cache at the first admission
     slo_met      finished within every limit of its class's SLO, or of the scenario's
     network_s    round trip between its region and its pool's, a part of handling_s; only where there are regions
@@ -69,6 +72,9 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         "wasted_tokens": rows["wasted_tokens"],
         "slo_met": meets_own(latencies, finished, rows["tenant"], run.scenario),
     }
+    if run.questions is not None:
+        columns |= {"cascade_step": rows["step"], "cascade_s": rows["cascade_s"]}
+        columns["discarded_tokens"] = rows["discarded_tokens"]
     if (answers > 1).any():
         columns["answers"] = answers
     if (rows["adapter"] > 0).any():

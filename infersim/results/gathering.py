@@ -12,14 +12,24 @@ from numpy.typing import NDArray
 from infersim.dataplane.chance import scattered
 from infersim.dataplane.records import OUTCOME
 from infersim.dataplane.totals import LIMITED, Totals
+from infersim.results.questions import CallTotals, Questions
 from infersim.spec.scenario import Scenario
 from infersim.spec.slo import Slo
+from infersim.workload.cascades import Calls
 
 
 def totals_for(scenario: Scenario) -> Totals:
     """Empty totals of a scenario's classes and pools, with their limits."""
     answers = np.array([part.answers for part in scenario.workload.parts])
     return Totals(len(scenario.pools), _limits([scenario.slo])[0], _limits(scenario.class_slos), answers)
+
+
+def call_totals_for(scenario: Scenario) -> CallTotals:
+    """Empty totals of the calls of a scenario with cascades, each with the limits of its class."""
+    lanes = [lane.tenant for lane in scenario.workload.lanes]
+    answers = np.array([part.answers for part in scenario.workload.parts])[lanes]
+    given = (len(scenario.pools), _limits([scenario.slo])[0], _limits(scenario.class_slos)[lanes], answers)
+    return CallTotals(Totals(*given), Totals(*given))
 
 
 def _limits(slos: list[Slo]) -> NDArray[np.float64]:
@@ -35,6 +45,12 @@ class Gathering:
     def __init__(self, scenario: Scenario) -> None:
         """Nothing yet; keeps at most `scenario.keep_requests` rows."""
         self.totals = totals_for(scenario)
+        self.calls = call_totals_for(scenario) if scenario.workload.cascades else None
+        """Those of the calls that questions are made of, where there are cascades."""
+        self._questions = None
+        if self.calls is not None:
+            cascades = Calls([part.cascade for part in scenario.workload.parts], scenario.seed)
+            self._questions = Questions(cascades, self.calls)
         self.halvings = 0
         """How often the share of the rows that are kept was halved."""
         self._most = scenario.keep_requests
@@ -42,13 +58,17 @@ class Gathering:
         self._count = 0
 
     def __call__(self, rows: NDArray) -> None:
-        """Take requests that have ended (OUTCOME)."""
+        """Take requests that have ended (OUTCOME); of a cascade, calls."""
+        if self._questions is not None:
+            rows = self._questions(rows)
         self.totals.add(rows)
         self._keep(rows)
 
-    def merge(self, totals: Totals, rows: NDArray, halvings: int) -> None:
+    def merge(self, totals: Totals, calls: CallTotals | None, rows: NDArray, halvings: int) -> None:
         """Take the totals of other requests of the same scenario, and the rows that were kept of them."""
         self.totals.merge(totals)
+        if self.calls is not None and calls is not None:
+            self.calls.merge(calls)
         while self.halvings < halvings:
             self._halve()
         self._keep(rows)

@@ -28,7 +28,7 @@ def merged(scenario: Scenario, cells: Sequence[RunRecord]) -> RunRecord:
     gathering = Gathering(scenario)
     leases, events, begun = [], [], 0
     for run in cells:
-        gathering.merge(run.totals, _renumbered(run.outcomes, begun), run.halvings)
+        gathering.merge(run.totals, run.questions, _renumbered(run.outcomes, begun), run.halvings)
         leases.append(_renumbered(run.leases, begun))
         events += [(*event[:3], event[3] + begun if event[3] >= 0 else event[3], *event[4:]) for event in run.events]
         begun += len(run.leases)
@@ -46,6 +46,7 @@ def merged(scenario: Scenario, cells: Sequence[RunRecord]) -> RunRecord:
         warnings=list(dict.fromkeys(warning for run in cells for warning in run.warnings)),
         halvings=gathering.halvings,
         streamed=gathering.totals,
+        questions=gathering.calls,
     )
 
 

@@ -81,11 +81,11 @@ def latency(sums: Sums, requests: "pd.DataFrame | None", tallies: list[Tally]) -
 
     `requests` is the frame of those that `sums` is of, for exact percentiles; None where not every request has a row.
     """
-    found = {name: _latency(sums, requests, name) for name in LATENCIES}
+    found = {name: latency_of(sums, requests, name) for name in LATENCIES}
     return {name: itl_distribution(tallies) if name == "itl_s" else found[name] for name in REPORTED}
 
 
-def _latency(sums: Sums, requests: "pd.DataFrame | None", name: str) -> dict[str, float]:
+def latency_of(sums: Sums, requests: "pd.DataFrame | None", name: str) -> dict[str, float]:
     """Distribution of one of LATENCIES [s]."""
     if requests is None:
         place = LATENCIES.index(name)
@@ -150,8 +150,8 @@ def class_report(totals: Totals, requests: "pd.DataFrame | None", scenario: Scen
         report[tenant.name] = {
             "requests": sums.arrived,
             **{ending: int(count) for ending, count in zip(ENDINGS, sums.endings, strict=True)},
-            "ttft_p99_s": _latency(sums, own, "ttft_s")["p99"],
-            "tpot_p99_s": _latency(sums, own, "tpot_s")["p99"],
+            "ttft_p99_s": latency_of(sums, own, "ttft_s")["p99"],
+            "tpot_p99_s": latency_of(sums, own, "tpot_s")["p99"],
             "attainment": sums.met / sums.arrived if limits(slo) and sums.arrived else float("nan"),
         }
     return report

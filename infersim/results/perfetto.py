@@ -123,7 +123,7 @@ def _requests(run: Run, pools: dict[str, int]) -> Iterator[Event]:
     done = run.requests[run.requests["status"] == "finished"]
     done = done.iloc[:: -(-len(done) // MOST_REQUESTS)] if len(done) > MOST_REQUESTS else done
     parts = ttft_parts(done)
-    admitted = done["arrival_s"] + parts[["away", "held", "handling", "queued"]].sum(axis=1)
+    admitted = done["arrival_s"] + parts.drop(columns=["prefill", "preempted"]).sum(axis=1)
     for row, begun in zip(done.itertuples(), admitted, strict=True):
         number, replica = int(row.id), (pools[row.pool], _track(row.replica))
         facts = {"id": number, "input_tokens": int(row.input_tokens), "output_tokens": int(row.output_tokens)}

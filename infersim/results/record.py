@@ -16,6 +16,7 @@ from infersim.dataplane.tally import Tally
 from infersim.dataplane.totals import Totals
 from infersim.results.gathering import totals_for
 from infersim.results.provenance import Source
+from infersim.results.questions import CallTotals
 from infersim.spec.scenario import Scenario
 
 
@@ -84,6 +85,8 @@ class RunRecord:
     """Outages, power caps and upgrades that are over."""
     streamed: Totals | None = None
     """Totals of all requests, from when they ended; without, every request has a row."""
+    questions: CallTotals | None = None
+    """Those of the calls that questions are made of, by lane, where there are cascades."""
 
     @cached_property
     def totals(self) -> Totals:
@@ -93,3 +96,8 @@ class RunRecord:
         totals = totals_for(self.scenario)
         totals.add(self.outcomes)
         return totals
+
+    @property
+    def calls(self) -> Totals:
+        """What pools were asked: all calls by lane where there are cascades, else all requests by class."""
+        return self.totals if self.questions is None else self.questions.every

@@ -55,13 +55,17 @@ def _life(run: Run, row: pd.Series, found: pd.Index) -> Chapter:
         sentence += f" {row['cached_tokens']:,} prompt tokens were found in the prefix cache."
     clock = float(row["arrival_s"])
     steps: list[tuple[float, str]] = [(clock, f"arrives{_state(run, clock)}")]
-    if row["held_s"] > 0:
-        clock += row["held_s"]
-        steps.append((clock, f"was held for {seconds(row['held_s'])} until a replica was ready"))
     if row["attempts"] > 1:
         sentence += f" Its client sent it {row['attempts']} times; what follows adds up over all attempts."
         clock += row["away_s"]
         steps.append((clock, f"has waited {seconds(row['away_s'])} between attempts"))
+    if "cascade_s" in row and row["cascade_s"] > 0:
+        clock += row["cascade_s"]
+        steps.append((clock, f"goes on to {row['pool']}: the answer before it did not stand, or did not come"))
+        sentence += f" {row['discarded_tokens']:,} tokens went into answers that did not stand."
+    if row["held_s"] > 0:
+        clock += row["held_s"]
+        steps.append((clock, f"was held for {seconds(row['held_s'])} until a replica was ready"))
     if row["wasted_tokens"]:
         sentence += f" {row['wasted_tokens']:,} tokens were processed in vain."
     if row["status"] != "finished":

@@ -13,6 +13,7 @@ from infersim import __version__
 from infersim.dataplane.records import ENDINGS
 from infersim.dataplane.tally import Tally
 from infersim.dataplane.totals import LATENCY_ERROR, Sums
+from infersim.results.cascade_report import cascade_report, discarded
 from infersim.results.economics import by_purchase, projection, wasted
 from infersim.results.expenses import expenses
 from infersim.results.frames import SPANS
@@ -32,12 +33,14 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
     sums, rows = run.totals.of(), requests if run.halvings == 0 else None
     latencies = latency(sums, rows, [pool.tally for pool in run.pools])
     dollars = _dollars(run, list(range(len(run.pools))))
+    by_pool = [_dollars(run, [index])["total_usd"] for index in range(len(run.pools))] if run.questions else []
     energy = energy_report(run, range(len(run.pools)), sums)
     slo = slo_report(sums, run.scenario, latencies)
     if slo["targets"]:
         slo["over_time"] = slo_over_time(slo_windows(run.totals, float(run.end_s)))
     if run.scenario.workload.classes:
         slo["classes"] = class_report(run.totals, rows, run.scenario)
+    cascades = cascade_report(run, rows, by_pool)
     return {
         "infersim": __version__,
         "scenario": _scenario(run),
@@ -45,14 +48,16 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         "requests": _requests(sums, run),
         "throughput": throughput(sums),
         "latency": latencies,
-        "mean_spans_s": _mean_spans(sums),
+        "mean_spans_s": _mean_spans(run, sums),
         "steady_state": steady_state(requests),
         "slo": slo,
         "cost": dollars
         | unit_costs(dollars["total_usd"], sums)
         | wasted(run, dollars["busy_usd"])
+        | discarded(run, by_pool)
         | projection(dollars["total_usd"], float(run.end_s))
         | {"by_purchase": by_purchase(run)},
+        **({"cascades": cascades} if cascades else {}),
         **({"oracle": oracle} if (oracle := regret(run, slo["attainment"], requests["slo_met"].to_numpy())) else {}),
         "energy": energy,
         "carbon": carbon_report(run, energy["total_j"], sums),
@@ -102,15 +107,16 @@ def _requests(sums: Sums, run: RunRecord) -> Summary:
     }
 
 
-def _mean_spans(sums: Sums) -> Summary:
+def _mean_spans(run: RunRecord, sums: Sums) -> Summary:
     """Where the mean latency of finished requests went [s]; sums to the mean of E2E."""
-    return {span: per(sums.span_s(span), sums.finished) for span in SPANS}
+    spans = SPANS if run.questions is None else (*SPANS, "cascade_s")
+    return {span: per(sums.span_s(span), sums.finished) for span in spans}
 
 
 def _pool(run: RunRecord, index: int, requests: pd.DataFrame | None, timeline: pd.DataFrame) -> Summary:
-    """One pool: what it is, what it did, what that cost."""
-    pool, sums = run.pools[index], run.totals.of(pool=index)
-    own = None if requests is None else requests[requests["pool"] == pool.name]
+    """One pool: what it is, what it did, what that cost; of a cascade its requests are calls."""
+    pool, sums = run.pools[index], run.calls.of(pool=index)
+    own = None if requests is None or run.questions else requests[requests["pool"] == pool.name]
     dollars = _dollars(run, [index])
     return {
         "hardware": pool.hardware,

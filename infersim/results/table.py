@@ -15,6 +15,7 @@ from rich.text import Text
 from infersim.dataplane.records import ENDINGS
 from infersim.results.run import rows_share
 from infersim.results.units import clock, digits, energy, percent, seconds, usd, watts
+from infersim.results.why_cascades import in_a_line
 
 WIDTH = 100
 """Widest that the tables get [columns]."""
@@ -117,6 +118,7 @@ def _overview(summary: Mapping[str, Any]) -> Table:
     if slo["targets"]:
         goodput = f"goodput {digits(slo['goodput_rps'])} requests/s"
         rows.append(("SLO", f"{percent(slo['attainment'])} of requests met every limit; {goodput}"))
+    rows += [("cascade", in_a_line(name, told)) for name, told in summary.get("cascades", {}).items()]
     return _pairs(rows)
 
 

@@ -1,7 +1,7 @@
 """Why latencies are what they are: where the slowest requests spent their time, when they came, what ran beside them.
 
 A time to first token is the sum of what came before that token: away (earlier attempts that failed while they were
-served, and pauses before the next), held (no replica was ready), handling (the engine's
+served, and pauses before the next), cascade (models whose answers did not stand), held (no replica was ready), handling (the engine's
 front end), queued (in a replica's queue), prefill, and preempted (put back before the first token came; the
 second prefill counts as prefill as far as it is not known apart).
 
@@ -19,6 +19,7 @@ from infersim.results.windows import label, window_edges, windows
 
 PARTS = {
     "away": ("earlier attempts failed, and its client paused", "whatever made them fail"),
+    "cascade": ("models before the one that answered, and judging them", "fewer escalations, or faster first models"),
     "held": ("no replica was ready", "replicas that are ready sooner, or a larger minimum"),
     "handling": ("in the engine's front end: HTTP, tokenisation", "a faster front end or shorter prompts"),
     "queued": ("in a replica's queue, not yet admitted", "more replicas, scaling up earlier, or a larger batch"),
@@ -35,9 +36,10 @@ SLOWEST = 0.01
 
 
 def ttft_parts(requests: pd.DataFrame) -> pd.DataFrame:
-    """Columns PARTS [s] of finished requests, indexed as `requests`; they sum to ttft_s."""
+    """Columns of PARTS [s], `cascade` only where there are any, of finished requests; they sum to ttft_s."""
     done = requests[requests["status"] == "finished"]
-    known = {part: done[f"{part}_s"] for part in ("away", "held", "handling", "queued")}
+    waits = ("away", "cascade", "held", "handling", "queued")
+    known = {part: done[f"{part}_s"] for part in waits if f"{part}_s" in done}
     rest = (done["ttft_s"] - sum(known.values())).clip(lower=0.0)
     steps = done["decode_s"].where(comes_whole(done), 0.0)  # of an image
     prefill = np.minimum(done["prefill_s"] + steps, rest)
@@ -95,7 +97,7 @@ def why_ttft(run: Run) -> Chapter:
             seconds(late[part]),
             percent(late[part] / late.sum() if late.sum() > 0 else 0.0),
         )
-        for part in PARTS
+        for part in parts
     ]
     rows.append(("together", "", seconds(usual.sum()), seconds(late.sum()), percent(1.0)))
     return Chapter(title, tuple(sentences), ("part", "what happens", ">typical", ">slowest 1 %", ">share"), tuple(rows))
@@ -103,7 +105,13 @@ def why_ttft(run: Run) -> Chapter:
 
 def _word(part: str) -> str:
     """The part as people say it."""
-    return {"queued": "in queue", "held": "held", "preempted": "preempted", "away": "away"}.get(part, f"in {part}")
+    return {
+        "queued": "in queue",
+        "held": "held",
+        "preempted": "preempted",
+        "away": "away",
+        "cascade": "in models before",
+    }.get(part, f"in {part}")
 
 
 def _many(count: int) -> str:

@@ -88,6 +88,7 @@ def check_takes(scenario: Scenario) -> Iterator[Finding]:
         if pool.role == "decode" and pool.takes != Takes():
             yield path, "is for pools that requests are routed to, and this one has role decode; remove it"
         yield from _unknown(pool.takes.classes, classes, (*path, "classes"), "class")
+    yield from _check_cascades(scenario)
     for name in classes or [""]:
         spans = sorted(
             (pool.takes.min_input_tokens, pool.takes.max_input_tokens or 2**62)
@@ -101,6 +102,35 @@ def check_takes(scenario: Scenario) -> Iterator[Finding]:
         if reached < 2**62:
             whose = f" of class {name}" if name else ""
             yield ("pools",), f"no pool takes prompts{whose} of {reached + 1} tokens; widen takes of one of them"
+
+
+def _check_cascades(scenario: Scenario) -> Iterator[Finding]:
+    """The models of a cascade stand in pools that are there and take every prompt of its class."""
+    workload, pools = scenario.workload, {pool.name: pool for pool in scenario.pools}
+    asked = {step.pool for part in workload.parts for step in part.cascade or []}
+    for index, name in enumerate(pools if all(part.cascade for part in workload.parts) else ()):
+        if name not in asked:
+            yield (
+                ("pools", index, "name"),
+                f"no cascade asks {name}, and every class has one; name it in one, or remove it",
+            )
+    for index, part in enumerate(workload.parts):
+        tenant = workload.classes[index] if workload.classes else None
+        own = tenant is not None and tenant.cascade is not None
+        for number, step in enumerate(part.cascade or []):
+            path = ("workload", *(("classes", index) if own else ()), "cascade", number, "pool")
+            if (pool := pools.get(step.pool)) is None:
+                yield path, f"unknown pool {step.pool}; {nearest(step.pool, pools)}"
+                continue
+            if pool.role != "both":
+                yield path, f"{step.pool} has role {pool.role}, and a step of a cascade is one pool; use role both"
+            if (pool.takes.min_input_tokens, pool.takes.max_input_tokens) != (1, None):
+                yield (
+                    path,
+                    f"{step.pool} takes prompts of some lengths only; remove min_input_tokens and max_input_tokens",
+                )
+            if tenant is not None and tenant.name not in (pool.takes.classes or [tenant.name]):
+                yield path, f"{step.pool} does not take class {tenant.name}; add it to its takes.classes"
 
 
 def check_caps(scenario: Scenario, pool: Pool, hardware: Hardware) -> Iterator[Finding]:

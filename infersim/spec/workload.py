@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from infersim.spec.arrivals import Arrivals, ServeGen
 from infersim.spec.base import Fraction, wrong_at
+from infersim.spec.cascade import Cascade, Lane, check_cascade, lanes_of
 from infersim.spec.clients import Patience, RateLimit, Retries
 from infersim.spec.closed import ClosedLoop
 from infersim.spec.kinds import LENGTHS_OF, Kind, OfKind, check_kind
@@ -17,7 +18,7 @@ from infersim.spec.slo import Slo
 from infersim.spec.structure import Agents, Reasoning, Sessions, Structure
 
 LENGTHS = ("input_tokens", "output_tokens")
-SHARED_KEYS = ("length_correlation", "structure", *OfKind.model_fields)
+SHARED_KEYS = ("length_correlation", "structure", "cascade", *OfKind.model_fields)
 """What a class has of its own or else of the workload, beside arrivals and lengths."""
 NEED_ANSWERS = ("sessions", "agents", "reasoning")
 """Structures that are made of answers."""
@@ -40,6 +41,9 @@ class Tenant(OfKind):
     """Rank correlation of the two; the workload's when absent."""
     structure: Structure | None = None
     """What its prompts are made of; the workload's when absent."""
+    cascade: Cascade | None = None
+    """The models that its questions are put to in turn, each to those that the one before could not answer; the
+    workload's when absent."""
     priority: Annotated[int, Field(ge=-(10**9), le=10**9)] = 0
     """Higher is served first where the queue order is by priority."""
     slo: Slo | None = None
@@ -74,6 +78,8 @@ class Workload(OfKind):
     """Rank correlation (Spearman) of prompt and output length, by a Gaussian copula."""
     structure: Structure | None = None
     """What prompts are made of, and which begin alike; a trace brings its own."""
+    cascade: Cascade | None = None
+    """The models that questions are put to in turn; every pool takes every request when absent."""
     max_context_tokens: Annotated[int, Field(ge=2, le=2**53)] | None = None
     """Longest prompt and output together: prompts are cut to one less, then outputs to what is left, a trace's too;
     a session ends before the turn that exceeds it."""
@@ -95,12 +101,14 @@ class Workload(OfKind):
                 raise wrong_at(("arrivals",), "is missing; say when requests come")
             check_kind(self, ())
             _check_lengths(self, self.arrivals, self, ())
+            _check_cascade(self, ())
             return self
         _check_names(self.classes)
         _check_shares(self)
         for index, tenant in enumerate(self.classes):
             check_kind(self.of_class(tenant), ("classes", index))
             _check_lengths(tenant, tenant.arrivals or self.arrivals, self, ("classes", index))
+            _check_cascade(self.of_class(tenant), ("classes", index) if tenant.cascade else ())
         return self
 
     @property
@@ -116,8 +124,20 @@ class Workload(OfKind):
 
     @property
     def waits(self) -> bool:
-        """Whether some requests are sent only after others have ended: users in a closed loop, and agents."""
-        return any(isinstance(part.arrivals, ClosedLoop) or isinstance(part.structure, Agents) for part in self.parts)
+        """Whether some requests are sent only after others have ended: users in a closed loop, agents and cascades."""
+        return self.cascades or any(
+            isinstance(part.arrivals, ClosedLoop) or isinstance(part.structure, Agents) for part in self.parts
+        )
+
+    @property
+    def cascades(self) -> bool:
+        """Whether some questions are put to several models in turn."""
+        return any(part.cascade for part in self.parts)
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """What the data plane takes for classes of requests: one for each class, then the later steps of cascades."""
+        return lanes_of([part.cascade for part in self.parts])
 
     def of_class(self, tenant: Tenant) -> "Workload":
         """The class as a workload of its own: its arrivals and lengths, the workload's where it has none."""
@@ -150,6 +170,21 @@ def _check_lengths(given: Tenant | Workload, arrivals: Arrivals | None, workload
         raise wrong_at((*path, "arrivals"), f"{what}; let sessions begin by a rate, or choose another structure")
     if traced and given.length_correlation:
         raise wrong_at((*path, "length_correlation"), "a trace brings its own lengths; remove length_correlation")
+
+
+def _check_cascade(asked: Workload, path: tuple) -> None:
+    """A question that goes from model to model is a completion, and nobody waits for it."""
+    if asked.cascade is None:
+        return
+    check_cascade(asked.cascade, path)
+    here = (*path, "cascade")
+    if asked.is_kind != "completion":
+        raise wrong_at(here, f"is for completions, and this is kind {asked.is_kind}; remove it")
+    if isinstance(asked.arrivals, ClosedLoop) or isinstance(asked.structure, Agents):
+        who = "users in a closed loop" if isinstance(asked.arrivals, ClosedLoop) else "agents"
+        raise wrong_at(here, f"{who} wait for one model's answer; let questions come by a rate, or remove it")
+    if asked.adapters is not None:
+        raise wrong_at((*path, "adapters"), "are those of one model, and a cascade has several; remove one of the two")
 
 
 def _check_no_lengths(given: Tenant | Workload, arrivals: Arrivals | None, kind: Kind, path: tuple) -> None:

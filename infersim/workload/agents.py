@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.records import UNANSWERED
 from infersim.spec.structure import Agents
 from infersim.workload.lengths import length_blocks
 from infersim.workload.prompts import Indices, block_ids, content_id
@@ -160,7 +161,7 @@ def _as_requests(sessions: list[_Session], times: Times, begun: int, spec: Agent
     sequels = no_sequels(len(prompts))
     for name in ("after", "joins", "gap_s"):
         sequels[name] = [value for session in sessions for value in getattr(session, name)]
-    sequels["needs"] = sequels["joins"] > 0
+    sequels["unless"] = np.where(sequels["joins"] > 0, UNANSWERED, 0)
     ends = np.cumsum(segments)
     inputs = np.diff(np.concatenate([[0], np.cumsum(pieces[:, 3])])[np.concatenate([[0], ends])])
     outputs = np.array([tokens for session in sessions for tokens in session.output_tokens], np.int64)

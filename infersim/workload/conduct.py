@@ -4,6 +4,7 @@ Not here: what they send (`generate.py`), and the rules' meaning (`infersim/data
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from infersim.dataplane.rules import ClientRules, ServiceRules
@@ -18,7 +19,8 @@ def service_rules(scenario: Scenario, cell: tuple[int, int] = (0, 1)) -> Service
     """The rules of a scenario, or of one of its cells, which has its share of what all clients together may do."""
     workload, admission = scenario.workload, scenario.admission
     number, cells = cell
-    clients = tuple(_client_rules(one, workload, cells) for one in (workload.classes or (workload,)))
+    classes: Sequence[Tenant | Workload] = workload.classes or [workload]
+    clients = tuple(_client_rules(classes[lane.tenant], workload, cells, lane.step == 0) for lane in workload.lanes)
     return ServiceRules(
         clients,
         max_wait_s=math.inf if admission.max_wait_s is None else admission.max_wait_s,
@@ -27,11 +29,11 @@ def service_rules(scenario: Scenario, cell: tuple[int, int] = (0, 1)) -> Service
     )
 
 
-def _client_rules(tenant: Tenant | Workload, workload: Workload, cells: int) -> ClientRules:
-    """The rules of one class; the workload's where it has none of its own."""
+def _client_rules(tenant: Tenant | Workload, workload: Workload, cells: int, limited: bool) -> ClientRules:
+    """The rules of one class, with or without its rate limit; the workload's where it has none of its own."""
     patience = tenant.patience or workload.patience
     retries = tenant.retries or workload.retries
-    limit = tenant.rate_limit or workload.rate_limit
+    limit = (tenant.rate_limit or workload.rate_limit) if limited else None
     given: dict[str, Any] = {} if patience is None else patience.model_dump(exclude_none=True)
     given |= {} if retries is None else retries.model_dump()
     return ClientRules(**given | ({} if limit is None else _bucket(limit, cells)))

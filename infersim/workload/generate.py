@@ -16,6 +16,7 @@ from infersim.dataplane.records import REQUEST
 from infersim.spec.closed import ClosedLoop
 from infersim.spec.workload import Workload
 from infersim.workload.adapters import AdapterChoice
+from infersim.workload.cascades import Calls
 from infersim.workload.classes import mixed, prefix_tokens, user_lists
 from infersim.workload.requests import NONE, Indices, Requests, rechunked
 from infersim.workload.traces import TraceError, find_trace
@@ -74,7 +75,9 @@ class Offered:
         self._within = np.array([np.inf if limit is None else limit for limit in deadlines_s])
         self._cell = cell
         parts = workload.parts
-        self._forks = np.array([part.width - 1 for part in parts])
+        self._calls = Calls([part.cascade for part in parts], seed)
+        self._within = self._within[self._calls.tenant] if self._within.size else self._within
+        self._forks = np.array([part.width - 1 for part in parts])[self._calls.tenant]
         adapters = [part.adapters for part in parts]
         self._adapters = AdapterChoice(adapters, seed) if any(adapters) else None
         self._remembered: list[Requests] | None = None
@@ -139,19 +142,30 @@ class Offered:
     def _list(self, blocks: Iterator[Requests], first: int) -> Iterator[Listed]:
         """One of the sources."""
         numbered = _numbered(rechunked(_within(blocks, self._workload.max_context_tokens), USERS), first)
-        for ids, chunk in _of_cell(numbered, *self._cell):
+        for ids, chunk in self._of_cell(numbered):
             for records, outputs, prefixes, *_ in _records(iter([(ids, chunk)])):
                 yield records, outputs, chunk.arrival_s, self._of_classes(records, prefixes)
 
     def chunks(self) -> Iterator[Chunk]:
         """The requests as the data plane takes them, with the time in which they should be begun."""
-        numbered = _numbered(rechunked(self.blocks(), CHUNK))
-        for chunk in _records(_of_cell(numbered, *self._cell)):
+        blocks = self._calls.expanded(self.blocks()) if self._workload.cascades else self.blocks()
+        for chunk in _records(self._of_cell(_numbered(rechunked(blocks, CHUNK)))):
             names = self._of_classes(chunk[0], chunk[2])
             if len(chunk) == 4:
+                self._calls.decide(chunk[0], chunk[3])
                 yield chunk[0], chunk[1], names, chunk[3]
             else:
                 yield chunk[0], chunk[1], names
+
+    def _of_cell(self, chunks: Iterator[tuple[Indices, Requests]]) -> Iterator[tuple[Indices, Requests]]:
+        """Those requests that belong to the cell; all calls of a question do."""
+        cell, cells = self._cell
+        for ids, chunk in chunks:
+            if cells > 1:
+                key = np.where(chunk.session == NONE, ids - self._calls.step[chunk.tenant], chunk.session)
+                mine = np.flatnonzero(scattered(key, CELL_SALT) % np.uint64(cells) == cell)
+                ids, chunk = ids[mine], chunk.at(mine)
+            yield ids, chunk
 
     def _of_classes(self, records: NDArray[np.void], prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Fill in what goes by class: deadlines, samples and adapters; return the names of the prefix blocks."""
@@ -223,17 +237,6 @@ def _numbered(chunks: Iterator[Requests], first: int = 0) -> Iterator[tuple[Indi
     for chunk in chunks:
         yield np.arange(first, first + len(chunk)), chunk
         first += len(chunk)
-
-
-def _of_cell(chunks: Iterator[tuple[Indices, Requests]], cell: int, cells: int) -> Iterator[tuple[Indices, Requests]]:
-    """Those requests that belong to one of several cells."""
-    for ids, chunk in chunks:
-        if cells > 1:
-            alone = chunk.session == NONE
-            place = scattered(np.where(alone, ids, chunk.session), CELL_SALT) % np.uint64(cells)
-            mine = np.flatnonzero(place == cell)
-            ids, chunk = ids[mine], chunk.at(mine)
-        yield ids, chunk
 
 
 def _records(chunks: Iterator[tuple[Indices, Requests]]) -> Iterator[Chunk]:

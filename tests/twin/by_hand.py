@@ -49,7 +49,7 @@ def run(
     clients: tuple[ClientRules, ...] = (ClientRules(), ClientRules()),
     max_queued: int | None = None,
     max_wait_s: float = math.inf,
-    sequels: list[tuple[int, int, bool, float, int]] | None = None,
+    sequels: list[tuple[int, int, int, float, int] | tuple[int, int, int, float, int, bool]] | None = None,
     sources: tuple[list[tuple[float, int, int]], ...] = (),
     last_arrival_s: float = math.inf,
     scrape_s: float = 0.0,
@@ -57,7 +57,7 @@ def run(
 ) -> Run:
     """Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request.
 
-    Sequels are (after, joins, needs, gap, source); rows of sources are (gap, input tokens, output tokens).
+    Sequels are (after, joins, unless, gap, source) and, if they are late, True; rows of sources are (gap, input tokens, output tokens).
     """
     requests = np.zeros(len(rows), REQUEST)
     requests["id"], requests["arrival_s"] = np.arange(len(rows)), [row[0] for row in rows]
@@ -71,7 +71,7 @@ def run(
     outputs = np.array([row[2] for row in rows])
     prefixes = np.array(flat, np.int64)
     service = (list(clients), max_queued, max_wait_s)
-    follow = None if sequels is None else np.array(sequels, SEQUEL)
+    follow = None if sequels is None else np.array([(*each, False)[:6] for each in sequels], SEQUEL)
     users = [source_of(own, len(rows) + sum(map(len, sources[:number]))) for number, own in enumerate(sources)]
     service += (follow, users, scrape_s, last_arrival_s)
     return naive.simulate(

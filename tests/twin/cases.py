@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from infersim.dataplane.fleet import PoolCost
-from infersim.dataplane.records import REQUEST, SEQUEL
+from infersim.dataplane.records import FINISHED, REQUEST, SEQUEL, UNANSWERED
 from infersim.dataplane.rules import ClientRules
 from tests.naive_routing import ROUTERS
 from tests.twin.case import Case, Source
@@ -19,6 +19,8 @@ from tests.twin.case import Case, Source
 STEP_S = 0.01
 """Typical time of a step [s]."""
 TENANTS = 3
+UNLESS = [0, 0, UNANSWERED, 1 << FINISHED]
+"""For which endings of others a request is not sent."""
 ORDERS = {
     "fcfs": 0.2,
     "priority": 0.25,
@@ -142,7 +144,8 @@ def with_sequels(rng: np.random.Generator, case: Case) -> Case:
             joins, several = 1, set()
         joined |= several
         requests["arrival_s"][row] = requests["arrival_s"][begin]
-        sequel["after"], sequel["joins"], sequel["needs"] = first, joins, rng.random() < 0.3
+        sequel["after"], sequel["joins"], sequel["unless"] = first, joins, rng.choice(UNLESS)
+        sequel["late"] = rng.random() < 0.2
         sequel["gap_s"] = rng.choice([0, rng.exponential(5 * STEP_S)])
     last_arrival_s = float(rng.choice([math.inf, requests["arrival_s"][-1] + rng.exponential(20 * STEP_S)]))
     users = [random_source(rng, case, int(rng.integers(20))) for _ in range(sources)]
