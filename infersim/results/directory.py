@@ -29,6 +29,8 @@ FORMAT = "infersim run directory, version 1"
 """First entry of the manifest; a directory without it is not ours."""
 MANIFEST = "manifest.json"
 FRAMES = ("requests", "replicas", "timeline", "events")
+SOURCES = frozenset({"summary.json", "scenario.yaml", *(f"{name}.parquet" for name in FRAMES)})
+"""What a run is read from; plots, report and exports are made of it, and may be deleted."""
 
 
 class OutputError(Exception):
@@ -191,12 +193,16 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 
 
 def read_run(directory: str | Path) -> SavedRun:
-    """Read a run directory back. Raises RunDirectoryError when a file is missing, truncated or was changed."""
+    """Read a run directory back. Raises RunDirectoryError when a file is missing, truncated or was changed.
+
+    Only plots, report and exports may be missing: nothing is read from them.
+    """
     import pandas as pd
 
     folder = Path(directory)
     for name, expected in _read_manifest(folder).items():
-        _check(folder / name, expected)
+        if name in SOURCES or (folder / name).exists():
+            _check(folder / name, expected)
     frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in FRAMES}
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return SavedRun(summary, **frames, scenario_yaml=(folder / "scenario.yaml").read_text(encoding="utf-8"))
@@ -216,7 +222,7 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         if manifest["format"] != FORMAT:
             raise RunDirectoryError(f"{path} says {manifest['format']!r}, and this infersim reads {FORMAT!r}")
         files: dict[str, dict[str, Any]] = manifest["files"]
-        if missing := {"summary.json", "scenario.yaml", *(f"{name}.parquet" for name in FRAMES)} - files.keys():
+        if missing := SOURCES - files.keys():
             raise KeyError(min(missing))
     except (ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(f"{path} is damaged ({error}); run the scenario again") from None

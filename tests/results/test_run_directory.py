@@ -190,6 +190,14 @@ class TestDamage:
         with pytest.raises(RunDirectoryError, match=rf"{name} is missing; run the scenario again"):
             read_run(saved)
 
+    def test_plots_may_be_deleted_but_not_edited(self, tmp_path: Path) -> None:
+        saved = Result(small_run()).save(tmp_path / "run", "")
+        (saved / "plots" / "cost.png").unlink()
+        assert len(read_run(saved).requests) == 5
+        (saved / "plots" / "load.png").write_bytes(b"another picture")
+        with pytest.raises(RunDirectoryError, match=r"load.png is truncated"):
+            read_run(saved)
+
     @pytest.mark.parametrize("name", ["summary.json", "replicas.parquet", "scenario.yaml"])
     def test_edited(self, saved: Path, name: str) -> None:
         data = bytearray((saved / name).read_bytes())
