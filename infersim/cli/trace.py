@@ -25,10 +25,15 @@ def inspect(
     plot: Annotated[Path | None, typer.Option(help="Draw arrivals, gaps and lengths into this PNG or SVG.")] = None,
     lru: Annotated[list[int] | None, typer.Option(help="Prefix hits of an LRU cache of so many blocks.")] = None,
     model: Annotated[str | None, typer.Option(help="Which model of a ServeGen table that holds several.")] = None,
+    lengths: Annotated[Path | None, typer.Option(help="Length tables beside a ServeGen table of rates.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a person wants to know of a trace before using it."""
-    found = _inspected(file, lru or [], model)
+    """Say what a person wants to know of a trace before using it.
+
+    Traces of requests, series of rates, ServeGen's clients, and what scenarios read besides: prices, carbon, spot
+    machines, faults.
+    """
+    found = _inspected(file, lru or [], model, lengths)
     if as_json:
         show_json(_plain(found))
     else:
@@ -43,20 +48,27 @@ def inspect(
         say(f"plot: {plot}")
 
 
-def _inspected(file: Path, lru: list[int], model: str | None) -> Any:
-    """A trace, or a series of counts, or ServeGen's clients."""
+def _inspected(file: Path, lru: list[int], model: str | None, lengths: Path | None) -> Any:
+    """A trace, or a series of counts, or ServeGen's clients, or what is recorded beside requests."""
+    from infersim.workload.formats import FORMATS
     from infersim.workload.formats.format import head_of
     from infersim.workload.inspect import inspect
     from infersim.workload.inspect_rates import inspect_clients, inspect_series
+    from infersim.workload.inspect_recorded import recording
     from infersim.workload.series import COUNTS, RATES
     from infersim.workload.servegen import CHUNK
 
     if file.is_dir() or CHUNK.search(file.name):
-        return inspect_clients(file, model)
-    columns = set(head_of(file).columns)
+        return inspect_clients(file, model, lengths)
+    head = head_of(file)
+    columns = set(head.columns)
     if columns in (set(COUNTS), set(RATES)):
         return inspect_series(file)
-    return inspect_clients(file, model) if {"rate_rps", "pattern"} <= columns else inspect(file, lru)
+    if {"rate_rps", "pattern"} <= columns:
+        return inspect_clients(file, model, lengths)
+    known = any(kind.fits(head) for kind in FORMATS)
+    beside = None if known else recording(head)
+    return beside(file) if beside is not None else inspect(file, lru)
 
 
 def _plain(found: Any) -> dict[str, Any]:
@@ -83,6 +95,7 @@ def _print(found: Any) -> None:
     title = getattr(found, "title", "a series of counts or rates" if hasattr(found, "waves") else "ServeGen clients")
     out.print(f"{found.file}: {title}", style="bold")
     table = plain_table("", "figure", "value")
+    table.columns[1].no_wrap = False  # hours and days are long lists
     for name, value in _plain(found).items():
         if name in ("file", "title", "warnings") or value in (None, {}, []):
             continue
@@ -98,7 +111,8 @@ def _rows(name: str, value: Any) -> list[tuple[str, str]]:
     from infersim.cli.facts import number
 
     if isinstance(value, dict):
-        return [(f"{name} {key}", text) for key, item in value.items() for _, text in _rows("", item)]
+        prefix = "" if name in ("figures", "details") else f"{name} "
+        return [row for key, item in value.items() for row in _rows(f"{prefix}{key}", item)]
     if isinstance(value, list):
         return [(name, " ".join(number(item) for item in value))]
     return [(name, number(value) if isinstance(value, int | float) else str(value))]

@@ -36,7 +36,7 @@ class Recorded:
 def recorded_faults(spec: FaultTrace, draws: np.random.Generator, directory: Path | None = None) -> list[Recorded]:
     """Faults from the start of the run on, by begin and node; TraceError says which entry is wrong."""
     path = find_trace(spec.file, directory)
-    entries = _entries(path, spec.level)
+    entries = fault_entries(path, spec.level)
     ids = list(dict.fromkeys(entry["node_id"] for entry in entries))
     if len(ids) > spec.nodes:
         raise TraceError(path, f"has faults on {len(ids)} nodes, but nodes says that {spec.nodes} were observed")
@@ -63,7 +63,8 @@ def _what(entry: dict[str, Any]) -> str:
     return f"{kind.get('Class', 'node')}: {kind.get('Desc', 'fault')}"
 
 
-def _entries(path: Path, level: str | None) -> list[dict[str, Any]]:
+def fault_entries(path: Path, level: str | None) -> list[dict[str, Any]]:
+    """The checked entries of a recording, of one level or (None) of all; TraceError says which entry is wrong."""
     try:
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         entries = json.loads(text)

@@ -12,11 +12,13 @@ import numpy as np
 
 from infersim.workload.formats import block_tokens_of, format_of
 from infersim.workload.formats.format import Format
+from infersim.workload.inspect_details import Details, details
 from infersim.workload.requests import Requests, joined
 from infersim.workload.reuse import Reuse, ideal_reuse, lru_hits
 from infersim.workload.statistics import Counts, Gaps, Lengths, Pairs, Seconds, dispersion
 
 WINDOWS_S = (1, 10, 60)
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Inspection:
     gap_p50_s: float
     gap_p99_s: float
     longest_gap_s: float
+    long_gaps: dict[str, float]
+    """How many gaps are longer than 10 s, and their share of the span."""
+    gamma_shape: float
+    """Of Gamma gaps by maximum likelihood; their CV is 1 / sqrt(shape)."""
     clock_tick_s: float
     """Step of a coarse clock; 0 where most times differ."""
     input_tokens: dict[str, float]
@@ -51,6 +57,12 @@ class Inspection:
     lru: dict[int, float]
     """Share of blocks found by an LRU cache, by its size in blocks."""
     sessions: dict[str, float]
+    details: Details = field(default_factory=dict)
+    """What the format tells beyond requests (`inspect_details.py`)."""
+    per_hour: dict[str, float] = field(default_factory=dict)
+    """mean, peak and peak_to_mean of the requests in whole hours, of a trace that spans a day."""
+    clock: dict[str, str] = field(default_factory=dict)
+    """Time of the day of the first and the last request, where the format tells."""
     by_hour: list[int] = field(default_factory=list)
     """Requests by hour of the day, where the format tells the hour and the trace spans a day."""
     warnings: list[str] = field(default_factory=list)
@@ -94,12 +106,15 @@ def inspect(path: Path, lru_blocks: Sequence[int] = ()) -> Inspection:
         rate_rps=rows / seconds.last_s if seconds.last_s else float("nan"), per_minute=minute, per_second=second,
         dispersion={width: dispersion(seconds.bins(width)) for width in WINDOWS_S},
         gap_cv=gaps.cv(), gap_cv_short=gaps.cv(True), gap_p50_s=gaps.quantile(0.5), gap_p99_s=gaps.quantile(0.99),
-        longest_gap_s=gaps.longest_s, clock_tick_s=_tick(gaps),
+        longest_gap_s=gaps.longest_s, long_gaps=gaps.long(seconds.last_s), gamma_shape=gaps.gamma_shape(),
+        clock_tick_s=_tick(gaps),
         input_tokens=lengths[0].summary(), output_tokens=lengths[1].summary(),
         spearman=pairs.spearman(), block_tokens=tokens if known else 0,
         reuse=ideal_reuse(kind.read(path), tokens) if known else None,
         lru={size: lru_hits(kind.read(path), size) for size in lru_blocks} if known else {},
-        sessions=turns.summary(kind), by_hour=_by_hour(kind, path, seconds),
+        sessions=turns.summary(kind), details=details(path, kind.name),
+        per_hour=_peaks(seconds.bins(3600)) if seconds.last_s >= DAY_S else {},
+        clock=_clock(kind, path, seconds.last_s), by_hour=_by_hour(kind, path, seconds),
         warnings=notes, seconds=seconds.bins(1), lengths=lengths,
     )  # fmt: skip
 
@@ -149,9 +164,21 @@ class _Sessions:
 
 
 def _by_hour(kind: Format, path: Path, seconds: Seconds) -> list[int]:
-    if kind.midnight is None or seconds.last_s < 86_400:
+    if kind.midnight is None or seconds.last_s < DAY_S:
         return []
     return seconds.by_hour(kind.midnight(path)).tolist()
+
+
+def _clock(kind: Format, path: Path, span_s: float) -> dict[str, str]:
+    if kind.midnight is None:
+        return {}
+    first_s = kind.midnight(path)
+    return {"first": _time_of_day(first_s), "last": _time_of_day(first_s + span_s)}
+
+
+def _time_of_day(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds % DAY_S, 2), 60)
+    return f"{minutes // 60:02.0f}:{minutes % 60:02.0f}:{rest:05.2f}"
 
 
 def _tick(gaps: Gaps) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.workload.series import RateTable, read_rates
-from infersim.workload.servegen import WINDOW_S, read_clients
+from infersim.workload.servegen import LENGTHS_WINDOW_S, WINDOW_S, Clients, length_rows, read_clients
 
 Floats = NDArray[np.float64]
 
@@ -133,13 +133,21 @@ class PoolInspection:
     """Share of the rate in windows with a CV above 1."""
     gamma_share: float
     """Share of the windows with Gamma gaps."""
+    lengths: dict[str, dict[str, float]]
+    """mean and quantiles of each field of the length tables, weighted by the client's rate in their window."""
+    rate_without_lengths: float | None
+    """Share of the requests of clients that have no length table; None where no tables were given."""
 
 
-def inspect_clients(path: Path, model: str | None = None) -> PoolInspection:
-    """ServeGen's client rates; TraceError if the file holds none, or several models and none is chosen."""
+def inspect_clients(path: Path, model: str | None = None, lengths: Path | None = None) -> PoolInspection:
+    """ServeGen's client rates, and length tables if given.
+
+    TraceError if a file holds none, or several models and none is chosen.
+    """
+    clients = read_clients(path, model)
     rows = [
         (client, start, window.rate_rps, window.cv, window.weibull)
-        for client, windows in read_clients(path, model).items()
+        for client, windows in clients.items()
         for start, window in windows.items()
     ]
     client, start, rate, cv, weibull = (np.array(column) for column in zip(*rows, strict=True))
@@ -150,10 +158,40 @@ def inspect_clients(path: Path, model: str | None = None) -> PoolInspection:
     weight = np.cumsum(rate[order]) / rate.sum()
     quantiles = {f"p{share}": float(cv[order][np.searchsorted(weight, share / 100)]) for share in (10, 50, 90)}
     mean, peak = float(totals.mean()), float(totals.max())
+    found, without = ({}, None) if lengths is None else _weighted_lengths(clients, lengths, model)
     return PoolInspection(
         file=path.name, clients=int(np.unique(client).size), span_s=float(start.max() - start.min()),
         rate={"mean": mean, "peak": peak, "peak_to_mean": peak / mean},
         top_share={top: float(heaviest[:top].sum() / rate.sum()) for top in (1, 10)},
         weighted_cv=quantiles, bursty_share=float(rate[cv > 1].sum() / rate.sum()),
-        gamma_share=float(1 - weibull.mean()),
+        gamma_share=float(1 - weibull.mean()), lengths=found, rate_without_lengths=without,
     )  # fmt: skip
+
+
+def _weighted_lengths(clients: Clients, path: Path, model: str | None) -> tuple[dict[str, dict[str, float]], float]:
+    """mean, p50, p90, p99 of each field over the clients with a table, and the share of the rate of those without."""
+    weights: dict[tuple[int, float], float] = {}
+    for client, windows in clients.items():
+        for start, window in windows.items():
+            key = client, start // LENGTHS_WINDOW_S * LENGTHS_WINDOW_S
+            weights[key] = weights.get(key, 0.0) + window.rate_rps
+    sums: dict[str, dict[int, float]] = {}
+    known = set()
+    for client, start, field, values, shares in length_rows(path, model):
+        known.add(client)
+        weight, sums_of_field = weights.get((client, start), 0.0), sums.setdefault(field, {})
+        for value, share in zip(values, shares, strict=True):
+            sums_of_field[value] = sums_of_field.get(value, 0.0) + weight * share
+    total = sum(weights.values())
+    without = sum(weight for (client, _), weight in weights.items() if client not in known) / total
+    return {field: _quantiles(table) for field, table in sums.items()}, without
+
+
+def _quantiles(table: dict[int, float]) -> dict[str, float]:
+    values = np.array(sorted(table), np.float64)
+    weight = np.array([table[int(value)] for value in values])
+    if not weight.sum():
+        return {}
+    shares = np.cumsum(weight) / weight.sum()
+    quantiles = {f"p{share}": float(values[np.searchsorted(shares, share / 100)]) for share in (50, 90, 99)}
+    return {"mean": float((values * weight).sum() / weight.sum())} | quantiles

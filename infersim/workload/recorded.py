@@ -61,14 +61,14 @@ def capacity(spec: Capacity, directory: Path | None = None) -> StepFunction:
         return StepFunction(np.array(spec.at_s, float), np.array(spec.replicas, float))
     path = find_trace(spec.file, directory)
     nodes: dict[float, int] = {}
-    for time_s, count in _node_counts(path):
+    for time_s, count in node_counts(path):
         nodes[time_s] = count
     times = np.array(sorted(nodes))
     counts = np.array([nodes[time] for time in times])
     return StepFunction(times - times[0], np.floor(counts / spec.nodes_per_replica))
 
 
-def _node_counts(path: Path) -> Iterator[tuple[float, int]]:
+def node_counts(path: Path) -> Iterator[tuple[float, int]]:
     """(seconds, nodes) of either format of a spot trace, in the order of the file."""
     alive: set[str] = set()
     for line, row in _rows(path):
@@ -84,6 +84,15 @@ def _node_counts(path: Path) -> Iterator[tuple[float, int]]:
         else:
             stamp = _stamp(path, (line, [f"{cells[0]} {cells[1]}"]))
             yield stamp, round(_number(path, (line, cells), 2))
+
+
+def stamped_values(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
+    """Name, times [s] and values of the last column of a series, all of the file; NaN where a value is missing."""
+    header, rows = _table(path)
+    times, _ = _times(path, rows)
+    cells = [row[len(header) - 1].strip() if len(row) >= len(header) else "" for _, row in rows]
+    values = [_number(path, row, len(header) - 1) if cell else np.nan for row, cell in zip(rows, cells, strict=True)]
+    return header[-1], np.array(times), np.array(values)
 
 
 def _rows(path: Path) -> Iterator[Row]:

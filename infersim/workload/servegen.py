@@ -197,7 +197,7 @@ def _chunks(path: Path, kind: str) -> list[tuple[int, Path]]:
 def read_lengths(path: Path, model: str | None = None) -> Tables:
     """Length laws of every client and window, from the Parquet table, one chunk's JSON, or a folder of chunks."""
     raw: dict[tuple[int, float], dict[str, tuple[list, list]]] = {}
-    for client, start, field, values, weights in _length_rows(path, model):
+    for client, start, field, values, weights in length_rows(path, model):
         table = raw.setdefault((client, start), {}).setdefault(field, ([], []))
         table[0].extend(values)
         table[1].extend(weights)
@@ -210,7 +210,7 @@ def read_lengths(path: Path, model: str | None = None) -> Tables:
     }
 
 
-def _length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, str, list, list]]:
+def length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, str, list, list]]:
     """Client, window, field, values and weights, from either kind of file; a field may come in several pieces."""
     if path.suffix == ".parquet":
         seen: set[str] = set()

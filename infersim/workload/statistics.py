@@ -12,6 +12,8 @@ Counts = NDArray[np.int64]
 STEPS = 2000
 """Classes of a gap histogram for each factor of ten: 0.12 % wide."""
 LEAST_GAP_S = 1e-7
+LONG_S = 10.0
+"""A gap beyond which traffic is off."""
 PAIRS = 1 << 22
 """Most requests whose lengths are ranked for a correlation."""
 
@@ -61,6 +63,8 @@ class Gaps:
         """Nothing yet."""
         self._before: float | None = None
         self._sums = np.zeros((2, 3))
+        self._logs = np.zeros(3)
+        self._long = np.zeros(2)
         self._histogram = np.zeros(14 * STEPS, np.int64)
         self.backwards = self.ties = self.whole = self.count = 0
         self.longest_s = 0.0
@@ -78,6 +82,8 @@ class Gaps:
         positive = gaps[gaps > 0]
         if positive.size:
             self.smallest_step_s = min(self.smallest_step_s, float(positive.min()))
+        self._logs += positive.size, positive.sum(), np.log(positive).sum()
+        self._long += (gaps > LONG_S).sum(), gaps[gaps > LONG_S].sum()
         for row, part in enumerate((gaps, gaps[gaps <= 60])):
             self._sums[row] += part.size, part.sum(), (part**2).sum()
         self.longest_s = max(self.longest_s, float(gaps.max(initial=0)))
@@ -91,6 +97,25 @@ class Gaps:
         count, total, squares = self._sums[int(short_only)]
         mean = total / count if count else 0.0
         return float(np.sqrt(max(0.0, squares / count - mean**2)) / mean) if mean > 0 else float("nan")
+
+    def long(self, span_s: float) -> dict[str, float]:
+        """How many gaps are longer than LONG_S, and which share of a span they take."""
+        count, total = self._long.tolist()
+        return {"count": count, "share": total / span_s} if span_s > 0 else {}
+
+    def gamma_shape(self) -> float:
+        """Shape of the Gamma law that makes the gaps above 0 most likely; NaN without two different ones.
+
+        log k - digamma(k) = log(mean) - mean(log), as in Johnson, Kotz and Balakrishnan (1994), section 17.7.
+        """
+        from scipy.optimize import brentq
+        from scipy.special import digamma
+
+        count, total, logs = self._logs.tolist()
+        excess = np.log(total / count) - logs / count if count > 1 else 0.0
+        if not excess > 1e-9:
+            return float("nan")
+        return float(brentq(lambda shape: np.log(shape) - digamma(shape) - excess, 1e-6, 1e9))
 
     def quantile(self, share: float) -> float:
         """A quantile, to 0.12 %."""

@@ -69,6 +69,11 @@ def test_azure_2023(path, rows, figures, minute, second, iod, inputs, outputs, s
     check(found.output_tokens, *outputs)
     assert (found.input_tokens["sum"], found.output_tokens["sum"]) == sums
     assert found.gap_p99_s == pytest.approx(2.21 if path is CODE else 0.890, rel=0.004)
+    first_last = ("18:17:03.98", "19:14:19.93") if path is CODE else ("18:15:46.68", "19:14:08.40")
+    assert tuple(found.clock.values()) == first_last
+    check([found.gamma_shape, found.gamma_shape**-0.5], *(("0.231", "2.08") if path is CODE else ("0.871", "1.07")))
+    if path is CODE:
+        check([found.long_gaps["count"], 100 * found.long_gaps["share"], found.longest_gap_s], "45", "69", "217")
     assert found.warnings == []
 
 
@@ -128,6 +133,11 @@ def test_ragpulse():
     assert "1 rows are before the row above" in found.warnings[0]
     assert found.reuse is not None
     assert found.reuse.of_tokens == pytest.approx(0.316, abs=0.002)  # in blocks of 16; the README counts tokens
+    check(found.per_hour, "45.1", "146", "3.24")
+    told = found.details
+    check([told["passages_per_request"], told["reuse_of_components"]], "4.65", "0.316")
+    check([told["token_share"][kind] for kind in ("sys_prompt", "passages_ids", "history", "web_search")],
+          "0.47", "0.43", "0.09", "0.01")  # fmt: skip
 
 
 @real
@@ -138,6 +148,12 @@ def test_kv_cache_tester():
     check(found.sessions, "482", "65", "42", "151", "561", "3546", "16232")
     check(found.input_tokens, "121337", "100464", "220217", "536434", "894371", "3803558552")
     check(found.output_tokens, "441", "221", "888", "3673", "18195", "13822324")
+    told = found.details
+    check(told["new_tokens"], "3187", "704", "4544", "54144")
+    check(told["reuse_of_last_call"], "0.963", "0.993", "0.962")
+    check(told["api_time_s"], "9.8", "6.1", "18.3", "61.3")
+    check(told["think_time_s"], "152", "10", "159", "2782")
+    check([100 * told["stop"]["tool_use"], 100 * told["stop"]["end_turn"]], "85.1", "5.6")
 
 
 @real
@@ -181,6 +197,26 @@ def test_servegen(model, clients, span, rate, top, cvs, shares):
     check(found.top_share, *top)
     check(found.weighted_cv, *cvs)
     check([found.bursty_share, found.gamma_share], *shares)
+
+
+@real
+@pytest.mark.parametrize(
+    ("model", "tables", "field", "mean", "p50", "p90"),
+    [
+        ("m-small", "length_pdfs.parquet", "input_tokens", "119.7", 40, 323),
+        ("m-small", "length_pdfs.parquet", "output_tokens", "14.9", 3, 44),
+        ("deepseek-r1", "length_pdfs.parquet", "input_tokens", "1213", 84, 2411),
+        pytest.param("m-large", "length_pdfs_m-large_days0-6.parquet", "input_tokens", "922", 637, 2379,
+                     marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_servegen_lengths(model, tables, field, mean, p50, p90):
+    """Quantiles of a table are only as sure as its steps; the published ones lie within half a per cent."""
+    folder = SHARED / "servegen"
+    found = inspect_clients(folder / "client_rates.parquet", model, folder / tables)
+    check([found.lengths[field]["mean"]], mean)
+    assert [found.lengths[field][key] for key in ("p50", "p90")] == pytest.approx([p50, p90], rel=0.005)
+    assert found.rate_without_lengths == pytest.approx({"m-small": 0.57, "m-large": 0.37}.get(model, 0.0), abs=0.006)
 
 
 @real

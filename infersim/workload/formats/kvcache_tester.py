@@ -27,11 +27,11 @@ FLAT = ("trace", "path", "seq", "t", "type", "input_tokens", "output_tokens", "h
 def read(path: Path) -> Iterator[Requests]:
     """Calls of all sessions, session after session, times from the session's start."""
     return blocks_of(
-        row for number, entry in enumerate(_sessions(path)) for row in _calls(entry, number, 0.0, entry.get("requests"))
+        row for number, entry in enumerate(sessions(path)) for row in _calls(entry, number, 0.0, entry.get("requests"))
     )
 
 
-def _sessions(path: Path) -> Iterator[Entry]:
+def sessions(path: Path) -> Iterator[Entry]:
     """One object a line, or the whole file as one object."""
     try:
         json.loads(next(byte_blocks(path)).lstrip().partition(b"\n")[0])

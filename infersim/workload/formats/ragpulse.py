@@ -37,7 +37,7 @@ def read(path: Path, block_tokens: int = BLOCK) -> Iterator[Requests]:
     def rows() -> Iterator[Row]:
         for entry in entries(path):
             session = sessions.setdefault(str(entry.get("session_id")), len(sessions))
-            parts = _components(entry)
+            parts = components(entry)
             segments.append([(content, lengths[kind][number]) for kind, number, content in parts] if lengths else [])
             inputs, outputs = entry.whole("input_length"), entry.whole("output_length")
             yield Row(entry.line, _seconds(entry), inputs, outputs, session)
@@ -81,7 +81,7 @@ def _seconds(entry: Entry) -> float:
     return float(value)
 
 
-def _components(entry: Entry) -> list[tuple[str, int, int]]:
+def components(entry: Entry) -> list[tuple[str, int, int]]:
     """(kind, id, content) in the order of the prompt."""
     lists = entry.get("hash_ids")
     if not isinstance(lists, dict) or not set(lists) <= set(COMPONENTS):
