@@ -9,19 +9,20 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 
 import numba
 import numpy as np
 from numba import types
 
-from infersim.dataplane import records
+from infersim.dataplane import groups, internal, records
 from infersim.dataplane.faults import PolicyRaised
 
 JIT = not numba.config.DISABLE_JIT
 
 
-def _array(dtype: np.dtype) -> types.Array:
-    return types.Array(numba.from_dtype(dtype), 1, "C")
+def _array(dtype: np.dtype, dimensions: int = 1) -> types.Array:
+    return types.Array(numba.from_dtype(dtype), dimensions, "C")
 
 
 REPLICAS = _array(records.REPLICA)
@@ -46,9 +47,9 @@ OBSERVE = types.void(
     types.float64,
     types.int64,
     REPLICAS,
-    _array(records.SERVER),
+    _array(internal.SERVER),
     types.int64[:, ::1],
-    _array(records.TABLE),
+    _array(internal.TABLE),
     types.float64[::1],
     types.float64[::1],
     types.int64[::1],
@@ -59,66 +60,84 @@ GLANCE = types.void(
     types.float64,
     types.int64,
     REPLICAS,
-    _array(records.SERVER),
+    _array(internal.SERVER),
     types.int64[:, ::1],
-    _array(records.TABLE),
+    _array(internal.TABLE),
     types.float64[::1],
 )
 """Signature of `progress.glance`."""
 
-COUNTS = types.float64[::1]
+
+def _group(kind: type, *parts: types.Type) -> types.NamedTuple:
+    return types.NamedTuple(parts, kind)
+
+
+_INTS, _FLOATS, _TABLE_OF_INTS = types.int64[::1], types.float64[::1], types.int64[:, ::1]
+_TREE = _group(groups.Tree, _FLOATS, _INTS)
+
 ADVANCE = types.int64(
     types.float64,  # until
     types.float64,  # factor of a verb
-    types.int64[::1],  # slots of its victims
-    types.FunctionType(ROUTE),
-    types.FunctionType(ORDER),
-    types.FunctionType(SHAPE),
-    _array(records.CLOCK),
-    _array(records.REQUEST),  # the chunk of requests that arrive
-    types.int64[::1],  # their output tokens
-    _array(records.REQUEST),  # of the requests in flight, by slot
-    _array(records.FLIGHT),
-    types.int64[::1],  # stack of free slots
-    types.float64[::1],  # pending deliveries: times,
-    types.int64[::1],  # orders
-    types.int64[::1],  # and slots
-    REPLICAS,
-    REPLICAS,  # as the router saw them last
-    _array(records.SERVER),
-    types.int64[::1],  # replicas that requests are routed to
-    types.int64[::1],  # replicas that sequences are sent to after their prompt
-    types.int64[::1],  # the router's memory
-    types.float64[::1],  # requests outstanding at each replica that requests are routed to, inf at others
-    types.int64[::1],  # winner tree over them
-    types.float64[::1],  # when each replica's step ends
-    types.int64[::1],  # winner tree over them
-    types.int64[:, ::1],  # finishes by replica
-    types.int64[:, ::1],  # block phases by replica
-    types.Array(numba.from_dtype(records.ENTRY), 2, "C"),  # prefix cache entries by replica
-    types.int64[:, ::1],  # hash tables over them
-    types.int64[::1],  # names of the prefix blocks of requests in sight
-    types.Array(numba.from_dtype(records.SHARE), 2, "C"),  # tenants' shares by replica
-    types.Array(numba.from_dtype(records.ADAPTER), 2, "C"),  # adapters by replica
-    _array(records.STEP),  # the step that is being formed
-    _array(records.STATE),  # what a batching policy sees of it
-    _array(records.TABLE),
-    types.float64[::1],  # flat tables of times
-    COUNTS,  # flat histograms
-    types.float64[::1],  # edges of the ITL histogram
-    _array(records.OUTCOME),
-    _array(records.CALL),  # clients, by slot
-    types.int64[::1],  # heap of those that have an alarm
-    _array(records.CLIENT),  # classes of clients
-    _array(records.SEQUEL),  # what the requests of the chunk follow
-    types.int64[::1],  # where those stand
-    types.int64[::1],  # slots of the requests of the chunk
-    _array(records.SOURCE),  # what users in closed loops send
-    _array(records.REQUEST),  # their next requests,
-    types.int64[::1],  # output tokens
-    types.float64[::1],  # and times to think
-)
-"""Signature of the loop; see `loop.advance`."""
+    _INTS,  # slots of its victims
+    _group(groups.Policies, types.FunctionType(ROUTE), types.FunctionType(ORDER), types.FunctionType(SHAPE)),
+    _array(internal.CLOCK),
+    _group(groups.Arrivals, _array(records.REQUEST), _INTS),
+    _group(groups.Roll, _array(records.REQUEST), _array(internal.FLIGHT), _INTS, _array(records.OUTCOME)),
+    _group(groups.Deliveries, _FLOATS, _INTS, _INTS),
+    _TREE,  # when each replica's step ends
+    _group(groups.Routing, REPLICAS, _INTS, _INTS, _INTS, _TREE),
+    _group(
+        groups.Engines, REPLICAS, _array(internal.SERVER), _TABLE_OF_INTS, _TABLE_OF_INTS, _array(internal.ENTRY, 2),
+        _TABLE_OF_INTS, _INTS, _array(internal.SHARE, 2), _array(internal.ADAPTER, 2), _array(internal.STEP),
+        _array(records.STATE),
+    ),
+    _group(groups.Pools, _array(internal.TABLE), _FLOATS, _FLOATS, _FLOATS),
+    _group(
+        groups.Crowd, _array(internal.CALL), _INTS, _array(internal.CLIENT), _array(records.SEQUEL), _INTS, _INTS,
+        _array(internal.SOURCE), _array(records.REQUEST), _INTS, _FLOATS,
+    ),
+)  # fmt: skip
+"""Signature of the loop; see `loop.advance` and `groups.py`."""
+
+
+@cache
+def compiled_loop() -> Callable:
+    """The loop, from the cache on disk or compiled now; plain Python under NUMBA_DISABLE_JIT=1."""
+    from infersim.dataplane.loop import advance
+
+    return _compiled(advance, ADVANCE)
+
+
+@cache
+def compiled_glance() -> Callable:
+    """`progress.glance`, likewise."""
+    from infersim.dataplane.progress import glance
+
+    return _compiled(glance, GLANCE)
+
+
+@cache
+def compiled_observe() -> Callable:
+    """`progress.observe`, likewise."""
+    from infersim.dataplane.progress import observe
+
+    return _compiled(observe, OBSERVE)
+
+
+def _compiled(function: Callable, signature: types.Type) -> Callable:
+    """The one compiled version of a function, without numba's look at the type of each argument (60 us for the loop's).
+
+    The door of the data plane casts what it hands over, so there is nothing to look at. The name that numba caches it
+    under holds a checksum of all sources of the data plane: numba itself watches only the function's own file, and the
+    version must not outlive a change of what it has inlined.
+    """
+    if not JIT:
+        return function
+    code, name = function.__code__, f"{function.__name__}_{source_stamp():08x}"
+    named = FunctionType(code, function.__globals__, name)
+    named.__qualname__ = name
+    (version,) = numba.njit(signature, cache=True, _nrt=False)(named).overloads.values()
+    return version.entry_point
 
 
 @cache
@@ -130,15 +149,6 @@ def compiled_policy(function: Callable, signature: types.Type) -> Callable:
     if not JIT:
         return _interpreted(function)
     return numba.cfunc(signature, cache=_has_file(function), boundscheck=True)(function)
-
-
-def bare(dispatcher: Callable) -> Callable:
-    """The one compiled version of a function, without numba's look at the type of each argument (60 us for the loop's).
-
-    The door of the data plane casts what it hands over, so there is nothing to look at.
-    """
-    (version,) = dispatcher.overloads.values()
-    return version.entry_point
 
 
 def _interpreted(function: Callable) -> Callable:

@@ -3,8 +3,9 @@
 DESIGN.md, "Adapters", is the specification. Not here: who is admitted (`forming.py`).
 """
 
+from infersim.dataplane.internal import DECODE, PREFILL
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.records import DECODE, NONE, PREFILL
+from infersim.dataplane.records import NONE
 
 
 @compiled
@@ -20,20 +21,19 @@ def slot_for(adapter, slots, table):
 
 
 @inlined
-def finds_slot(request, server, books, table):
+def finds_slot(request, engine):
     """Whether the adapter of a request, if it has one, is in a slot or finds one."""
-    if table.adapter_slots == 0 or request.adapter == 0:
+    if engine.table.adapter_slots == 0 or request.adapter == 0:
         return True
-    return slot_for(request.adapter, books.slots[server.index], table) != NONE
+    return slot_for(request.adapter, engine.slots, engine.table) != NONE
 
 
 @compiled
-def use_adapter(slot, step, server, asked, flights, books, table):
+def use_adapter(slot, step, slots, table, asked, flights):
     """Let a sequence that is admitted use its adapter, which is loaded first if it is in no slot."""
     adapter = asked[slot].adapter
     if adapter == 0:
         return
-    slots = books.slots[server.index]
     k = slot_for(adapter, slots, table)
     if slots[k].adapter != adapter:
         slots[k].adapter = adapter
@@ -45,9 +45,9 @@ def use_adapter(slot, step, server, asked, flights, books, table):
 
 
 @compiled
-def release_adapter(flight, server, books):
+def release_adapter(flight, server, slots):
     """Let a sequence that leaves the batch use its adapter no more."""
-    used = books.slots[server.index, flight.adapter]
+    used = slots[flight.adapter]
     flight.adapter = NONE
     used.users -= 1
     if used.users == 0:
@@ -56,9 +56,8 @@ def release_adapter(flight, server, books):
 
 
 @compiled
-def note_adapters(step, server, flights, books, table):
+def note_adapters(step, server, slots, table, flights):
     """Note how many adapters, and tokens of sequences that have one, the step that was formed holds; add their time."""
-    slots = books.slots[server.index]
     server.adapters, server.adapter_tokens = 0, 0
     server.adapter_clock += 1
     slot = server.batch_head

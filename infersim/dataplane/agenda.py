@@ -7,16 +7,17 @@ from infersim.dataplane.jit import compiled
 
 
 @compiled
-def reschedule(tree, keys, replica, when_s):
-    """Set when a replica's step ends [s] and replay its matches; tree[1] is the next replica, the lowest on ties."""
-    keys[replica] = when_s
+def reschedule(tree, replica, key):
+    """Set a replica's key, such as when its step ends, and replay its matches; the lowest index wins ties."""
+    keys, winners = tree.keys, tree.winners
+    keys[replica] = key
     node = (replica + keys.shape[0]) >> 1
     while node >= 1:
-        left, right = tree[2 * node], tree[2 * node + 1]
+        left, right = winners[2 * node], winners[2 * node + 1]
         winner = left if keys[left] <= keys[right] else right
-        if winner != replica and tree[node] == winner:
+        if winner != replica and winners[node] == winner:
             return
-        tree[node] = winner
+        winners[node] = winner
         node >>= 1
 
 
@@ -33,8 +34,9 @@ def _swap(times, orders, slots, a, b):
 
 
 @compiled
-def push_delivery(times, orders, slots, size, when_s, order, slot):
+def push_delivery(deliveries, size, when_s, order, slot):
     """Add a delivery to the heap of `size` entries, sorted by time, then by routing order."""
+    times, orders, slots = deliveries
     times[size], orders[size], slots[size] = when_s, order, slot
     child = size
     while child > 0:
@@ -46,8 +48,9 @@ def push_delivery(times, orders, slots, size, when_s, order, slot):
 
 
 @compiled
-def pop_delivery(times, orders, slots, size):
+def pop_delivery(deliveries, size):
     """Remove the first of `size` deliveries; return its slot."""
+    times, orders, slots = deliveries
     slot = slots[0]
     last = size - 1
     times[0], orders[0], slots[0] = times[last], orders[last], slots[last]
@@ -56,8 +59,9 @@ def pop_delivery(times, orders, slots, size):
 
 
 @compiled
-def drop_delivery(times, orders, slots, size, slot):
+def drop_delivery(deliveries, size, slot):
     """Remove the delivery of `slot`, which is one of `size`."""
+    times, orders, slots = deliveries
     place = 0
     while slots[place] != slot:
         place += 1
@@ -67,7 +71,7 @@ def drop_delivery(times, orders, slots, size, slot):
     if place < last:
         _settle(times, orders, slots, place, last)
         if slots[place] == moved:
-            push_delivery(times, orders, slots, place, when_s, order, moved)
+            push_delivery(deliveries, place, when_s, order, moved)
 
 
 @compiled

@@ -4,8 +4,9 @@ At equal times those that come stand before those that lose patience, and then t
 an alarm rings (`clients.py`).
 """
 
+from infersim.dataplane.internal import AWAY
 from infersim.dataplane.jit import compiled
-from infersim.dataplane.records import AWAY, NONE
+from infersim.dataplane.records import NONE
 
 
 @compiled

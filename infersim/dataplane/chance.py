@@ -8,12 +8,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.jit import compiled
+from infersim.dataplane.jit import called
 
 _MASK = 0x7FFFFFFF
 
 
-@compiled
+@called
 def mixed(x):
     """A hash of 31 bits of an x below 2^31 (multipliers by C. Wellons, hash prospector)."""
     x = ((x >> 16) ^ x) * 0x21F0AAAD & _MASK
@@ -32,7 +32,7 @@ def scattered(numbers: NDArray[np.int64], salt: int = 0) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-@compiled
+@called
 def uniform(first, second, third):
     """A number in [0, 1) for three integers."""
     x = mixed(first & _MASK)
@@ -40,7 +40,7 @@ def uniform(first, second, third):
     return mixed((x + 0x3C6EF372 + third) & _MASK) / 2147483648.0
 
 
-@compiled
+@called
 def accepted_drafts(request, generated, most, table, values):
     """How many of `most` draft tokens are accepted behind the first `generated` output tokens of a request."""
     accepted = 0
@@ -49,7 +49,7 @@ def accepted_drafts(request, generated, most, table, values):
     return accepted
 
 
-@compiled
+@called
 def normal(first, second):
     """A standard normal number for two integers (Box and Muller 1958)."""
     radius = math.sqrt(-2.0 * math.log(1.0 - uniform(first, second, 0)))

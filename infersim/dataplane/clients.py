@@ -8,21 +8,9 @@ import math
 
 from infersim.dataplane.alarms import drop_alarm, set_alarm
 from infersim.dataplane.chance import uniform
+from infersim.dataplane.internal import AHEAD, AWAY, HANDLING, HELD, QUEUED
 from infersim.dataplane.jit import compiled
-from infersim.dataplane.records import (
-    AHEAD,
-    AWAY,
-    FINISHED,
-    HANDLING,
-    HELD,
-    NONE,
-    OVERLOADED,
-    QUEUED,
-    RATE_LIMITED,
-    REJECTED,
-    SERVICE_FULL,
-    TIMED_OUT,
-)
+from infersim.dataplane.records import FINISHED, NONE, OVERLOADED, RATE_LIMITED, REJECTED, SERVICE_FULL, TIMED_OUT
 from infersim.dataplane.sequences import write_outcome
 
 NEVER_SENT = 0
@@ -147,8 +135,9 @@ def lose_patience(now, slot, clock, asked, flights, crowd):
 
 
 @compiled
-def end_attempt(now, slot, status, clock, asked, flights, replicas, tables, free_slots, crowd, outcomes):
+def end_attempt(now, slot, status, clock, roll, replicas, tables, crowd):
     """End an attempt that no replica holds any more: its client comes again later, or the request has ended."""
+    asked, flights = roll.asked, roll.flights
     flight = flights[slot]
     pool = replicas[flight.replica].pool if flight.replica != NONE else NONE
     serial = replicas[flight.replica].serial if flight.replica != NONE else NONE
@@ -173,7 +162,7 @@ def end_attempt(now, slot, status, clock, asked, flights, replicas, tables, free
             set_alarm(slot, now + away_s, clock, asked, flights, crowd.calls, crowd.alarms)
             return
     flight.wasted_tokens += flight.worked + flight.worked_before
-    write_outcome(now, slot, status, pool, serial, asked, flights, clock, free_slots, outcomes)
+    write_outcome(now, slot, status, pool, serial, roll, clock)
 
 
 @compiled
@@ -188,9 +177,9 @@ def _charge(now, flight, request, client):
 
 
 @compiled
-def hear_of_ends(now, clock, asked, flights, free_slots, crowd):
+def hear_of_ends(now, clock, roll, crowd):
     """Let the clients of the requests that have just ended hear of it, and free their slots."""
-    calls = crowd.calls
+    asked, flights, calls = roll.asked, roll.flights, crowd.calls
     while clock.ended_head != NONE:
         slot = clock.ended_head
         clock.ended_head = flights[slot].next
@@ -198,18 +187,18 @@ def hear_of_ends(now, clock, asked, flights, free_slots, crowd):
         drop_alarm(slot, clock, asked, flights, calls, crowd.alarms)
         if clock.watching:
             _charge(now, flights[slot], asked[slot], crowd.clients[asked[slot].tenant])
-        _release_followers(now, slot, 1 << flights[slot].status, clock, asked, flights, free_slots, crowd)
+        _release_followers(now, slot, 1 << flights[slot].status, clock, roll, crowd)
         if call.source != NONE:
             crowd.sources[call.source].free += 1
             clock.free_users += 1
-        free_slots[clock.free_slots] = slot
+        roll.free_slots[clock.free_slots] = slot
         clock.free_slots += 1
 
 
 @compiled
-def _release_followers(now, slot, ending, clock, asked, flights, free_slots, crowd):
+def _release_followers(now, slot, ending, clock, roll, crowd):
     """Send, or give up, the requests that follow one that has ended, with this bit, and those that follow given up ones."""
-    calls = crowd.calls
+    asked, flights, calls = roll.asked, roll.flights, crowd.calls
     given_up = NONE
     call = calls[slot]
     child = call.heir
@@ -230,7 +219,7 @@ def _release_followers(now, slot, ending, clock, asked, flights, free_slots, cro
         if calls[gone].join != NONE:
             given_up = _release(now, calls[gone].join, NEVER_SENT, given_up, clock, asked, flights, crowd)
         clock.never_sent += 1
-        free_slots[clock.free_slots] = gone
+        roll.free_slots[clock.free_slots] = gone
         clock.free_slots += 1
 
 

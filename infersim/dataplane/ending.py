@@ -8,10 +8,11 @@ import math
 from infersim.dataplane.adapters import count_adapters
 from infersim.dataplane.agenda import SLOT_BITS, SLOT_MASK, push_finish
 from infersim.dataplane.chance import accepted_drafts
+from infersim.dataplane.internal import DECODE, DONE, PREFILL
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_held, blocks_to_process, claimed, growth
 from infersim.dataplane.prefix import make_room
-from infersim.dataplane.records import DECODE, DONE, FAIR_SHARE, NONE, PREFILL, PREFILL_ONLY
+from infersim.dataplane.records import FAIR_SHARE, NONE, PREFILL_ONLY
 from infersim.dataplane.sequences import (
     finish,
     fork,
@@ -30,17 +31,15 @@ from infersim.dataplane.withdrawing import bury, bury_all
 
 
 @inlined
-def end_step(
-    now, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, values, counts, edges, clock,
-    free_slots, outcomes,
-):  # fmt: skip
+def end_step(now, engine, roll, pools, clock):
     """Carry out the step or leap of a replica that ends now."""
+    server, table, phases, asked, flights = engine.server, engine.table, engine.phases, roll.asked, roll.flights
     steps = server.steps
     if steps == 0:
         return
     batch = server.batch if server.decodes else 0
     if table.queue_order == FAIR_SHARE:
-        charge_outputs(server, asked, flights, books.shares[server.index], table, steps)
+        charge_outputs(server, asked, flights, engine.shares, table, steps)
         server.charged_steps = 0
     server.steps = 0
     server.busy_s += now - server.start_s
@@ -50,11 +49,11 @@ def end_step(
         table.slowed_s += (now - server.start_s) * (1.0 - 1.0 / server.pace)
     context = server.context if batch > 0 else 0
     server.last_start_s = leap_end(server.start_s, server.base_s, server.slope_s, context, batch, steps - 1)
-    _count_steps(now, server, flights, table, counts, edges, batch, steps)
+    _count_steps(now, server, flights, table, pools.counts, pools.edges, batch, steps)
     if batch > 0:
         if not server.mixed:
             server.kv_free -= claimed(phases, server.decoded, growth(server, table), table.block_size, steps)
-            make_room(server.kv_free, server, cache, lookup, table)
+            make_room(server.kv_free, server, engine.cache, engine.lookup, table)
         server.last_decode_s = now
         server.decoded += steps
         server.context += steps * batch
@@ -63,19 +62,14 @@ def end_step(
         if server.decoded >= server.crossing:
             stop_growing(server, flights, phases, table)
         if table.draft_tokens > 0:
-            _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, table, values)
+            _accept_drafts(engine, asked, flights, pools.values)
     if server.ghosts > 0:
-        bury_all(server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots)
+        bury_all(engine, roll, clock)
     if batch > 0:
-        _finish_decoding(
-            now, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots, outcomes
-        )
+        _finish_decoding(now, engine, roll, clock)
     if server.mixed:
         server.stalled = server.batch > 0 and batch == 0
-        _end_chunks(
-            now, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, counts, edges, clock,
-            free_slots, outcomes, batch,
-        )  # fmt: skip
+        _end_chunks(now, engine, roll, pools, clock, batch)
     else:
         server.stalled = False
 
@@ -117,11 +111,12 @@ def _count_late_tokens(now, server, flights, table, counts, edges):
 
 
 @compiled
-def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, table, values):
+def _accept_drafts(engine, asked, flights, values):
     """Give each decoding sequence the draft tokens that were accepted in the step, beside the one that is always right.
 
     Draft tokens are accepted from the first on, each with its chance, until one is not.
     """
+    server, table, phases = engine.server, engine.table, engine.phases
     sequences = 0
     slot = server.batch_head
     while slot != NONE:
@@ -140,27 +135,26 @@ def _accept_drafts(server, asked, flights, heap, phases, cache, lookup, books, t
             server.output_tokens += accepted
             table.output_tokens += accepted
             if table.queue_order == FAIR_SHARE:
-                books.shares[server.index, asked[slot].tenant].counter += table.output_weight * accepted
-            push_finish(heap, sequences, server.decoded + flight.output_tokens - flight.generated, slot)
+                engine.shares[asked[slot].tenant].counter += table.output_weight * accepted
+            push_finish(engine.finishes, sequences, server.decoded + flight.output_tokens - flight.generated, slot)
             sequences += 1
         slot = flight.next
-    make_room(server.kv_free, server, cache, lookup, table)
+    make_room(server.kv_free, server, engine.cache, engine.lookup, table)
 
 
 @inlined
-def _finish_decoding(
-    now, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots, outcomes
-):
+def _finish_decoding(now, engine, roll, clock):
     """Finish the decoding sequences that have their last token; a static batch ends as a whole."""
+    server, table, heap, flights = engine.server, engine.table, engine.finishes, roll.flights
     ended = 0
     while server.decoding > 0 and heap[0] >> SLOT_BITS == server.decoded:
         slot = heap[0] & SLOT_MASK
-        stop_decoding(slot, server, flights, heap, phases, 0, table)
+        stop_decoding(slot, 0, engine, flights)
         if server.rows > 0:
-            release_blocks(slot, server, asked, flights, cache, table)
+            release_blocks(slot, server, engine.cache, table, roll.asked, flights)
             flights[slot].state = DONE
         elif table.prefix_tokens == 0 and table.adapter_slots == 0:
-            finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
+            finish(now, slot, engine, roll, clock)
         else:
             heap[server.decoding] = slot  # behind the heap, where it was
             ended += 1
@@ -168,12 +162,12 @@ def _finish_decoding(
         _sort_by_order(heap, server.decoding, ended, flights)
         for k in range(server.decoding, server.decoding + ended):
             slot = heap[k]
-            finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
+            finish(now, slot, engine, roll, clock)
     if server.rows > 0 and server.batch == 0:
         server.rows = 0
         while server.batch_head != NONE:
             slot = server.batch_head
-            finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
+            finish(now, slot, engine, roll, clock)
 
 
 @compiled
@@ -188,11 +182,10 @@ def _sort_by_order(slots, start, count, flights):
 
 
 @inlined
-def _end_chunks(
-    now, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, counts, edges, clock, free_slots,
-    outcomes, batch,
-):  # fmt: skip
+def _end_chunks(now, engine, roll, pools, clock, batch):
     """End the prompt chunks of the step: sequences whose prompt is processed emit a token and decode from now on."""
+    server, table, asked, flights = engine.server, engine.table, roll.asked, roll.flights
+    counts, edges = pools.counts, pools.edges
     tokens, sequences = batch * (1 + table.draft_tokens), batch
     slot = server.prefilling
     server.prefilling = NONE
@@ -211,11 +204,11 @@ def _end_chunks(
         flight.computed += flight.chunk
         flight.worked += flight.chunk
         if table.prefix_tokens > 0:
-            share_prefix(slot, server, asked, flights, cache, lookup, names, table)
+            share_prefix(slot, engine, asked, flights)
         if flight.ghost:
             if flight.computed == flight.target and flight.output_tokens > 0:
                 _emit_first(now, flight, 1 + asked[slot].forks, server, table, counts, edges)
-            bury(slot, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots)
+            bury(slot, engine, roll, clock)
             slot = following
             continue
         if flight.computed < flight.target:
@@ -228,13 +221,13 @@ def _end_chunks(
                     now, flight, 1 if table.plain_blocks else 1 + asked[slot].forks, server, table, counts, edges
                 )
             if flight.generated == flight.output_tokens:
-                finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes)
+                finish(now, slot, engine, roll, clock)
             elif table.role == PREFILL_ONLY:
-                leave(now, slot, server, replica, asked, flights, books, table, clock)
+                leave(now, slot, engine, asked, flights, clock)
             else:
                 if not table.plain_blocks:
-                    fork(slot, server, asked, flights, table)
-                join(slot, server, flights, heap, phases, table)
+                    fork(slot, server, table, asked, flights)
+                join(slot, engine, flights)
         slot = following
     counts[table.by_tokens + tokens] += 1.0
     counts[table.by_sequences + sequences] += 1.0

@@ -9,18 +9,11 @@ import math
 from infersim.dataplane.adapters import count_adapters
 from infersim.dataplane.agenda import reschedule
 from infersim.dataplane.clients import end_attempt, restart
+from infersim.dataplane.engines import engine_of
+from infersim.dataplane.internal import DECODE, DONE, HANDLING, HELD, PREFILL, QUEUED
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.progress import add_steps, steps_done
-from infersim.dataplane.records import (
-    DECODE,
-    DONE,
-    HANDLING,
-    HELD,
-    LOST,
-    NONE,
-    PREFILL,
-    QUEUED,
-)
+from infersim.dataplane.records import LOST, NONE
 from infersim.dataplane.sequences import settle
 from infersim.dataplane.timing import leap_end
 from infersim.dataplane.withdrawing import close_span, cut_leap, hold, withdraw
@@ -30,20 +23,17 @@ NOTHING, FAIL, MIGRATE, SLOW = range(4)
 
 
 @compiled
-def fail(
-    now, r, victims, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, phases, books,
-    tables, counts, edges, keys, tree, free_slots, crowd, outcomes,
-):  # fmt: skip
+def fail(now, r, victims, clock, roll, deliveries, ends, engines, pools, crowd):
     """Let a replica fail; `victims` are the slots of all that it holds, by routing number."""
-    server, replica = servers[r], replicas[r]
-    table = tables[replica.pool]
+    engine, flights, tables = engine_of(r, engines, pools.tables), roll.flights, pools.tables
+    server, replica, table = engine.server, engine.replica, engine.table
     if server.steps > 0:
-        _break_off(now, server, flights, table, counts, edges)
+        _break_off(now, server, flights, table, pools.counts, pools.edges)
     for slot in victims:
         flight = flights[slot]
         if flight.state == PREFILL or flight.state == DECODE or flight.state == DONE:
             if flight.state == DECODE:
-                settle(flight, server, phases[r], table)
+                settle(flight, server, engine.phases, table)
             close_span(now, slot, flights)
             flight.entry = NONE
             flight.adapter = NONE
@@ -51,22 +41,19 @@ def fail(
             replica.outstanding -= 1
             table.ended += 1
         else:
-            withdraw(
-                now, slot, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables,
-                keys, tree,
-            )  # fmt: skip
+            withdraw(now, slot, clock, roll, deliveries, ends, engines, pools)
         if flight.ghost:
             flight.ghost = False
-            free_slots[clock.free_slots] = slot
+            roll.free_slots[clock.free_slots] = slot
             clock.free_slots += 1
         elif flight.replays < clock.replays:
             flight.replays += 1
             _count_waste(flight, table, tables)
-            restart(now, slot, asked, flights)
+            restart(now, slot, roll.asked, flights)
             _hold_again(slot, clock, flights)
         else:
-            end_attempt(now, slot, LOST, clock, asked, flights, replicas, tables, free_slots, crowd, outcomes)
-    reschedule(tree, keys, r, math.inf)
+            end_attempt(now, slot, LOST, clock, roll, engines.replicas, tables, crowd)
+    reschedule(ends, r, math.inf)
 
 
 @compiled
@@ -145,26 +132,20 @@ def _take_back(flight, rest, table):
 
 
 @compiled
-def migrate(
-    now, victims, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables, keys,
-    tree,
-):  # fmt: skip
+def migrate(now, victims, clock, roll, deliveries, ends, engines, pools):
     """Hand the requests back that have not started at a draining replica."""
     for slot in victims:
-        flight = flights[slot]
+        flight = roll.flights[slot]
         if flight.source == NONE and (flight.state == HANDLING or flight.state == QUEUED):
-            withdraw(
-                now, slot, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables,
-                keys, tree,
-            )  # fmt: skip
+            withdraw(now, slot, clock, roll, deliveries, ends, engines, pools)
             flight.replica = NONE
-            _hold_again(slot, clock, flights)
+            _hold_again(slot, clock, roll.flights)
 
 
 @compiled
-def slow(now, r, factor, servers, keys, tree):
+def slow(now, r, factor, servers, ends):
     """Let a replica's steps take `factor` times as long, from the next one on."""
     server = servers[r]
     server.slowdown = factor
     if server.steps > 1:
-        cut_leap(now, r, servers, keys, tree)
+        cut_leap(now, r, servers, ends)

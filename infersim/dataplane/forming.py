@@ -7,6 +7,7 @@ import math
 
 from infersim.dataplane.adapters import finds_slot, note_adapters, use_adapter
 from infersim.dataplane.agenda import SLOT_BITS
+from infersim.dataplane.internal import DONE, ON_HOST, PREEMPTED
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import (
     affordable_steps,
@@ -21,14 +22,11 @@ from infersim.dataplane.queue import pop, push_front
 from infersim.dataplane.records import (
     ANYBODY,
     CHUNKED_PREFILL,
-    DONE,
     DYNAMIC,
     FAIR_SHARE,
     NOBODY,
     NONE,
-    ON_HOST,
     OWN_BATCHING,
-    PREEMPTED,
     PREFILL_FIRST,
     PRIORITY,
     STATIC,
@@ -43,10 +41,9 @@ LEAP_LIMIT = 1 << 30
 
 
 @inlined
-def form_step(
-    now, shape, step, state, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, values
-):
+def form_step(now, shape, step, state, engine, roll, values):
     """Form the next step or leap of a replica; return when it ends, or when to look again [s], inf if idle."""
+    server, replica, table, flights = engine.server, engine.replica, engine.table, roll.flights
     step.budget = table.max_num_batched_tokens
     step.sequences = 0
     step.attention_s = 0.0
@@ -58,11 +55,11 @@ def form_step(
     step.refused = False
     server.decodes = False
     if table.queue_order == FAIR_SHARE:
-        choose_head(server, books.shares[server.index])
+        choose_head(server, engine.shares)
     if server.rows == 0 and _still_gathering(now, server, flights, table):
         return _idle(now, server, flights, table)
     if table.queue_order == PRIORITY and server.rows == 0:
-        _oust(now, step, server, replica, asked, flights, heap, phases, cache, books, table)
+        _oust(now, step, engine, roll.asked, flights)
     prompts, decode, admit = table.max_num_batched_tokens, True, ANYBODY
     if table.batching == OWN_BATCHING and (server.batch_head != NONE or server.queue_head != NONE):
         _describe(now, state, server, replica, flights, table)
@@ -77,12 +74,10 @@ def form_step(
     for attempt in range(2):
         step.free = server.kv_free
         if decode:
-            _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table)
+            _add_decoding(now, step, engine, roll.asked, flights)
         withheld = max(0, step.budget - prompts)
         step.budget -= withheld
-        _add_prompts(
-            now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit
-        )
+        _add_prompts(now, step, engine, roll.asked, flights, admit)
         step.budget += withheld
         if step.sequences > 0 or attempt == 1 or table.batching == CHUNKED_PREFILL:
             break
@@ -98,7 +93,7 @@ def form_step(
         return _idle(now, server, flights, table)
     if table.queue_order == FAIR_SHARE and server.queue_head != NONE and replica.running < table.max_num_seqs:
         step.retry = True  # every token may change who is at the head of the queue
-    return _start(now, step, server, flights, heap, phases, cache, lookup, books, table, values)
+    return _start(now, step, engine, flights, values)
 
 
 @compiled
@@ -156,18 +151,19 @@ def _still_gathering(now, server, flights, table):
 
 
 @inlined
-def _add_decoding(now, step, server, replica, asked, flights, heap, phases, cache, lookup, books, table):
+def _add_decoding(now, step, engine, asked, flights):
     """Let all decoding sequences have a token, preempting until their blocks can be claimed."""
+    server, table, phases = engine.server, engine.table, engine.phases
     lookahead = draft_blocks(table)
     while phases[server.decoded % table.block_size] + lookahead * server.decoding > server.kv_free:
         slot = _victim(server, asked, flights, table)
-        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table)
+        preempt(now, slot, step, engine, asked, flights)
     step.reserve = lookahead * server.decoding
     step.free = server.kv_free - phases[server.decoded % table.block_size] - step.reserve
     step.budget -= server.batch * (1 + table.draft_tokens)
     step.sequences = server.batch
     server.decodes = server.batch > 0
-    make_room(step.free, server, cache, lookup, table)
+    make_room(step.free, server, engine.cache, engine.lookup, table)
 
 
 @compiled
@@ -186,8 +182,9 @@ def _victim(server, asked, flights, table):
 
 
 @compiled
-def _oust(now, step, server, replica, asked, flights, heap, phases, cache, books, table):
+def _oust(now, step, engine, asked, flights):
     """Preempt sequences of strictly lower priority while the head of the queue finds no room beside them."""
+    server, table, phases = engine.server, engine.table, engine.phases
     while server.queue_head != NONE and server.batch_head != NONE:
         flight = flights[server.queue_head]
         if table.async_scheduling and flight.since_s > server.last_start_s:
@@ -201,11 +198,11 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, books
         if asked[slot].priority >= asked[server.queue_head].priority:
             break
         blocks = (table.full_blocks + table.window_blocks) * blocks_for(chunk, table.block_size)
-        admissible = _has_row(server.queue_head, server, replica, asked, table)
+        admissible = _has_row(server.queue_head, server, engine.replica, asked, table)
         if chunk <= 0 or (admissible and blocks <= room):
             step.retry = True  # not blocked by this measure yet, but it may be a step later
             break
-        preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table)
+        preempt(now, slot, step, engine, asked, flights)
     step.preemptions = 0
 
 
@@ -213,8 +210,9 @@ def _oust(now, step, server, replica, asked, flights, heap, phases, cache, books
 
 
 @inlined
-def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit):
+def _add_prompts(now, step, engine, asked, flights, admit):
     """Continue the partly prefilled sequence, then admit from the queue as `admit` says."""
+    server, replica, table = engine.server, engine.replica, engine.table
     partial = server.prefilling
     if partial != NONE:
         flights[partial].chunk = 0
@@ -226,10 +224,10 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
             if blocks <= step.free:
                 step.free -= blocks
                 _add_chunk(step, flight, chunk, table)
-                make_room(step.free, server, cache, lookup, table)
+                make_room(step.free, server, engine.cache, engine.lookup, table)
             else:
                 claimed = server.kv_free - step.free
-                preempt(now, partial, step, server, replica, asked, flights, heap, phases, cache, books, table)
+                preempt(now, partial, step, engine, asked, flights)
                 step.free = server.kv_free - claimed
     if step.preemptions > 0:
         step.retry = True
@@ -246,19 +244,17 @@ def _add_prompts(now, step, server, replica, asked, flights, heap, phases, cache
         if ousted or (scheduled_ahead and flights[head].since_s > server.last_start_s):
             step.retry = True
             break
-        if not finds_slot(asked[head], server, books, table):
-            pop(server, asked, flights, books, table.queue_order)
+        if not finds_slot(asked[head], engine):
+            pop(engine, asked, flights)
             flights[head].next = aside
             aside = head
             continue
-        if not _admit(
-            now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit
-        ):
+        if not _admit(now, head, step, engine, asked, flights, admit):
             break
     while aside != NONE:  # back to where they stood
         step.retry = True
         following = flights[aside].next
-        push_front(server, asked, flights, aside, books, table.queue_order)
+        push_front(aside, engine, asked, flights)
         aside = following
 
 
@@ -271,9 +267,9 @@ def _has_row(head, server, replica, asked, table):
 
 
 @inlined
-def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache, lookup, names, books, table, admit):
+def _admit(now, head, step, engine, asked, flights, admit):
     """Admit the head of the queue if its blocks are free; return whether it was."""
-    flight = flights[head]
+    flight, server, table = flights[head], engine.server, engine.table
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
     if flight.computed > 0:  # swapped out, or sent by a prefill replica: it decodes in this very step
         rows, prompt = 1 + asked[head].forks, asked[head].input_tokens
@@ -282,9 +278,9 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         claim = blocks_held(flight.computed + 1, rows, prompt, table) - blocks
         if blocks + claim + lookahead + margin > step.free or step.budget < rows * (1 + table.draft_tokens):
             return False
-        admit_head(now, server, replica, asked, flights, books, table)
+        admit_head(now, engine, asked, flights)
         if table.adapter_slots > 0:
-            use_adapter(head, step, server, asked, flights, books, table)
+            use_adapter(head, step, engine.slots, table, asked, flights)
         flight.rows = rows
         step.free -= blocks + claim + lookahead
         step.reserve += lookahead
@@ -297,10 +293,10 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
         server.decodes = True
         server.stalled = True
         flight.prefill_s += now - flight.since_s
-        join(head, server, flights, heap, phases, table)
-        make_room(step.free, server, cache, lookup, table)
+        join(head, engine, flights)
+        make_room(step.free, server, engine.cache, engine.lookup, table)
         return True
-    hits, unused, hosted = _cached_blocks(head, asked, flights, cache, lookup, names, table)
+    hits, unused, hosted = _cached_blocks(head, engine, asked, flights)
     prompt = flight.target - hits * table.prefix_tokens
     chunk = min(prompt, step.budget)
     if admit == WHOLE and chunk < prompt and step.sequences > 0:
@@ -310,28 +306,29 @@ def _admit(now, head, step, server, replica, asked, flights, heap, phases, cache
     if blocks + margin > step.free:
         step.retry = step.retry or unused > 0  # evicted meanwhile, they would leave less to be held at once
         return False
-    admit_head(now, server, replica, asked, flights, books, table)
+    admit_head(now, engine, asked, flights)
     if table.adapter_slots > 0:
-        use_adapter(head, step, server, asked, flights, books, table)
+        use_adapter(head, step, engine.slots, table, asked, flights)
     if hits > 0:
-        use_prefix(head, hits, server, asked, flights, cache, lookup, names, table)
+        use_prefix(head, hits, engine, asked, flights)
         step.copied_blocks += hosted * table.entry_blocks
     if flight.cached_tokens < 0:
         flight.cached_tokens = hits * table.prefix_tokens
         flight.host_cached_tokens = hosted * table.prefix_tokens
         if table.queue_order == FAIR_SHARE:
-            charge(server, books.shares[server.index], asked[head].tenant, table.input_weight * prompt)
+            charge(server, engine.shares, asked[head].tenant, table.input_weight * prompt)
     if server.prefilling == NONE:
         server.prefilling = head
     step.free -= blocks
     _add_chunk(step, flight, chunk, table)
-    make_room(step.free, server, cache, lookup, table)
+    make_room(step.free, server, engine.cache, engine.lookup, table)
     return True
 
 
 @inlined
-def _cached_blocks(head, asked, flights, cache, lookup, names, table):
+def _cached_blocks(head, engine, asked, flights):
     """Prefix blocks of a waiting request that are cached, how many of them nobody uses, and how many are on the host."""
+    table, cache, lookup, names = engine.table, engine.cache, engine.lookup, engine.names
     if table.prefix_tokens == 0:
         return 0, 0, 0
     start = asked[head].prefix_start
@@ -370,8 +367,9 @@ def _add_chunk(step, flight, chunk, table):
 
 
 @inlined
-def _start(now, step, server, flights, heap, phases, cache, lookup, books, table, values):
+def _start(now, step, engine, flights, values):
     """Start the step that was formed, and let it leap if only decoding sequences are in it; return when it ends [s]."""
+    server, table = engine.server, engine.table
     batch = server.batch if server.decodes else 0
     tokens, sequences = table.max_num_batched_tokens - step.budget, step.sequences
     server.mixed = sequences > batch
@@ -385,7 +383,7 @@ def _start(now, step, server, flights, heap, phases, cache, lookup, books, table
     )
     server.slope_s = values[table.decode_per_context + batch]
     if table.adapter_slots > 0:
-        note_adapters(step, server, flights, books, table)
+        note_adapters(step, server, engine.slots, table, flights)
     server.steps = 1
     if server.mixed:
         server.kv_free = step.free + step.reserve
@@ -396,9 +394,9 @@ def _start(now, step, server, flights, heap, phases, cache, lookup, books, table
         and not (step.retry or server.stalled or step.copied_blocks > 0 or step.load_s > 0.0)
         and server.prefilling == NONE
     ):
-        most = min(min(heap[0] >> SLOT_BITS, server.crossing) - server.decoded, LEAP_LIMIT)
+        most = min(min(engine.finishes[0] >> SLOT_BITS, server.crossing) - server.decoded, LEAP_LIMIT)
         server.steps = affordable_steps(
-            phases, server.decoded, growth(server, table), table.block_size, server.kv_free, most
+            engine.phases, server.decoded, growth(server, table), table.block_size, server.kv_free, most
         )
     server.pace = server.slowdown
     if server.slowdown != 1.0:

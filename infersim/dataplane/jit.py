@@ -8,9 +8,11 @@ batching policies and the prefix cache in the code).
 """
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 import numba
+from numba.core.registry import CPUDispatcher
 
 
 def _without_blas() -> None:
@@ -30,8 +32,35 @@ def _without_blas() -> None:
 
 _without_blas()
 
-compiled = numba.njit(_nrt=False)
+
+class _Inside(CPUDispatcher):
+    """A compiled function without the wrapper that would unpack what Python hands it: a sixth of the compilation."""
+
+    def __call__(self, *_: object) -> object:
+        """Say so: without this the process would crash."""
+        raise TypeError(
+            f"{self.__name__} is for compiled code only; decorate it with jit.called to call it from Python"
+        )
+
+
+def _inside(**options: object) -> Callable[[Callable], Callable]:
+    def decorated(function: Callable) -> Callable:
+        made = numba.njit(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+        if isinstance(made, CPUDispatcher):  # not under NUMBA_DISABLE_JIT
+            made.__class__ = _Inside
+        return made
+
+    return decorated
+
+
+compiled = _inside()
 """Decorator of every function that the loop calls."""
 
-inlined = numba.njit(_nrt=False, forceinline=True)
+inlined = _inside(forceinline=True)
 """Decorator of those that every request passes."""
+
+pasted = _inside(inline="always")
+"""Decorator of those that make a group of records, which a function cannot return."""
+
+called = numba.njit(_nrt=False)
+"""Decorator of those that Python calls as well."""

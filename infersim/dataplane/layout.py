@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.records import BATCHINGS, NONE, QUEUE_ORDERS, ROLES, TABLE
+from infersim.dataplane.internal import TABLE
+from infersim.dataplane.records import BATCHINGS, NONE, QUEUE_ORDERS, ROLES
 from infersim.dataplane.tally import ADAPTER_COUNTS, ITL_BINS, Tally
 
 

@@ -7,20 +7,21 @@ forgotten when it is the least recently used of those. Entries are found through
 and idle ones hang in a list by age. Not here: who may use what is found (`sequences.py`).
 """
 
-from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.records import NONE, ON_HOST
+from infersim.dataplane.internal import ON_HOST
+from infersim.dataplane.jit import called, inlined
+from infersim.dataplane.records import NONE
 
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 / golden ratio, as a signed integer
 
 
-@compiled
+@called
 def _home(name, buckets):
     """First bucket to look in."""
     mixed = name * _GOLDEN
     return (mixed ^ (mixed >> 29)) & (buckets - 1)
 
 
-@compiled
+@called
 def find_entry(cache, table, name):
     """Entry of the prefix block `name`, NONE if it is not cached; `table` holds entry + 1, 0 where free."""
     bucket = _home(name, table.shape[0])
@@ -31,7 +32,7 @@ def find_entry(cache, table, name):
     return NONE
 
 
-@compiled
+@called
 def insert_entry(state, cache, table, name, parent):
     """Add a prefix block that is in use once; return its entry. There is always room: entries need KV or host blocks."""
     entry = state.spare
@@ -46,7 +47,7 @@ def insert_entry(state, cache, table, name, parent):
     return entry
 
 
-@compiled
+@called
 def _forget(state, cache, table, entry):
     """Remove an entry from the hash table, closing the gap, and give it back."""
     mask = table.shape[0] - 1
@@ -67,7 +68,7 @@ def _forget(state, cache, table, entry):
     state.spare = entry
 
 
-@compiled
+@called
 def _unlink(state, cache, entry):
     """Take an idle entry, or one on the host, out of its list by age."""
     older, newer, hosted = cache[entry].older, cache[entry].newer, cache[entry].users == ON_HOST
@@ -89,7 +90,7 @@ def _unlink(state, cache, entry):
         state.idle -= 1
 
 
-@compiled
+@called
 def use_entry(state, cache, entry):
     """Refer to an entry once more, on the chip; return whether nobody did."""
     unused = cache[entry].users <= 0
@@ -100,7 +101,7 @@ def use_entry(state, cache, entry):
     return unused
 
 
-@compiled
+@called
 def release_entry(state, cache, entry):
     """Refer to an entry once less; return whether it is idle now, as the most recently used of all."""
     cache[entry].users -= 1
@@ -117,7 +118,7 @@ def release_entry(state, cache, entry):
     return True
 
 
-@compiled
+@called
 def evict_down_to(state, cache, table, idle):
     """Evict the least recently used idle entries until at most `idle` are left."""
     while state.idle > idle:
@@ -129,7 +130,7 @@ def evict_down_to(state, cache, table, idle):
             _forget(state, cache, table, entry)
 
 
-@compiled
+@called
 def _move_to_host(state, cache, table, entry):
     """Put an evicted entry into host memory, as the most recently used there; the oldest may have to go for it."""
     if state.hosted == state.host_room:
@@ -154,7 +155,7 @@ def make_room(free, state, cache, lookup, table):
         evict_down_to(state, cache, lookup, free // table.entry_blocks)
 
 
-@compiled
+@called
 def matching_blocks(cache, table, names, start, most):
     """How many of the blocks names[start:start + most] are cached, from the first on without a gap."""
     count = 0

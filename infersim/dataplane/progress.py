@@ -4,8 +4,6 @@ Reading changes nothing, so what is sampled, and how often, cannot change what h
 (`ending.py`).
 """
 
-import numba
-
 from infersim.dataplane.adapters import count_adapters
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import claimed, growth
@@ -24,7 +22,6 @@ def steps_done(now, server):
     return steps
 
 
-@compiled
 def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
     """Read one pool at `now`: add what its running leaps have done to copies of `tables` and `counts`.
 
@@ -49,7 +46,6 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
                 add_steps(server, table, counts, edges, steps)
 
 
-@compiled
 def glance(now, pool, replicas, servers, phases, tables, seen):
     """Fill `seen` with what a pool holds at `now` and has done up to now, without the shapes of its steps.
 
@@ -90,25 +86,3 @@ def add_steps(server, table, counts, edges, steps):
     ended_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
     table.itl_sum_s += (ended_s - server.start_s) * batch
     table.output_tokens += steps * batch
-
-
-def glance_for(stamp: int, signature):
-    """`glance` compiled with `signature` and cached under `stamp`; see `loop.advance_for`."""
-
-    @numba.njit(signature, cache=True, _nrt=False)
-    def stamped(now, pool, replicas, servers, phases, tables, seen):
-        if stamp >= 0:  # always; it makes the stamp part of the cache key
-            glance(now, pool, replicas, servers, phases, tables, seen)
-
-    return stamped
-
-
-def observe_for(stamp: int, signature):
-    """`observe` compiled with `signature` and cached under `stamp`; see `loop.advance_for`."""
-
-    @numba.njit(signature, cache=True, _nrt=False)
-    def stamped(now, pool, replicas, servers, phases, tables, counts, edges, held):
-        if stamp >= 0:  # always; it makes the stamp part of the cache key
-            observe(now, pool, replicas, servers, phases, tables, counts, edges, held)
-
-    return stamped

@@ -9,6 +9,7 @@ import math
 
 from infersim.dataplane.chance import normal
 from infersim.dataplane.jit import compiled, inlined
+from infersim.dataplane.links import appended, unlinked
 from infersim.dataplane.records import (
     EARLIEST_DEADLINE,
     FAIR_SHARE,
@@ -42,29 +43,25 @@ def queue_key(request, output_tokens, own_order, pool, table):
 
 
 @inlined
-def push_back(server, asked, flights, slot, books, order):
+def push_back(slot, engine, asked, flights):
     """Put a request that has just arrived into the queue."""
-    if order == FAIR_SHARE:
-        push_share(server, asked, flights, slot, books.shares[server.index], False)
-        return
-    flights[slot].next = NONE
-    flights[slot].previous = NONE
-    if order != FCFS:
-        server.queue_head = _merged(flights, server.queue_head, slot)
-    elif server.queue_tail == NONE:
-        server.queue_head = slot
-        server.queue_tail = slot
+    server, order = engine.server, engine.table.queue_order
+    if order == FCFS:
+        server.queue_head, server.queue_tail = appended(slot, server.queue_head, server.queue_tail, flights)
+    elif order == FAIR_SHARE:
+        push_share(server, asked, flights, slot, engine.shares, False)
     else:
-        flights[slot].previous = server.queue_tail
-        flights[server.queue_tail].next = slot
-        server.queue_tail = slot
+        flights[slot].next = NONE
+        flights[slot].previous = NONE
+        server.queue_head = _merged(flights, server.queue_head, slot)
 
 
 @compiled
-def push_front(server, asked, flights, slot, books, order):
+def push_front(slot, engine, asked, flights):
     """Put a preempted request back: to the front, or where its key says."""
+    server, order = engine.server, engine.table.queue_order
     if order == FAIR_SHARE:
-        push_share(server, asked, flights, slot, books.shares[server.index], True)
+        push_share(server, asked, flights, slot, engine.shares, True)
         return
     flights[slot].next = NONE
     flights[slot].previous = NONE
@@ -80,32 +77,30 @@ def push_front(server, asked, flights, slot, books, order):
 
 
 @inlined
-def pop(server, asked, flights, books, order):
+def pop(engine, asked, flights):
     """Take the first request out of the queue; return its slot."""
+    server, order = engine.server, engine.table.queue_order
     if order == FAIR_SHARE:
-        return pop_share(server, asked, flights, books.shares[server.index])
+        return pop_share(server, asked, flights, engine.shares)
     slot = server.queue_head
-    if order != FCFS:
-        server.queue_head = _merged(flights, flights[slot].previous, flights[slot].next)
+    if order == FCFS:
+        server.queue_head, server.queue_tail = unlinked(slot, slot, server.queue_tail, flights)
     else:
-        server.queue_head = flights[slot].next
-        if server.queue_head == NONE:
-            server.queue_tail = NONE
-        else:
-            flights[server.queue_head].previous = NONE
+        server.queue_head = _merged(flights, flights[slot].previous, flights[slot].next)
     return slot
 
 
 @compiled
-def remove(server, asked, flights, slot, books, order):
+def remove(slot, engine, asked, flights):
     """Take a request out of the queue, wherever it stands."""
+    server, order = engine.server, engine.table.queue_order
     if server.queue_head == slot:
-        pop(server, asked, flights, books, order)
-        return
-    if order == FAIR_SHARE:
-        remove_share(server, asked, flights, slot, books.shares[server.index])
-        return
-    if order != FCFS:
+        pop(engine, asked, flights)
+    elif order == FCFS:
+        server.queue_head, server.queue_tail = unlinked(slot, server.queue_head, server.queue_tail, flights)
+    elif order == FAIR_SHARE:
+        remove_share(server, asked, flights, slot, engine.shares)
+    else:
         above = flights[slot].above
         rest = _merged(flights, flights[slot].previous, flights[slot].next)
         if flights[above].previous == slot:
@@ -114,13 +109,6 @@ def remove(server, asked, flights, slot, books, order):
             flights[above].next = rest
         if rest != NONE:
             flights[rest].above = above
-        return
-    before, after = flights[slot].previous, flights[slot].next
-    flights[before].next = after
-    if after == NONE:
-        server.queue_tail = before
-    else:
-        flights[after].previous = before
 
 
 @compiled

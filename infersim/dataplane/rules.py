@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from infersim.dataplane.internal import CLIENT
 from infersim.dataplane.layout import records_of
-from infersim.dataplane.records import CLIENT
 
 
 @dataclass(frozen=True)

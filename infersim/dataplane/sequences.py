@@ -7,22 +7,13 @@ prefix cache, the signals for routers and the spans of the outcome. Not here: wh
 
 from infersim.dataplane.adapters import release_adapter
 from infersim.dataplane.agenda import find_finish, push_finish, remove_finish
+from infersim.dataplane.internal import DECODE, DONE, HANDLING, LEAVING, PREEMPTED, PREFILL, QUEUED
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growth_of
+from infersim.dataplane.links import appended, unlinked
 from infersim.dataplane.prefix import find_entry, insert_entry, release_entry, use_entry
 from infersim.dataplane.queue import pop, push_back, push_front
-from infersim.dataplane.records import (
-    DECODE,
-    DONE,
-    FAIR_SHARE,
-    FINISHED,
-    HANDLING,
-    LEAVING,
-    NONE,
-    PREEMPTED,
-    PREFILL,
-    QUEUED,
-)
+from infersim.dataplane.records import FAIR_SHARE, FINISHED, NONE
 from infersim.dataplane.shares import charge_begun
 
 NEVER = 1 << 62
@@ -32,27 +23,28 @@ NEVER = 1 << 62
 
 
 @inlined
-def enqueue(now, slot, server, replica, asked, flights, books, table):
+def enqueue(now, slot, engine, asked, flights):
     """Put the request in `slot` into its replica's queue."""
-    flight = flights[slot]
+    flight, server, table = flights[slot], engine.server, engine.table
     if flight.state == HANDLING:
         flight.handling_s += now - flight.since_s
         server.coming_tokens -= asked[slot].input_tokens
     else:
         flight.transfer_s += now - flight.since_s
-        replica.queued_tokens += flight.target - flight.computed
+        engine.replica.queued_tokens += flight.target - flight.computed
     flight.since_s = now
     flight.state = QUEUED
     if table.queue_order == FAIR_SHARE:
-        charge_begun(now, server, asked, flights, books.shares[server.index], table)
-    push_back(server, asked, flights, slot, books, table.queue_order)
+        charge_begun(now, server, asked, flights, engine.shares, table)
+    push_back(slot, engine, asked, flights)
     server.queued += 1 if table.plain_blocks else 1 + asked[slot].forks
 
 
 @inlined
-def admit_head(now, server, replica, asked, flights, books, table):
+def admit_head(now, engine, asked, flights):
     """Move the head of the queue to the end of the batch; return its slot."""
-    slot = pop(server, asked, flights, books, table.queue_order)
+    server, replica, table = engine.server, engine.replica, engine.table
+    slot = pop(engine, asked, flights)
     server.queued -= 1
     if not table.plain_blocks:
         server.queued -= asked[slot].forks
@@ -67,58 +59,45 @@ def admit_head(now, server, replica, asked, flights, books, table):
     replica.waiting -= 1
     replica.running += 1
     replica.queued_tokens -= flight.target - flight.computed
-    flight.previous = server.batch_tail
-    flight.next = NONE
-    if server.batch_tail == NONE:
-        server.batch_head = slot
-    else:
-        flights[server.batch_tail].next = slot
-    server.batch_tail = slot
+    server.batch_head, server.batch_tail = appended(slot, server.batch_head, server.batch_tail, flights)
     return slot
 
 
 @inlined
-def leave_batch(server, asked, flights, slot, books, table):
+def leave_batch(slot, engine, asked, flights):
     """Take a sequence out of the batch's list."""
+    server = engine.server
     if flights[slot].adapter != NONE:
-        release_adapter(flights[slot], server, books)
-    if not table.plain_blocks:
+        release_adapter(flights[slot], server, engine.slots)
+    if not engine.table.plain_blocks:
         server.forks -= asked[slot].forks
-    before, after = flights[slot].previous, flights[slot].next
-    if before == NONE:
-        server.batch_head = after
-    else:
-        flights[before].next = after
-    if after == NONE:
-        server.batch_tail = before
-    else:
-        flights[after].previous = before
+    server.batch_head, server.batch_tail = unlinked(slot, server.batch_head, server.batch_tail, flights)
 
 
 # ---------------------------------------------------------------- KV blocks
 
 
 @compiled
-def use_prefix(slot, blocks, server, asked, flights, cache, lookup, names, table):
+def use_prefix(slot, blocks, engine, asked, flights):
     """Let a sequence that is admitted take over its first `blocks` prefix blocks, which are cached."""
-    flight = flights[slot]
+    flight, cache = flights[slot], engine.cache
     for k in range(blocks):
-        flight.entry = find_entry(cache, lookup, names[asked[slot].prefix_start + k])
-        use_entry(server, cache, flight.entry)
+        flight.entry = find_entry(cache, engine.lookup, engine.names[asked[slot].prefix_start + k])
+        use_entry(engine.server, cache, flight.entry)
     flight.entries = blocks
-    flight.computed = blocks * table.prefix_tokens
+    flight.computed = blocks * engine.table.prefix_tokens
 
 
 @compiled
-def share_prefix(slot, server, asked, flights, cache, lookup, names, table):
+def share_prefix(slot, engine, asked, flights):
     """Make the prompt blocks that a sequence has completed entries of the prefix cache."""
-    flight = flights[slot]
+    flight, server, cache, table = flights[slot], engine.server, engine.cache, engine.table
     complete = min(asked[slot].prefix_blocks, flight.computed // table.prefix_tokens)
     while flight.entries < complete:
-        name = names[asked[slot].prefix_start + flight.entries]
-        entry = find_entry(cache, lookup, name)
+        name = engine.names[asked[slot].prefix_start + flight.entries]
+        entry = find_entry(cache, engine.lookup, name)
         if entry == NONE:
-            entry = insert_entry(server, cache, lookup, name, flight.entry)
+            entry = insert_entry(server, cache, engine.lookup, name, flight.entry)
         elif not use_entry(server, cache, entry):
             server.kv_free += table.entry_blocks  # another sequence holds it: the own copy is freed
         flight.entry = entry
@@ -126,7 +105,7 @@ def share_prefix(slot, server, asked, flights, cache, lookup, names, table):
 
 
 @inlined
-def release_blocks(slot, server, asked, flights, cache, table):
+def release_blocks(slot, server, cache, table, asked, flights):
     """Free the KV blocks that a sequence holds; prefix entries that nobody else uses stay in the cache, idle."""
     flight = flights[slot]
     held = blocks_held(flight.computed, flight.rows, asked[slot].input_tokens, table)
@@ -145,7 +124,7 @@ def release_blocks(slot, server, asked, flights, cache, table):
 
 
 @inlined
-def fork(slot, server, asked, flights, table):
+def fork(slot, server, table, asked, flights):
     """Give a sequence whose prompt is processed a row for each sample or beam, with blocks of its own."""
     flight, request = flights[slot], asked[slot]
     server.kv_free += blocks_held(flight.computed, 1, 0, table)
@@ -155,15 +134,15 @@ def fork(slot, server, asked, flights, table):
 
 
 @inlined
-def join(slot, server, flights, heap, phases, table):
+def join(slot, engine, flights):
     """Let a sequence whose prompt is processed decode from now on."""
-    flight = flights[slot]
+    flight, server = flights[slot], engine.server
     flight.state = DECODE
-    push_finish(heap, server.decoding, server.decoded + flight.output_tokens - flight.generated, slot)
+    push_finish(engine.finishes, server.decoding, server.decoded + flight.output_tokens - flight.generated, slot)
     server.decoding += 1
     server.batch += flight.rows
     server.context += (flight.computed + 1) * flight.rows
-    note_growth(flight, server, phases, table)
+    note_growth(flight, server, engine.phases, engine.table)
 
 
 @inlined
@@ -191,11 +170,11 @@ def settle(flight, server, phases, table):
 
 
 @inlined
-def stop_decoding(slot, server, flights, heap, phases, position, table):
+def stop_decoding(slot, position, engine, flights):
     """Take the decoding sequence at `position` of the heap of finishes out of the decode counts and settle its own."""
-    flight = flights[slot]
-    remove_finish(heap, server.decoding, position)
-    settle(flight, server, phases, table)
+    flight, server = flights[slot], engine.server
+    remove_finish(engine.finishes, server.decoding, position)
+    settle(flight, server, engine.phases, engine.table)
     server.decoding -= 1
     server.batch -= flight.rows
     server.context -= (flight.computed + 1) * flight.rows
@@ -220,20 +199,20 @@ def stop_growing(server, flights, phases, table):
 
 
 @compiled
-def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cache, books, table):
+def preempt(now, slot, step, engine, asked, flights):
     """Push a sequence out of the batch back into the queue; its computed tokens are forgotten or swapped out."""
-    flight = flights[slot]
-    keep = False
+    server, replica, table = engine.server, engine.replica, engine.table
+    flight, keep = flights[slot], False
     if flight.state == DECODE:
-        stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.decoding, slot), table)
+        stop_decoding(slot, find_finish(engine.finishes, server.decoding, slot), engine, flights)
         flight.decode_s += now - flight.since_s
         flight.last_token_s = max(server.last_decode_s, flight.since_s)  # it may have sat out prompt steps
         keep = table.swap
     else:
         flight.prefill_s += now - flight.since_s
         server.prefilling = NONE
-    leave_batch(server, asked, flights, slot, books, table)
-    release_blocks(slot, server, asked, flights, cache, table)
+    leave_batch(slot, engine, asked, flights)
+    release_blocks(slot, server, engine.cache, table, asked, flights)
     flight.swapped = keep
     if keep:
         step.copied_blocks += blocks_held(flight.computed, flight.rows, asked[slot].input_tokens, table)
@@ -246,7 +225,7 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
     flight.state = PREEMPTED
     flight.preemptions += 1
     step.preemptions += 1
-    push_front(server, asked, flights, slot, books, table.queue_order)
+    push_front(slot, engine, asked, flights)
     server.queued += 1 + asked[slot].forks
     replica.running -= 1
     replica.waiting += 1
@@ -257,46 +236,40 @@ def preempt(now, slot, step, server, replica, asked, flights, heap, phases, cach
 
 
 @compiled
-def leave(now, slot, server, replica, asked, flights, books, table, clock):
+def leave(now, slot, engine, asked, flights, clock):
     """Let a sequence whose prompt is processed leave for a decode replica; its blocks stay until it has been sent."""
     flight = flights[slot]
-    leave_batch(server, asked, flights, slot, books, table)
-    replica.running -= 1
+    leave_batch(slot, engine, asked, flights)
+    engine.replica.running -= 1
     flight.source = flight.replica
     flight.state = LEAVING
     flight.last_token_s = now
     flight.worked_before, flight.worked = flight.worked, 0
-    flight.pool_before = replica.pool
-    flight.next = NONE
-    flight.previous = clock.leaving_tail
-    if clock.leaving_tail == NONE:
-        clock.leaving_head = slot
-    else:
-        flights[clock.leaving_tail].next = slot
-    clock.leaving_tail = slot
+    flight.pool_before = engine.replica.pool
+    clock.leaving_head, clock.leaving_tail = appended(slot, clock.leaving_head, clock.leaving_tail, flights)
     clock.leaving += 1
 
 
 @inlined
-def finish(now, slot, server, replica, asked, flights, cache, books, table, clock, free_slots, outcomes):
+def finish(now, slot, engine, roll, clock):
     """End a sequence of the batch whose counters are settled."""
-    flight = flights[slot]
+    flight, server, replica, table = roll.flights[slot], engine.server, engine.replica, engine.table
     flight.decode_s += now - flight.since_s
-    leave_batch(server, asked, flights, slot, books, table)
+    leave_batch(slot, engine, roll.asked, roll.flights)
     if flight.state != DONE:
-        release_blocks(slot, server, asked, flights, cache, table)
+        release_blocks(slot, server, engine.cache, table, roll.asked, roll.flights)
     server.requests += 1
     replica.running -= 1
     replica.outstanding -= 1
     table.ended += 1
-    write_outcome(now, slot, FINISHED, replica.pool, replica.serial, asked, flights, clock, free_slots, outcomes)
+    write_outcome(now, slot, FINISHED, replica.pool, replica.serial, roll, clock)
 
 
 @inlined
-def write_outcome(now, slot, status, pool, serial, asked, flights, clock, free_slots, outcomes):
+def write_outcome(now, slot, status, pool, serial, roll, clock):
     """Record how the request in `slot` ended, and free the slot, unless a client has to hear of it first."""
-    flight, request = flights[slot], asked[slot]
-    row = outcomes[clock.outcomes]
+    flight, request = roll.flights[slot], roll.asked[slot]
+    row = roll.outcomes[clock.outcomes]
     row.id = request.id
     row.arrival_s = request.arrival_s
     row.input_tokens = request.input_tokens
@@ -329,9 +302,9 @@ def write_outcome(now, slot, status, pool, serial, asked, flights, clock, free_s
     if flight.watched:
         flight.status = status
         clock.errands = True
-        _note_end(slot, clock, asked, flights)
+        _note_end(slot, clock, roll.asked, roll.flights)
         return
-    free_slots[clock.free_slots] = slot
+    roll.free_slots[clock.free_slots] = slot
     clock.free_slots += 1
 
 

@@ -4,8 +4,9 @@ The virtual token counter of Sheng et al., "Fairness in serving large language m
 exactly. Not here: the other queues (`queue.py`).
 """
 
+from infersim.dataplane.internal import DECODE, PREFILL
 from infersim.dataplane.jit import compiled
-from infersim.dataplane.records import DECODE, NONE, PREFILL
+from infersim.dataplane.records import NONE
 from infersim.dataplane.timing import steps_until
 
 

@@ -11,8 +11,9 @@ from infersim.dataplane.records import READY
 
 
 @compiled
-def scrape(now, clock, replicas, seen, servers, phases, tables):
+def scrape(now, clock, seen, engines, tables):
     """Let the router see the replicas as they were at the last multiple of its scrape interval before `now`."""
+    replicas = engines.replicas
     due = int(now / clock.scrape_s)
     if due < clock.scraped:
         return
@@ -20,26 +21,30 @@ def scrape(now, clock, replicas, seen, servers, phases, tables):
     for r in range(replicas.shape[0]):
         seen[r] = replicas[r]
         if clock.reads_kv and replicas[r].status == READY:
-            seen[r].kv_blocks_used = _blocks_used(due * clock.scrape_s, r, replicas, servers, phases, tables)
+            seen[r].kv_blocks_used = _blocks_used(
+                due * clock.scrape_s, r, replicas, engines.servers, engines.phases, tables
+            )
 
 
 @compiled
-def count_blocks(now, replicas, servers, routable, phases, tables):
+def count_blocks(now, engines, routable, tables):
     """Tell the router how many KV blocks are in use now."""
+    replicas = engines.replicas
     for r in routable:
-        replicas[r].kv_blocks_used = _blocks_used(now, r, replicas, servers, phases, tables)
+        replicas[r].kv_blocks_used = _blocks_used(now, r, replicas, engines.servers, engines.phases, tables)
 
 
 @compiled
-def find_prefixes(now, request, replicas, shown, servers, routable, phases, caches, lookups, names, tables):
+def find_prefixes(now, request, shown, engines, routable, tables):
     """Tell the router how much of the prompt is cached where. That is never old: routers know it from what they routed."""
+    replicas, servers, caches, lookups = engines.replicas, engines.servers, engines.caches, engines.lookups
     for r in routable:
         server, table = servers[r], tables[replicas[r].pool]
         if table.prefix_tokens > 0:
-            free = table.blocks - _blocks_used(now, r, replicas, servers, phases, tables)
+            free = table.blocks - _blocks_used(now, r, replicas, servers, engines.phases, tables)
             make_room(free, server, caches[r], lookups[r], table)
             most = min(request.prefix_blocks, (request.input_tokens - 1) // table.prefix_tokens)
-            blocks = matching_blocks(caches[r], lookups[r], names, request.prefix_start, most)
+            blocks = matching_blocks(caches[r], lookups[r], engines.names, request.prefix_start, most)
             shown[r].cached_tokens = blocks * table.prefix_tokens
 
 

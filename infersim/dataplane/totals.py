@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane import abi
-from infersim.dataplane.jit import compiled
+from infersim.dataplane.jit import called
 from infersim.dataplane.records import ENDINGS, FINISHED, OUTCOME
 
 LATENCIES = ("ttft_s", "tpot_s", "e2e_s", "normalised_s")
@@ -236,7 +236,7 @@ def bin_middles() -> NDArray[np.float64]:
     return np.concatenate([[0.0], np.sqrt(edges * (edges + width))])
 
 
-@compiled
+@called
 def latency_bin(seconds):
     """The bin that a latency falls into."""
     if seconds < _LEAST_S:
@@ -247,14 +247,14 @@ def latency_bin(seconds):
     return (exponent - _LOWEST) * PARTS + int((2.0 * mantissa - 1.0) * PARTS) + 1
 
 
-@compiled
+@called
 def _note(group, which, seconds, known, latency_s, bins):
     known[group, which] += 1
     latency_s[group, which] += seconds
     bins[group, which, latency_bin(seconds)] += 1
 
 
-@compiled
+@called
 def add_rows(
     ints, floats, pools, limits, class_limits, answers, endings, counted, prompts, met, within, known, bins, seconds, latency_s,
     first_s, last_s, window_s, windows,

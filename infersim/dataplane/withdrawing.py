@@ -6,22 +6,13 @@ DESIGN.md, "Failure", "Draining by migration" and "Patience", is the specificati
 
 from infersim.dataplane.agenda import drop_delivery, find_finish, reschedule
 from infersim.dataplane.chance import accepted_drafts
+from infersim.dataplane.engines import engine_of
+from infersim.dataplane.internal import DECODE, DONE, HANDLING, HELD, LEAVING, PREEMPTED, PREFILL, QUEUED, SENDING
 from infersim.dataplane.jit import compiled
+from infersim.dataplane.links import appended, unlinked
 from infersim.dataplane.progress import steps_done
 from infersim.dataplane.queue import remove
-from infersim.dataplane.records import (
-    DECODE,
-    DONE,
-    DRAINING,
-    HANDLING,
-    HELD,
-    LEAVING,
-    NONE,
-    PREEMPTED,
-    PREFILL,
-    QUEUED,
-    SENDING,
-)
+from infersim.dataplane.records import DRAINING, NONE
 from infersim.dataplane.sequences import leave_batch, release_blocks, stop_decoding
 from infersim.dataplane.timing import leap_end, steps_until
 
@@ -29,13 +20,7 @@ from infersim.dataplane.timing import leap_end, steps_until
 @compiled
 def hold(slot, clock, flights):
     """Append a request that has no replica to the list of held ones; return whether it is the first."""
-    flights[slot].next = NONE
-    flights[slot].previous = clock.held_tail
-    if clock.held_tail == NONE:
-        clock.held_head = slot
-    else:
-        flights[clock.held_tail].next = slot
-    clock.held_tail = slot
+    clock.held_head, clock.held_tail = appended(slot, clock.held_head, clock.held_tail, flights)
     clock.held += 1
     return clock.held == 1
 
@@ -43,46 +28,30 @@ def hold(slot, clock, flights):
 @compiled
 def unhold(slot, clock, flights):
     """Take a request out of the list of held ones."""
-    before, after = flights[slot].previous, flights[slot].next
-    if before == NONE:
-        clock.held_head = after
-    else:
-        flights[before].next = after
-    if after == NONE:
-        clock.held_tail = before
-    else:
-        flights[after].previous = before
+    clock.held_head, clock.held_tail = unlinked(slot, clock.held_head, clock.held_tail, flights)
     clock.held -= 1
 
 
 @compiled
 def unleave(slot, clock, flights):
     """Take a sequence out of the list of those that wait for a decode replica."""
-    before, after = flights[slot].previous, flights[slot].next
-    if before == NONE:
-        clock.leaving_head = after
-    else:
-        flights[before].next = after
-    if after == NONE:
-        clock.leaving_tail = before
-    else:
-        flights[after].previous = before
+    clock.leaving_head, clock.leaving_tail = unlinked(slot, clock.leaving_head, clock.leaving_tail, flights)
     clock.leaving -= 1
 
 
 @compiled
-def part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
+def part(now, slot, roll, ends, engines, tables):
     """Let a sequence leave its prefill replica for good; return whether that drained the replica."""
-    flight = flights[slot]
+    flight = roll.flights[slot]
     r = flight.source
-    server, replica = servers[r], replicas[r]
+    server, replica = engines.servers[r], engines.replicas[r]
     table = tables[replica.pool]
-    release_blocks(slot, server, asked, flights, caches[r], table)
+    release_blocks(slot, server, engines.caches[r], table, roll.asked, roll.flights)
     flight.target = flight.computed
     replica.outstanding -= 1
     table.ended += 1
     if server.steps == 0 and server.queue_head != NONE:
-        reschedule(tree, keys, r, now)
+        reschedule(ends, r, now)
     return replica.status == DRAINING and replica.outstanding == 0
 
 
@@ -109,7 +78,7 @@ def close_span(now, slot, flights):
 
 
 @compiled
-def cut_leap(now, r, servers, keys, tree):
+def cut_leap(now, r, servers, ends):
     """Let a running leap end with the step that ends at or after `now`."""
     server = servers[r]
     if server.steps > 1:
@@ -118,15 +87,13 @@ def cut_leap(now, r, servers, keys, tree):
         if steps < server.steps:
             server.steps = steps
             ends_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
-            reschedule(tree, keys, r, ends_s)
+            reschedule(ends, r, ends_s)
 
 
 @compiled
-def withdraw(
-    now, slot, clock, asked, flights, due_s, due_order, due_slot, servers, replicas, caches, books, tables, keys,
-    tree,
-):  # fmt: skip
+def withdraw(now, slot, clock, roll, deliveries, ends, engines, pools):
     """Take a request that is in no batch out of wherever it is, and close its span."""
+    flights, tables = roll.flights, pools.tables
     flight = flights[slot]
     state, r = flight.state, flight.replica
     close_span(now, slot, flights)
@@ -135,26 +102,26 @@ def withdraw(
         return
     if state == LEAVING:
         unleave(slot, clock, flights)
-        if part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
+        if part(now, slot, roll, ends, engines, tables):
             clock.recheck = clock.errands = True
         return
-    server, replica = servers[r], replicas[r]
-    table = tables[replica.pool]
+    engine = engine_of(r, engines, tables)
+    server, replica, table = engine.server, engine.replica, engine.table
     if state in (HANDLING, SENDING):
-        drop_delivery(due_s, due_order, due_slot, clock.pending, slot)
+        drop_delivery(deliveries, clock.pending, slot)
         clock.pending -= 1
         if state == HANDLING:
-            server.coming_tokens -= asked[slot].input_tokens
-            replica.queued_tokens -= asked[slot].input_tokens
-        if state == SENDING and part(now, slot, clock, asked, servers, replicas, flights, caches, tables, keys, tree):
+            server.coming_tokens -= roll.asked[slot].input_tokens
+            replica.queued_tokens -= roll.asked[slot].input_tokens
+        if state == SENDING and part(now, slot, roll, ends, engines, tables):
             clock.recheck = clock.errands = True
     else:
-        remove(server, asked, flights, slot, books, table.queue_order)
-        server.queued -= 1 if table.plain_blocks else 1 + asked[slot].forks
+        remove(slot, engine, roll.asked, flights)
+        server.queued -= 1 if table.plain_blocks else 1 + roll.asked[slot].forks
         replica.queued_tokens -= flight.target - flight.computed
-        cut_leap(now, r, servers, keys, tree)
+        cut_leap(now, r, engines.servers, ends)
         if server.steps == 0 and server.queue_head != NONE:
-            reschedule(tree, keys, r, now)
+            reschedule(ends, r, now)
     replica.outstanding -= 1
     replica.waiting -= 1
     table.ended += 1
@@ -166,7 +133,7 @@ def withdraw(
 
 
 @compiled
-def abandon(now, slot, copy, asked, flights, servers, calls, table, values, keys, tree):
+def abandon(now, slot, copy, asked, flights, servers, calls, table, values, ends):
     """Leave a sequence of a batch as a ghost until its step ends; its client goes on in the slot `copy`."""
     flight = flights[slot]
     server = servers[flight.replica]
@@ -196,35 +163,36 @@ def abandon(now, slot, copy, asked, flights, servers, calls, table, values, keys
     flight.watched = False
     flight.ghost = True
     server.ghosts += 1
-    cut_leap(now, flight.replica, servers, keys, tree)
+    cut_leap(now, flight.replica, servers, ends)
 
 
 @compiled
-def bury(slot, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots):
+def bury(slot, engine, roll, clock):
     """Take a ghost out of its batch and free what it holds."""
-    flight = flights[slot]
+    flight, server, replica = roll.flights[slot], engine.server, engine.replica
     if flight.state == DECODE:
-        stop_decoding(slot, server, flights, heap, phases, find_finish(heap, server.decoding, slot), table)
-    leave_batch(server, asked, flights, slot, books, table)
+        stop_decoding(slot, find_finish(engine.finishes, server.decoding, slot), engine, roll.flights)
+    leave_batch(slot, engine, roll.asked, roll.flights)
     if flight.state != DONE:
-        release_blocks(slot, server, asked, flights, cache, table)
+        release_blocks(slot, server, engine.cache, engine.table, roll.asked, roll.flights)
     flight.ghost = False
     server.ghosts -= 1
     replica.running -= 1
     replica.outstanding -= 1
-    table.ended += 1
-    free_slots[clock.free_slots] = slot
+    engine.table.ended += 1
+    roll.free_slots[clock.free_slots] = slot
     clock.free_slots += 1
 
 
 @compiled
-def bury_all(server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots):
+def bury_all(engine, roll, clock):
     """Take the ghosts out of a batch whose step has ended, but for those of whose prompt the step held a chunk."""
+    server, flights = engine.server, roll.flights
     slot = server.batch_head
     while slot != NONE:
         following = flights[slot].next
         if flights[slot].ghost and not (server.mixed and flights[slot].state == PREFILL):
             if flights[slot].state == PREFILL:
                 server.prefilling = NONE
-            bury(slot, server, replica, asked, flights, heap, phases, cache, books, table, clock, free_slots)
+            bury(slot, engine, roll, clock)
         slot = following

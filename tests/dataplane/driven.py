@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.internal import ENTRY, SERVER
 from infersim.dataplane.prefix import (
     evict_down_to,
     find_entry,
@@ -16,7 +17,7 @@ from infersim.dataplane.prefix import (
     release_entry,
     use_entry,
 )
-from infersim.dataplane.records import ENTRY, NONE, SERVER
+from infersim.dataplane.records import NONE
 
 
 class Cache:

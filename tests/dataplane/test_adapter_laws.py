@@ -64,7 +64,7 @@ def test_nobody_starves_and_slots_hold(slots: int, order: str, batching: str) ->
     whole.advance(math.inf)
     time = 0.0
     while watched.advance(time := time + 0.37).time < 300:
-        held = watched._slots[0]
+        held = watched._arrays.engines.slots[0]
         assert 0 <= held["users"].sum() <= 6
         assert len(set(held["adapter"][held["adapter"] > 0])) == (held["adapter"] > 0).sum()
         watched.observe(0)  # reading changes nothing
@@ -72,7 +72,7 @@ def test_nobody_starves_and_slots_hold(slots: int, order: str, batching: str) ->
     assert (outcomes["status"] == FINISHED).all()
     np.testing.assert_array_equal(outcomes, watched.outcomes())
     assert whole.server(0).kv_free == 14
-    assert whole._slots[0]["users"].sum() == 0
+    assert whole._arrays.engines.slots[0]["users"].sum() == 0
     tally = whole.tally(0)
     named = int((outcomes["adapter"] > 0).sum())
     assert tally.adapter_admissions == named + outcomes["preemptions"][outcomes["adapter"] > 0].sum()

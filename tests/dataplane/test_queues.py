@@ -60,7 +60,7 @@ def test_tokens_of_a_running_leap_count_when_somebody_comes() -> None:
     made = fleet(rows, costs, tenant=[0, 1, 2, 2, 1])
     made.advance(10.6)
     # Tenant 1 was the first to come: lifted to the last that left, tenant 0. Tenant 2: to the least that waits.
-    assert made._shares[0].counter.tolist()[:3] == [21, 21, 21]
+    assert made._arrays.engines.shares[0].counter.tolist()[:3] == [21, 21, 21]
 
 
 def test_backlogged_tenants_have_had_the_same_service_within_the_bound() -> None:
@@ -78,7 +78,7 @@ def test_backlogged_tenants_have_had_the_same_service_within_the_bound() -> None
     made = fleet(sorted(rows), costs, tenant=tenant.tolist())
     most, seen = 0, 0
     while made.advance(made.now + 3.5) and made.in_flight:
-        shares = made._shares[0]
+        shares = made._arrays.engines.shares[0]
         waiting = shares.counter[shares.queued > 0]
         if len(waiting) > 1:
             seen, most = seen + 1, max(most, int(waiting.max() - waiting.min()))

@@ -28,11 +28,12 @@ def test_one_at_a_time_is_as_from_scratch(seed: int) -> None:
             house.close(gone)
         else:
             ready.append(house.open(draw.randrange(2)))
-        kept, loads, tree = house._routable.tolist(), house._loads.copy(), house._load_tree.copy()
-        house._find_routable()
-        assert kept == house._routable.tolist() == sorted(ready)
-        assert loads.tolist() == house._loads.tolist()
-        assert tree[1:].tolist() == house._load_tree[1:].tolist()
+        arrays = house._arrays
+        kept, loads, winners = arrays.routing.routable.tolist(), *(part.tolist() for part in arrays.routing.loads)
+        arrays.find_routable()
+        assert kept == arrays.routing.routable.tolist() == sorted(ready)
+        assert loads == arrays.routing.loads.keys.tolist()
+        assert winners[1:] == arrays.routing.loads.winners[1:].tolist()
 
 
 def test_matches_are_replayed() -> None:
@@ -51,7 +52,7 @@ def test_draining_twice_changes_nothing() -> None:
     first, second = house.open(0), house.open(0)
     for _ in range(2):
         house.drain(first)
-        assert house._routable.tolist() == [second]
+        assert house._arrays.routing.routable.tolist() == [second]
 
 
 def test_the_emptiest_is_the_youngest_on_ties() -> None:

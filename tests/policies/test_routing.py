@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infersim.dataplane import abi, records
+from infersim.dataplane import abi, internal, records
 from infersim.policies.errors import PolicyError
 from infersim.simulate import simulate
 from tests.policies.house import scenario
@@ -52,7 +52,7 @@ def test_what_does_not_compile(tmp_path: Path, body: str, line: int, what: str) 
 @compiled_only
 def test_fields_that_only_outcomes_have_are_out_of_reach(tmp_path: Path) -> None:
     for field in sorted(
-        {*records.OUTCOME.names, *records.FLIGHT.names} - {*records.REQUEST.names, *records.REPLICA.names}
+        {*records.OUTCOME.names, *internal.FLIGHT.names} - {*records.REQUEST.names, *records.REPLICA.names}
     ):
         with pytest.raises(PolicyError, match=f"reads .{field}, which it cannot know"):
             run(tmp_path, f"return routable[int(request.{field})]")
