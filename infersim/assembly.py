@@ -284,6 +284,8 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
 
 def pool_cost(tables: "CostTables") -> "PoolCost":
     """The times of cost tables, as the compiled loop takes them."""
+    import numpy as np
+
     from infersim.dataplane.fleet import PoolCost
 
     adapters = tables.adapters
@@ -294,6 +296,7 @@ def pool_cost(tables: "CostTables") -> "PoolCost":
         adapter_read_s=float(adapters.read.seconds) if adapters else 0.0,
         adapter_token_s=float(adapters.token.seconds) if adapters else 0.0,
         linear_s=tables.linear.seconds,
+        mixed_s=np.zeros(0) if tables.mixed is None else tables.mixed.seconds,
         sequences_s=tables.sequences.seconds,
         decode_base_s=tables.decode_base.seconds,
         decode_per_context_s=tables.decode_per_context.seconds,

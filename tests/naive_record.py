@@ -102,6 +102,7 @@ def empty_tally(pool: PoolCost) -> SimpleNamespace:
     lengths = {
         "steps_by_tokens": pool.max_num_batched_tokens + 1,
         "steps_by_prompt_tokens": len(pool.prompts_s),
+        "mixed_steps_by_tokens": len(pool.mixed_s),
         "steps_by_sequences": pool.max_num_seqs + 1,
         "steps_by_batch": pool.max_num_seqs + 1,
         "context_by_batch": pool.max_num_seqs + 1,
@@ -150,6 +151,9 @@ def shape_of_step(replica: Replica) -> Shape:
     if chunks and len(pool.prompts_s):
         seconds += pool.prompts_s[shape["prompt_tokens"]]
         shape["steps_by_prompt_tokens", shape["prompt_tokens"]] = 1
+    if chunks and len(pool.mixed_s):
+        seconds += pool.mixed_s[tokens]
+        shape["mixed_steps_by_tokens", tokens] = 1
     tuned = [(s.request.adapter, tokens) for s, tokens in replica.step if s.request.adapter != NONE]
     if tuned:
         reads, tokens = len({adapter for adapter, _ in tuned}), sum(tokens for _, tokens in tuned)

@@ -29,14 +29,26 @@ def validate(
     measured: Annotated[
         bool, typer.Option("--measured", help="Price by aiconfigurator-core's operator tables, where it has some.")
     ] = False,
+    left_out: Annotated[
+        bool,
+        typer.Option("--left-out", help="Cross-validate: predict each group by knobs fitted to all others (minutes)."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processes that fit; as many as cores when absent.")
+    ] = None,
     worst: Annotated[int, typer.Option(metavar="N", min=0, help="Rows with the largest errors to show.")] = 10,
 ) -> None:
     """Re-simulate a table of measurements and print the errors by kind of load, chip, engine and metric."""
     from infersim.results.directory import to_json
+    from infersim.studies.tasks import Machines
     from infersim.studies.validation import validate as run_validation
 
+    if workers is not None and not left_out:
+        raise typer.BadParameter("only --left-out works with several processes", param_hint="--workers")
     with progress_bar("cases") as progress:
-        found = run_validation(file, measured=measured, progress=progress)
+        found = run_validation(
+            file, measured=measured, left_out=left_out, machines=Machines(workers), progress=progress
+        )
     out = console()
     out.print(_errors("Errors by metric [%]", found.by("metric", "statistic"), 2))
     keys = ("hardware", "engine", "kind", "metric")
@@ -49,6 +61,8 @@ def validate(
     if len(refused):
         out.print(_refused(refused))
     done = found.table["predicted"].notna().sum()
+    if left_out:
+        say("each group was predicted by knobs that were fitted to all others")
     say(f"{done} of {len(found.table)} measurements re-simulated ({found.coverage:.1%})")
     if measured:
         say(

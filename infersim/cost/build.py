@@ -58,7 +58,7 @@ def build_tables(
         power.tdp_w.value - power.idle_w.value, d.chip.best_flops(weights), d.chip.best_bytes_s
     )
     tables = CostTables(
-        **(pipeline_tables(d) if pipelined else roofline_tables(d)),
+        **(pipeline_tables(d) if pipelined else roofline_tables(d)),  # type: ignore[arg-type]
         memory=plan,
         request_overhead_s=engine.request_overhead_ms.value * 1e-3,
         token_overhead_s=engine.token_overhead_us.value * 1e-6,
@@ -102,12 +102,14 @@ def check(hardware: Hardware, engine: Engine, model: Model, parallelism: Paralle
         raise ValueError(f"{parallelism.pipeline} pipeline stages exceed the {model.layers} layers of {model.name}")
 
 
-def roofline_tables(d: Deployment) -> dict[str, Work]:
+def roofline_tables(d: Deployment) -> dict[str, Work | None]:
     """The tables of a chip that streams its weights."""
     base, per_context = roofline.decode_work(d)
     chunk, pair, context = roofline.prefill_work(d)
+    linear = roofline.linear_work(d)
     return {
-        "linear": roofline.linear_work(d),
+        "linear": linear,
+        "mixed": roofline.mixed_work(d, linear),
         "sequences": roofline.sequence_work(d),
         "decode_base": base,
         "decode_per_context": per_context,

@@ -66,6 +66,8 @@ def usage(tables: CostTables, tally: Tally) -> Usage:
     ]
     if tables.prompts is not None:
         parts.append((tables.prompts, tally.steps_by_prompt_tokens))
+    if tables.mixed is not None:
+        parts.append((tables.mixed, tally.mixed_steps_by_tokens))
     names = ("flops", "memory_bytes", "network_bytes", "compute_s", "memory_s", "network_s", "launch_s")
     sums = {name: sum(float(np.dot(getattr(work, name), counts)) for work, counts in parts) for name in names}
     sums["flops"] += float(tables.prefill_pair.flops) * tally.prefill_pairs

@@ -160,10 +160,11 @@ def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
     return (layer + collectives(part, d, tokens)) * float(part.layers)
 
 
-def waiting_for_launches(parts: list[Part], d: Deployment, tokens: Array, seconds: Array) -> Array:
-    """Time that the device waits for a host that launches the layers kernel after kernel and runs ahead of it [s]."""
+def waiting_for_launches(parts: list[Part], d: Deployment, seconds: Array) -> Array:
+    """Time that a device that is busy for `seconds` waits for a host that launches the layers kernel after kernel and
+    runs ahead of it [s]."""
     if d.engine.launch_us is None:
-        return np.zeros_like(tokens)
+        return np.zeros_like(seconds)
     kernels = sum(
         part.layers
         * (
@@ -173,8 +174,7 @@ def waiting_for_launches(parts: list[Part], d: Deployment, tokens: Array, second
         )
         for part in parts
     )
-    waited = np.maximum(0.0, kernels * d.engine.launch_us.value * 1e-6 - seconds)
-    return np.where(tokens > d.engine.graph_tokens, waited, 0.0)
+    return np.maximum(0.0, kernels * d.engine.launch_us.value * 1e-6 - seconds)
 
 
 def micro_batches(counts: Array, stages: int) -> Array:
@@ -191,7 +191,8 @@ def linear_work(d: Deployment) -> Work:
     def cost(count: Array) -> Work:
         work = total((part_work(part, count, d) for part in parts), count.shape) + operator_work(embedding, count, d)
         work += attention_arithmetic(d, fixed * count)
-        work += launches(waiting_for_launches(parts, d, count, work.seconds))
+        if not d.engine.decode_graphs:
+            work += launches(waiting_for_launches(parts, d, work.seconds))
         if d.stages > 1:
             message = ACTIVATION_BYTES * d.model.hidden_size * count
             work += network(send_s(d.chip.hardware, d.chips, message), d.tensor * message) * float(d.stages - 1)
@@ -207,6 +208,15 @@ def linear_work(d: Deployment) -> Work:
         memory_bytes=work.memory_bytes * repeats,
         network_bytes=work.network_bytes * repeats,
     )
+
+
+def mixed_work(d: Deployment, linear: Work) -> Work | None:
+    """By tokens of a step with prompts: waiting for launches, where only steps without replay graphs of any size."""
+    if d.engine.launch_us is None or not d.engine.decode_graphs:
+        return None
+    tokens = np.arange(d.max_num_batched_tokens + 1)
+    waited = waiting_for_launches(layer_parts(d.model, d.shard), d, linear.seconds)
+    return only_where(launches(waited), tokens > d.engine.mixed_graph_tokens)
 
 
 def attention_arithmetic(d: Deployment, flops: Array) -> Work:

@@ -36,6 +36,7 @@ def speculative(
         decode_base=tables.decode_base + each * tokens,
         decode_per_context=verifying.decode_per_context + _at(draft.decode_per_context, rows) * tokens,
         prompts=draft.linear,
+        mixed=tables.mixed + draft.mixed if tables.mixed and draft.mixed else None,  # one engine runs both
         prefill_chunk=tables.prefill_chunk + draft.prefill_chunk,
         prefill_pair=tables.prefill_pair + draft.prefill_pair,
         prefill_context=tables.prefill_context + draft.prefill_context,

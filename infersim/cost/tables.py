@@ -6,6 +6,7 @@ c with pairs_c (query-key pairs) and context_c (keys read). It takes
     linear_s[T] + sequences_s[N] + decode_base_s[B] + decode_per_context_s[B] * S
       + sum over chunks of (prefill_chunk_s + max(prefill_per_pair_s * pairs_c, prefill_per_context_s * context_c))
       + prompts_s[P], P being the prompt tokens of all chunks, where a draft model has to read them too
+      + mixed_s[T] in a step with chunks, where the host launches the kernels of such steps one by one
 
 The compiled loop reads only these times and counts the shapes that it ran; FLOPs, bytes, joules and the binding roof
 are priced afterwards from the counts (`infersim/cost/energy.py`). Read `roofline.py` next.
@@ -154,6 +155,8 @@ class CostTables:
     """Longest context the model serves [tokens]."""
     prompts: Work | None = None
     """By prompt tokens P of the step, 0 to max_num_batched_tokens: what they cost beside `linear`, if anything."""
+    mixed: Work | None = None
+    """By tokens T of a step that holds prompt tokens: what that costs beside `linear`, if anything."""
     adapters: AdapterCost | None = None
     """Adapters, if replicas have slots for them."""
     notes: list[str] = field(default_factory=list)
@@ -179,4 +182,6 @@ class CostTables:
             seconds += self.prefill_chunk.seconds + max(compute, memory)
         if self.prompts is not None:
             seconds += self.prompts.seconds[prompt_tokens]
+        if self.mixed is not None and chunks:
+            seconds += self.mixed.seconds[tokens]
         return float(seconds)

@@ -233,6 +233,8 @@ def _end_chunks(now, engine, roll, pools, clock, batch):
     counts[table.by_sequences + sequences] += 1.0
     if table.prompts != NONE:
         counts[table.by_prompt_tokens + tokens - batch * (1 + table.draft_tokens)] += 1.0
+    if table.mixed != NONE:
+        counts[table.mixed_by_tokens + tokens] += 1.0
 
 
 @inlined

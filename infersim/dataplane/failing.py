@@ -111,6 +111,8 @@ def _break_off(now, server, flights, table, counts, edges):
         slot = flight.next
     if table.prompts != NONE and server.mixed:
         counts[table.by_prompt_tokens + tokens - decoding] += share
+    if table.mixed != NONE and server.mixed:
+        counts[table.mixed_by_tokens + tokens] += share
     counts[table.by_tokens + tokens] += share
     counts[table.by_sequences + sequences] += share
 

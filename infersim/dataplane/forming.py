@@ -389,6 +389,8 @@ def _start(now, step, engine, flights, values):
         server.kv_free = step.free + step.reserve
         if table.prompts != NONE:
             server.base_s += values[table.prompts + tokens - batch * (1 + table.draft_tokens)]
+        if table.mixed != NONE:
+            server.base_s += values[table.mixed + tokens]
     elif (
         table.draft_tokens == 0
         and not (step.retry or server.stalled or step.copied_blocks > 0 or step.load_s > 0.0)

@@ -236,6 +236,8 @@ TABLE = np.dtype(
         ("itl", np.int64),
         ("by_prompt_tokens", np.int64),
         ("prompts", np.int64),  # where the table by prompt tokens starts, NONE without one
+        ("mixed_by_tokens", np.int64),
+        ("mixed", np.int64),  # where the table of steps with prompts by all tokens starts, NONE without one
         ("prefill_chunk_s", np.float64),
         ("prefill_per_pair_s", np.float64),
         ("prefill_per_context_s", np.float64),

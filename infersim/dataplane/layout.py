@@ -65,6 +65,9 @@ class PoolCost:
     window_tokens: int = 0
     prompts_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """By prompt tokens of the step, 0 to max_num_batched_tokens: what they cost beside linear_s; empty for nothing."""
+    mixed_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """By tokens of a step that holds prompt tokens, 0 to max_num_batched_tokens: what that costs beside linear_s; empty
+    for nothing."""
     adapter_slots: int = 0
     """Adapters that a replica holds; with none, requests with an adapter are rejected."""
     adapter_rank_s: float = 0.0
@@ -115,9 +118,8 @@ class PoolCost:
             raise ValueError(f"decode pools need chunked_prefill, found batching {self.batching}")
         if self.swap and self.batching != "chunked_prefill":
             raise ValueError(f"preemption by swap needs chunked_prefill, found batching {self.batching}")
-        by_prompts = (("prompts_s", self.max_num_batched_tokens),) if len(self.prompts_s) else ()
         for name, last in (
-            *by_prompts,
+            *((name, self.max_num_batched_tokens) for name in ("prompts_s", "mixed_s") if len(getattr(self, name))),
             ("linear_s", self.max_num_batched_tokens),
             ("sequences_s", self.max_num_seqs),
             ("decode_base_s", self.max_num_seqs),
@@ -178,6 +180,7 @@ def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
         prompt_tokens=float(table.prompt_tokens),
         **{name: float(getattr(table, name)) for name in ADAPTER_COUNTS},
         steps_by_prompt_tokens=counts[table.by_prompt_tokens :][: tokens if table.prompts != NONE else 0],
+        mixed_steps_by_tokens=counts[table.mixed_by_tokens :][: tokens if table.mixed != NONE else 0],
     )
 
 
@@ -198,6 +201,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
             ("context_by_batch", pool.max_num_seqs + 1),
             ("itl", ITL_BINS),
             ("by_prompt_tokens", len(pool.prompts_s)),
+            ("mixed_by_tokens", len(pool.mixed_s)),
         ):
             setattr(table, name, counted)
             counted += length
@@ -223,9 +227,10 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         table.draft_tokens, table.acceptance = len(pool.acceptance), filled
         values.append(np.asarray(pool.acceptance, np.float64))
         filled += len(pool.acceptance)
-        table.prompts = filled if len(pool.prompts_s) else NONE
-        values.append(np.asarray(pool.prompts_s, np.float64))
-        filled += len(pool.prompts_s)
+        for name, more in (("prompts", pool.prompts_s), ("mixed", pool.mixed_s)):
+            setattr(table, name, filled if len(more) else NONE)
+            values.append(np.asarray(more, np.float64))
+            filled += len(more)
         table.plain_blocks = pool.full_blocks == 1 and pool.window_blocks == 0
         table.window_limit = -(-(pool.window_tokens - 1) // pool.block_size) + 1
         table.window_peak = table.window_limit - (-pool.max_num_batched_tokens // pool.block_size)

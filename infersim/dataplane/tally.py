@@ -50,6 +50,8 @@ class Tally:
     """Prompt tokens processed, recomputation after preemption included."""
     steps_by_prompt_tokens: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """Steps with P prompt tokens and at least one, by P, where prompt tokens cost something of their own; else empty."""
+    mixed_steps_by_tokens: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Steps with prompt tokens by all their tokens, where that costs something of its own; else empty."""
     slowed_s: float = 0.0
     """Part of busy_s by which slow replicas' steps were longer than they cost [s]."""
     wasted_tokens: int = 0

@@ -32,8 +32,10 @@ class Engine(Spec):
     [us]; none where requests ask for greedy decoding or the filters are fused."""
     launch_us: Quantity | None = None
     """Host time to launch one kernel where no CUDA graph is replayed [us]; none with compiled programs."""
-    graph_tokens: Annotated[int, Field(ge=0)] = 0
-    """Steps of up to this many tokens replay a CUDA graph, so that nobody waits for `launch_us`."""
+    decode_graphs: bool = True
+    """Whether steps that only decode replay CUDA graphs, so that nobody waits for `launch_us`."""
+    mixed_graph_tokens: Annotated[int, Field(ge=0)] = 0
+    """Steps with prompts replay (piecewise) CUDA graphs too if they have up to this many tokens."""
     expert_share: Ratio | None = None
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
     graph_multiple: Count = 1

@@ -12,21 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.spec.base import Quantity, Ratio
 from infersim.spec.engine import Engine
 from infersim.spec.errors import Problem, SpecError
 from infersim.spec.hardware import Hardware
 from infersim.studies.cases import CannotSay, Case
+from infersim.studies.knobs import Knob, knobs_of, plausible, turned
 from infersim.studies.resimulation import predict, resimulate
 
-CHIP_KNOBS = (
-    "efficiency.matmul_compute", "efficiency.matmul_memory", "efficiency.attention_compute",
-    "efficiency.attention_memory", "efficiency.op_floor_us", "link.latency_us", "link.efficiency",
-)  # fmt: skip
-ENGINE_KNOBS = (
-    "step_overhead_us", "sequence_overhead_us", "filter_overhead_us", "launch_us", "request_overhead_ms",
-    "token_overhead_us",
-)  # fmt: skip
 NARROWEST = 0.05
 """Least relative spread that a prior is given."""
 RANGE = 3.0
@@ -43,19 +35,6 @@ FITTED = ("mean", "p50")
 """Statistics that are fitted: tails tell of the load more than of the chip."""
 HELD_OUT = 4
 """Every so many-th group is left out of the fit."""
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One fitted number."""
-
-    name: str
-    before: float
-    after: float
-    spread: float
-    """Relative uncertainty after the fit."""
-    identified: bool
-    """Whether the data said more of it than the profile did."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +70,10 @@ def calibrate(cases: Sequence[Case], *, progress: Callable[[float, float], None]
         calls += 1
         if progress is not None:
             progress(min(calls, 99), 100)
-        chip, served_by = _turned(hardware, engine, names, start * np.exp(steps * spreads))
+        chip, served_by = turned(hardware, engine, dict(zip(names, start * np.exp(steps * spreads), strict=True)))
         return np.concatenate([_softened(_errors(seen, chip, served_by) / NOISE), steps])
 
-    lower, upper = _limits(names, start, spreads)
+    lower, upper = _limits(hardware, names, start, spreads)
     begin, step = np.full(len(names), SHIFT), STEP / SHIFT
     fit = least_squares(residuals, begin, bounds=(lower + SHIFT, upper + SHIFT), diff_step=step, max_nfev=12)
     covariance = np.linalg.inv(fit.jac.T @ fit.jac)
@@ -104,7 +83,9 @@ def calibrate(cases: Sequence[Case], *, progress: Callable[[float, float], None]
         Knob(name, float(b), float(a), float(min(0.99, s * p)), bool(s < KNOWN))
         for name, b, a, s, p in zip(names, start, values, shrunk, spreads, strict=True)
     ]
-    chip, served_by = _turned(hardware, engine, names, values, {knob.name: knob for knob in knobs})
+    chip, served_by = turned(
+        hardware, engine, dict(zip(names, values, strict=True)), {knob.name: knob for knob in knobs}
+    )
     return Calibration(
         hardware=chip,
         engine=served_by,
@@ -149,65 +130,17 @@ def _split(cases: list[Case]) -> tuple[list[Case], list[Case]]:
 
 def _knobs(hardware: Hardware, engine: Engine, cases: list[Case]) -> tuple[list[str], NDArray, NDArray]:
     """Names, values and prior spreads of the knobs that the cases could move."""
-    names, start, spreads = [], [], []
-    for name in (*CHIP_KNOBS, *ENGINE_KNOBS):
-        if name.startswith("link.") and all(case.tensor * case.pipeline == 1 for case in cases):
-            continue
-        for quantity in _quantities(hardware, engine, name)[:1]:
-            if quantity.value > 0:
-                names.append(name)
-                start.append(quantity.value)
-                spreads.append(max(NARROWEST, quantity.spread))
-    return names, np.array(start), np.array(spreads)
+    found = knobs_of(hardware, engine, any(case.tensor * case.pipeline > 1 for case in cases))
+    spreads = [max(NARROWEST, quantity.spread) for quantity in found.values()]
+    return list(found), np.array([quantity.value for quantity in found.values()]), np.array(spreads)
 
 
-def _limits(names: list[str], start: NDArray, spreads: NDArray) -> tuple[NDArray, NDArray]:
-    """Lower and upper limits of the steps: some spreads, and no share above 1."""
-    upper = np.full(len(names), RANGE)
-    for i, name in enumerate(names):
-        if "us" not in name.split("_") and "ms" not in name.split("_"):
-            upper[i] = min(RANGE, math.log(1.0 / start[i]) / spreads[i] + 1e-6)
-    return np.full(len(names), -RANGE), np.maximum(upper, 1e-3)
-
-
-def _quantities(hardware: Hardware, engine: Engine, name: str) -> list[Quantity]:
-    """The numbers that a knob turns: one, or the shares of all dtypes together."""
-    found: object = hardware if "." in name else engine
-    for part in name.split("."):
-        found = getattr(found, part)
-    if isinstance(found, dict):
-        return list(found.values())
-    return [found] if isinstance(found, Quantity) else []
-
-
-def _turned(
-    hardware: Hardware, engine: Engine, names: list[str], values: NDArray, knobs: dict[str, Knob] | None = None
-) -> tuple[Hardware, Engine]:
-    """The profiles with their knobs at `values`; graded calibrated when `knobs` says how sure they are."""
-    for name, value in zip(names, values, strict=True):
-        factor = float(value) / _quantities(hardware, engine, name)[0].value
-        knob = knobs[name] if knobs else None
-        if "." not in name:
-            engine = engine.model_copy(update={name: _scaled(getattr(engine, name), factor, knob)})
-            continue
-        block, key = name.split(".")
-        inner = getattr(hardware, block)
-        old = getattr(inner, key)
-        new = (
-            {d: _scaled(q, factor, knob) for d, q in old.items()}
-            if isinstance(old, dict)
-            else _scaled(old, factor, knob)
-        )
-        hardware = hardware.model_copy(update={block: inner.model_copy(update={key: new})})
-    return hardware, engine
-
-
-def _scaled(quantity: Quantity, factor: float, knob: Knob | None) -> Quantity:
-    value = quantity.value * factor
-    update: dict[str, object] = {"value": min(1.0, value) if isinstance(quantity, Ratio) else value}
-    if knob is not None and knob.identified:
-        update |= {"grade": "calibrated", "spread": round(knob.spread, 3), "source": "infersim calibrate"}
-    return quantity.model_copy(update=update)
+def _limits(hardware: Hardware, names: list[str], start: NDArray, spreads: NDArray) -> tuple[NDArray, NDArray]:
+    """Lower and upper limits of the steps: some spreads, and no knob moves out of its plausible range."""
+    low, high = np.array([plausible(hardware, name) for name in names]).T
+    lower = np.maximum(-RANGE, np.log(low / start) / spreads)
+    upper = np.minimum(RANGE, np.log(high / start) / spreads)
+    return np.minimum(lower, -1e-3), np.maximum(upper, 1e-3)
 
 
 def _errors(cases: list[Case], hardware: Hardware, engine: Engine) -> NDArray[np.float64]:

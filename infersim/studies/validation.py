@@ -4,7 +4,7 @@
     found.table          one row for each measurement: predicted, error_pct, or the reason why there is none
     found.by("metric", "hardware")     rows, coverage, median and p90 of the absolute error, bias
 
-Not here: reading (`measurements.py`), serving (`resimulation.py`). Read `calibration.py` next.
+Not here: reading (`measurements.py`), serving (`resimulation.py`), fits (`left_out.py`). Read `calibration.py` next.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from infersim.studies.cases import CannotSay, Case, Reading
 from infersim.studies.errors import StudyError
 from infersim.studies.measurements import read_measurements
 from infersim.studies.resimulation import Outcome, predict, resimulate
+from infersim.studies.tasks import HERE, Machines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,22 +101,47 @@ def validate(
     file: str | Path | None = None,
     *,
     measured: bool = False,
+    left_out: bool = False,
     change: Callable[[Case], Case] | None = None,
+    machines: Machines = HERE,
     progress: Callable[[float, float], None] | None = None,
 ) -> Validation:
     """Re-simulate a table of measurements, in either schema, or a folder of them; infersim's own without a file.
 
     `measured`: price by the operators measured in aiconfigurator-core where it has them; the column `priced` says which
-    rows these are. `change` may exchange a case's profiles before it is served. Raises SpecError for a file that is no
-    such table, StudyError where that package is missing.
+    rows these are. `left_out`: cross-validation, every group is predicted by knobs that were fitted to the other groups
+    on `machines` (about twenty times the work). `change` may exchange a case's profiles before it is served. Raises
+    SpecError for a file that is no such table or has one group, StudyError where that package is missing.
     """
+    reading = read_measurements(Path(file) if file is not None else OWN)
     if measured:
         try:
             package_data()
         except NoTables as error:
             raise StudyError(str(error), "validate --measured") from error
         change = by_measured_operators
-    return compare(read_measurements(Path(file) if file is not None else OWN), change=change, progress=progress)
+    if left_out:
+        return without_their_groups(reading, change, machines, progress)
+    return compare(reading, change=change, progress=progress)
+
+
+def without_their_groups(
+    reading: Reading,
+    change: Callable[[Case], Case] | None,
+    machines: Machines,
+    progress: Callable[[float, float], None] | None,
+) -> Validation:
+    """Predicted against measured, each group by what all others say of the knobs."""
+    from infersim.studies.left_out import left_out, with_factors
+
+    cases = [change(case) for case in reading.cases] if change is not None else reading.cases
+    if len({case.group for case in cases}) < 2:
+        raise StudyError(
+            "the measurements are of one group: there is nothing to fit to without it", "validate --left-out"
+        )
+    share = (lambda done, of: progress(0.95 * done, of)) if progress is not None else None
+    factors = left_out(cases, machines, share)
+    return compare(Reading(cases, reading.refused), change=lambda case: with_factors(case, factors))
 
 
 def by_measured_operators(case: Case) -> Case:

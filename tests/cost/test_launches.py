@@ -8,7 +8,7 @@ import pytest
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
 from infersim.cost.operators import layer_parts, matmul
-from infersim.cost.roofline import operator_work, waiting_for_launches
+from infersim.cost.roofline import linear_work, mixed_work, operator_work, waiting_for_launches
 from infersim.spec import catalogue
 
 
@@ -34,9 +34,23 @@ def test_grouped_products_read_and_compute_one_after_the_other() -> None:
 def test_a_host_that_launches_kernels_runs_ahead_of_the_device() -> None:
     """Llama 3.1 8B on one chip: 32 layers of norm, QKV, rope, output, attention and norm, up, activation, down: 9 kernels."""
     d = alone("llama-3.1-8b")
-    parts = layer_parts(d.model, d.shard)
     assert d.engine.launch_us is not None
     host = 32 * 9 * d.engine.launch_us.value * 1e-6
-    tokens = np.array([512.0, 513.0, 513.0])
-    waited = waiting_for_launches(parts, d, tokens, np.array([0.0, 0.0, 1.0]))
-    assert waited == pytest.approx([0.0, host, 0.0])
+    parts = layer_parts(d.model, d.shard)
+    assert waiting_for_launches(parts, d, np.array([0.0, 1.0])) == pytest.approx([host, 0.0])
+
+
+def test_steps_with_prompts_wait_for_launches_where_no_graph_holds_them() -> None:
+    """vLLM captures pieces up to 512 tokens; TensorRT-LLM and SGLang only decode steps; early engines nothing at all."""
+    for engine, waits in (("vllm", (False, True)), ("sglang", (True, True)), ("eager", None), ("neuron", None)):
+        d = replace(alone("llama-3.1-8b"), engine=catalogue.engine(engine))
+        linear = linear_work(d)
+        mixed = mixed_work(d, linear)
+        if waits is None:
+            assert mixed is None
+        else:
+            host = 288 * d.engine.launch_us.value * 1e-6
+            expected = [w * max(0.0, host - linear.seconds[t]) for w, t in zip(waits, (512, 513), strict=True)]
+            assert mixed.seconds[[512, 513]] == pytest.approx(expected)
+    eager = replace(alone("llama-3.1-8b"), engine=catalogue.engine("eager"))
+    assert linear_work(eager).seconds[1] >= 288 * eager.engine.launch_us.value * 1e-6

@@ -120,6 +120,15 @@ def test_the_host_keeps_what_was_evicted() -> None:
     assert outcomes["cached_tokens"].sum() == 0
 
 
+def test_steps_with_prompts_that_cost_more() -> None:
+    """Two prompts of 16 in one step of 1 s and half a second more, then a step of the one that goes on decoding."""
+    cost = pool(mixed_s=np.arange(65) / 64)
+    outcomes, fleet = serve(cost, [(0.0, 16, 2, 0), (0.0, 16, 1, 0)])
+    assert outcomes["finish_s"].tolist() == [2.5, 1.5]
+    assert fleet.tally(0).mixed_steps_by_tokens[32] == 1
+    assert fleet.tally(0).mixed_steps_by_tokens.sum() == 1
+
+
 def test_prompts_of_a_draft_model() -> None:
     cost = pool(prompts_s=np.arange(65) / 64)
     outcomes, fleet = serve(cost, [(0.0, 16, 2, 0), (0.0, 16, 1, 0)])

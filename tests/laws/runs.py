@@ -82,7 +82,7 @@ def undisturbed(case: Case) -> Case:
     requests = case.requests.copy()
     requests["forks"] = 0
     patient = {
-        "full_blocks": 1, "window_blocks": 0, "host_entries": 0, "prompts_s": (), "max_queued": None,
+        "full_blocks": 1, "window_blocks": 0, "host_entries": 0, "prompts_s": (), "mixed_s": (), "max_queued": None,
         "max_queued_work_s": np.inf, "adapter_rank_s": 0.0,
     }  # fmt: skip
     return replace(

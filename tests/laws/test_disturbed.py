@@ -63,7 +63,8 @@ def price_s(pool: PoolCost, tally: Tally) -> float:
     prefill = tally.prefill_chunks * pool.prefill_chunk_s + tally.prefill_compute_s + tally.prefill_memory_s
     prompts = tally.steps_by_prompt_tokens @ pool.prompts_s if len(pool.prompts_s) else 0.0
     adapters = tally.adapter_steps * pool.adapter_step_s + tally.adapter_compute_s + tally.adapter_memory_s
-    return float(linear + decode + prefill + prompts + adapters)
+    mixed = tally.mixed_steps_by_tokens @ pool.mixed_s if len(pool.mixed_s) else 0.0
+    return float(linear + decode + prefill + prompts + mixed + adapters)
 
 
 def test_every_request_ends_once_or_is_never_sent(trials: list[Trial]):

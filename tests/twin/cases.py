@@ -281,10 +281,16 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
         prefix_tokens=prefix_tokens,
         host_entries=int(rng.choice([0, 2, 6])) if prefix_tokens else 0,
         prompts_s=table(budget + 1, STEP_S / 4) if rng.random() < 0.2 else np.zeros(0),
+        mixed_s=mixed_table(budget + 1, rng.spawn(1)[0]),
         max_queued=4 if rng.random() < 0.1 else None,
         max_queued_work_s=float(rng.choice([2 * STEP_S, math.inf], p=[0.1, 0.9])),
         acceptance=tuple(rng.choice([0.0, 1.0, rng.random(), rng.random()], size=drafts).tolist()),
     )
+
+
+def mixed_table(length: int, rng: np.random.Generator) -> np.ndarray:
+    """What steps with prompts cost more, in a third of the cases; from a stream of its own."""
+    return STEP_S * rng.uniform(0, 1, length) if rng.random() < 0.3 else np.zeros(0)
 
 
 def busy_case(seed: int, router: str = "least_outstanding") -> Case:
@@ -297,6 +303,7 @@ def busy_case(seed: int, router: str = "least_outstanding") -> Case:
         own,
         acceptance=(),
         prompts_s=STEP_S * 0.01 * np.cumsum(rng.uniform(0, 1, 513)) if len(own.prompts_s) else (),
+        mixed_s=mixed_table(513, rng.spawn(1)[0]),
         max_queued=None,
         max_queued_work_s=math.inf,
         linear_s=STEP_S * (1 + 0.01 * np.cumsum(rng.uniform(0, 1, 513))),

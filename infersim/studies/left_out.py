@@ -1,0 +1,201 @@
+"""Cross-validation by group: each group of measurements predicted with knobs that were fitted to all the others.
+
+The shipped profiles have seen the tables that they are compared with; these predictions have not. For each group all
+knobs of its chip and engine are found anew, by least squares on the logarithms of predicted over measured of the other
+groups. What comes before the data is the shipped value where it was measured on the chip's own operators or estimated, and
+the middle of the plausible range where it was fitted to runs of whole models (grade `calibrated`): that would bring what
+is left out back in.
+
+How a prediction moves with a knob is worked out once for each case, by serving it with the knob a little further; the
+fit works on these slopes. The group's own cases are then served with its knobs, so nothing that is reported is linear.
+Not here: the knobs (`knobs.py`), errors (`validation.py`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infersim.spec.base import Quantity
+from infersim.spec.hardware import Hardware
+from infersim.studies.cases import CannotSay, Case
+from infersim.studies.errors import StudyError
+from infersim.studies.knobs import knobs_of, plausible, turned
+from infersim.studies.resimulation import predict, resimulate
+from infersim.studies.tasks import HERE, Failed, Machines, each
+
+Floats = NDArray[np.float64]
+Unknown = tuple[str, str]
+"""A knob and its owner: (name of the chip or the engine, name of the knob)."""
+
+EACH_GROUP = 12
+"""Cases of a group that are fitted, spread over it: a long table would otherwise outvote all others."""
+NOISE = 0.05
+"""Relative error of a case that is not the knobs' fault: beyond it an error counts by size, not by square."""
+STEP = 0.1
+"""How much further a knob is turned to see what moves, as a logarithm."""
+WIDTH = 6.0
+"""A plausible range is so many standard deviations wide."""
+NARROWEST = 0.05
+ROUNDS = 6
+"""Rounds of weighting that the fit takes."""
+FITTED = ("mean", "p50")
+"""Statistics that are fitted: tails tell of the load more than of the chip."""
+FROM_RUNS = "calibrated"
+"""The grade of numbers that runs of whole models have moved."""
+
+Progress = Callable[[float, float], None]
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """A case near the shipped knobs."""
+
+    group: str
+    errors: Floats
+    """Logarithms of predicted over measured, by row."""
+    by_knob: dict[Unknown, Floats]
+    """How they grow with the logarithm of a knob."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of a knob before any run is seen, as logarithms over the shipped value."""
+
+    centre: float
+    sigma: float
+    lower: float
+    upper: float
+
+
+def left_out(
+    cases: Sequence[Case], machines: Machines = HERE, progress: Progress | None = None
+) -> dict[str, dict[Unknown, float]]:
+    """For each group the factors on the shipped knobs that all other groups ask for."""
+    priors: dict[Unknown, Prior] = {}
+    touched: dict[str, set[Unknown]] = {}
+    for case in cases:
+        for name, quantity in _knobs(case).items():
+            priors.setdefault(_owner(case, name), prior(case.hardware, name, quantity))
+            touched.setdefault(case.group, set()).add(_owner(case, name))
+    chosen = chosen_cases(cases)
+    found: dict[int, Slopes | None] = {}
+    for number, answer in each(slopes_of, chosen, machines):
+        if isinstance(answer, Failed):
+            raise StudyError(f"the case {chosen[number].name} could not be served: {answer.why}", "validate --left-out")
+        found[number] = answer
+        if progress is not None:
+            progress(len(found), len(chosen))
+    slopes = [one for _, one in sorted(found.items()) if one is not None]
+    return {
+        group: {u: x for u, x in fit([s for s in slopes if s.group != group], priors).items() if u in mine}
+        for group, mine in sorted(touched.items())
+    }
+
+
+def with_factors(case: Case, factors: dict[str, dict[Unknown, float]]) -> Case:
+    """The case with the knobs that were found without its group."""
+    mine = factors[case.group]
+    values = {name: q.value * mine[_owner(case, name)] for name, q in _knobs(case).items()}
+    hardware, engine = turned(case.hardware, case.engine, values)
+    return replace(case, hardware=hardware, engine=engine)
+
+
+def prior(hardware: Hardware, name: str, shipped: Quantity) -> Prior:
+    """What is known of a knob beforehand."""
+    low, high = plausible(hardware, name)
+    lower, upper = math.log(low / shipped.value), math.log(high / shipped.value)
+    if shipped.grade != FROM_RUNS:
+        return Prior(0.0, max(NARROWEST, shipped.spread), min(lower, 0.0), max(upper, 0.0))
+    return Prior(0.5 * (lower + upper), (upper - lower) / WIDTH, lower, upper)
+
+
+def chosen_cases(cases: Sequence[Case]) -> list[Case]:
+    """The cases that are fitted: at most EACH_GROUP of each group and engine, spread evenly over it."""
+    groups: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        if any(_counts(row) for row in case.rows):
+            groups.setdefault((case.group, case.engine.name), []).append(case)
+    found = []
+    for members in groups.values():
+        count = min(len(members), EACH_GROUP)
+        found += [members[i] for i in np.unique(np.linspace(0, len(members) - 1, count).round().astype(int))]
+    return found
+
+
+def slopes_of(case: Case) -> Slopes | None:
+    """How a case's errors move with each knob; None for a case that cannot be served."""
+    try:
+        start = errors(case)
+        by_knob = {}
+        for name, quantity in _knobs(case).items():
+            high = plausible(case.hardware, name)[1]
+            step = STEP if quantity.value * math.exp(STEP) <= high else -STEP  # no share of a peak above 1
+            hardware, engine = turned(case.hardware, case.engine, {name: quantity.value * math.exp(step)})
+            further = errors(replace(case, hardware=hardware, engine=engine))
+            by_knob[_owner(case, name)] = (further - start) / step
+    except CannotSay:
+        return None
+    return Slopes(case.group, start, by_knob)
+
+
+def errors(case: Case) -> Floats:
+    """Logarithms of predicted over measured of the rows that are fitted."""
+    outcome = resimulate(case)
+    return np.array([math.log(predict(case, outcome, row) / row.actual) for row in case.rows if _counts(row)])
+
+
+def fit(slopes: Sequence[Slopes], priors: dict[Unknown, Prior]) -> dict[Unknown, float]:
+    """The factors on the knobs that these cases ask for; a knob that none of them tells of stays at its prior's centre."""
+    known = sorted({unknown for one in slopes for unknown in one.by_knob})
+    place = {unknown: i for i, unknown in enumerate(known)}
+    centre = np.array([priors[u].centre for u in known])
+    sigma = np.array([priors[u].sigma for u in known])
+    lower, upper = np.array([priors[u].lower for u in known]), np.array([priors[u].upper for u in known])
+    matrix = np.zeros((sum(len(one.errors) for one in slopes), len(known)))
+    at = 0
+    for one in slopes:
+        for unknown, column in one.by_knob.items():
+            matrix[at : at + len(column), place[unknown]] = column
+        at += len(one.errors)
+    start = np.concatenate([one.errors for one in slopes]) if slopes else np.zeros(0)
+    x = np.zeros(len(known))
+    for _ in range(ROUNDS):
+        size = np.abs(start + matrix @ x) / NOISE
+        weight = 1.0 / np.sqrt(1.0 + size**2)
+        weighed = matrix * (weight / NOISE**2)[:, None]
+        left = weighed.T @ matrix + np.diag(sigma**-2)
+        x = _bounded(left, centre / sigma**2 - weighed.T @ start, lower, upper)
+    found = {u: math.exp(p.centre) for u, p in priors.items()}
+    return found | {u: math.exp(x[i]) for u, i in place.items()}
+
+
+def _bounded(left: Floats, right: Floats, lower: Floats, upper: Floats) -> Floats:
+    """The solution of `left` x = `right` inside its limits: what goes beyond is held there, and the rest solved again."""
+    x = np.zeros(len(right))
+    held = np.zeros(len(right), bool)
+    for _ in range(len(right) + 1):
+        free = ~held
+        if not free.any():
+            break
+        x[free] = np.linalg.solve(left[np.ix_(free, free)], right[free] - left[np.ix_(free, held)] @ x[held])
+        beyond = free & ((x < lower) | (x > upper))
+        if not beyond.any():
+            break
+        x[beyond] = np.clip(x, lower, upper)[beyond]
+        held |= beyond
+    return x
+
+
+def _knobs(case: Case) -> dict[str, Quantity]:
+    return knobs_of(case.hardware, case.engine, case.tensor * case.pipeline > 1)
+
+
+def _owner(case: Case, name: str) -> Unknown:
+    return (case.hardware.name if "." in name else case.engine.name, name)
+
+
+def _counts(row) -> bool:
+    return row.statistic in FITTED and row.actual > 0
