@@ -93,6 +93,11 @@ class World:
         """Let a request arrive for the first time."""
         request.arrival_s = request.since = time
         self.at(time, ARRIVAL, request.id, request)
+        self.record.run.near_tie |= self.in_step(time)
+
+    def in_step(self, time: float) -> bool:
+        """Whether replicas in lockstep end a step now: a leap does not say which of them has formed its next one."""
+        return sum(time in (each.step_start, each.step_end) for each in self.replicas) > 1
 
     def arrive(self, request: Request, now: float) -> None:
         request.attempts += 1
@@ -259,13 +264,18 @@ class World:
     def wake(self, replica: Replica, now: float) -> None:
         """Have an idle replica look at its queue, after all arrivals and deliveries of this time."""
         if not replica.step:
-            self.at(now, STEP, replica.index, replica)
+            self.have_look(replica, now)
+
+    def have_look(self, replica: Replica, time: float) -> None:
+        """See a replica at that time next, and not when it was to be seen before."""
+        replica.looks_at = time
+        self.at(time, STEP, replica.index, replica)
 
     def look_at(self, replica: Replica, now: float) -> None:
         """A step ends, or an idle replica looks at its queue; either way the next step is formed."""
         eligible_until = math.inf
-        if replica.failed or (replica.step and now < replica.step_end):
-            return  # it has failed, or a step has begun, since it was to be looked at
+        if replica.failed or now != replica.looks_at:
+            return
         if replica.step:
             if replica.pool.async_scheduling:
                 eligible_until = replica.step_start
@@ -274,12 +284,12 @@ class World:
         Forming(replica, eligible_until, now).fill()
         if replica.step:
             replica.step_start, replica.step_end = now, self.record.step(replica, now)
-            self.at(replica.step_end, STEP, replica.index, replica)
+            self.have_look(replica, replica.step_end)
         elif replica.queue.head():
             waits = replica.gathers_at() > now
             assert waits or replica.leaving, "a replica with a queue and nothing to wait for stands still"
             if waits:
-                self.at(replica.gathers_at(), STEP, replica.index, replica)
+                self.have_look(replica, replica.gathers_at())
 
     # --- the control plane
 

@@ -41,6 +41,8 @@ class Replica:
     """Who has how many tokens in the step that runs; empty when idle."""
     step_start: float = math.nan
     step_end: float = math.nan
+    looks_at: float = math.nan
+    """When a step ends or one may be formed."""
     steps: int = 0
     """That it has run."""
     copied_blocks: int = 0

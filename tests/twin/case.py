@@ -84,7 +84,7 @@ class Run:
     """When each replica that was not empty when told to drain was empty, by serial number [s]."""
 
     near_tie: bool = False
-    """Whether two things happened at times that differ by rounding alone."""
+    """Whether what comes first is left to chance: times that differ by rounding alone, or followers of replicas in lockstep."""
 
     @property
     def token_times(self) -> list[list[float]]:
