@@ -28,7 +28,7 @@ def end_step(world: "World", replica: Replica, now: float) -> None:
     processed = [sequence for sequence, _ in chunks]
     for sequence in [each for each in replica.batch if each.over and each not in processed]:
         leave_batch(world, sequence, now)
-    for sequence in sorted(decoded, key=lambda each: each.order):
+    for sequence in decoded:
         if not sequence.over:
             end_if_complete(world, sequence, now)
     for sequence, tokens in chunks:

@@ -159,7 +159,7 @@ def _finish_decoding(now, engine, roll, clock):
             heap[server.decoding] = slot  # behind the heap, where it was
             ended += 1
     if ended > 0:
-        _sort_by_order(heap, server.decoding, ended, flights)
+        _sort_by_admission(heap, server.decoding, ended, flights)
         for k in range(server.decoding, server.decoding + ended):
             slot = heap[k]
             finish(now, slot, engine, roll, clock)
@@ -171,11 +171,11 @@ def _finish_decoding(now, engine, roll, clock):
 
 
 @compiled
-def _sort_by_order(slots, start, count, flights):
-    """Sort a few slots by routing number, so that the order in which prefixes and adapters become idle is defined."""
+def _sort_by_admission(slots, start, count, flights):
+    """Sort a few slots by admission, so that the order in which prefixes and adapters become idle is defined."""
     for k in range(start + 1, start + count):
         slot, i = slots[k], k
-        while i > start and flights[slots[i - 1]].order > flights[slot].order:
+        while i > start and flights[slots[i - 1]].admission > flights[slot].admission:
             slots[i] = slots[i - 1]
             i -= 1
         slots[i] = slot

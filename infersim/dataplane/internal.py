@@ -39,6 +39,7 @@ FLIGHT = np.dtype(
         ("previous", np.int64),  # previous in the batch; in a sorted queue the left child
         ("key", np.float64),  # place in a sorted queue: smaller first,
         ("order", np.int64),  # then by routing number
+        ("admission", np.int64),  # number of its admission at its replica
         ("adapter", np.int64),  # slot of its adapter while it is in the batch, NONE if it has none
         ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
         ("entries", np.int64),  # prefix cache entries in use
@@ -158,6 +159,7 @@ SERVER = np.dtype(
         ("decodes", np.bool_),  # whether decoding sequences are in it
         ("rows", np.int64),  # rows of a static batch that decodes, 0 otherwise
         ("coming_tokens", np.int64),  # prompt tokens in its front end alone
+        ("admissions", np.int64),  # sequences admitted so far
         ("ghosts", np.int64),  # sequences in the batch whose clients have given them up
         ("slowdown", np.float64),  # factor on the time of its steps,
         ("pace", np.float64),  # and on that of the step that runs

@@ -56,6 +56,8 @@ def admit_head(now, engine, asked, flights):
         flight.queued_s += now - flight.since_s
     flight.since_s = now
     flight.state = PREFILL
+    server.admissions += 1
+    flight.admission = server.admissions
     replica.waiting -= 1
     replica.running += 1
     replica.queued_tokens -= flight.target - flight.computed
