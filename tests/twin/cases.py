@@ -18,6 +18,8 @@ from tests.twin.case import Case, Source
 
 STEP_S = 0.01
 """Typical time of a step [s]."""
+SCENARIOS = 1600
+"""Seeds below are compared with the twin; those from there on are for other tests."""
 TENANTS = 3
 UNLESS = [0, 0, UNANSWERED, 1 << FINISHED]
 """For which endings of others a request is not sent."""

@@ -1,40 +1,27 @@
-"""The compiled loop agrees with the naive twin, with itself in pieces, and with itself as plain Python.
+"""The compiled loop agrees with the naive twin, and with itself in pieces.
 
-The twin is checked by hand in `test_by_hand.py`; the cases come from `cases.py`.
+The twin is checked by hand in `test_by_hand*.py`; the cases come from `cases.py`, what is in them is looked at in
+`test_cases.py`. With itself as plain Python the loop is compared in `test_plain.py`.
 """
 
 import math
-import os
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations, pairwise, product
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from infersim.dataplane.records import BATCHINGS, FINISHED, OUTCOME, QUEUE_ORDERS, REJECTED, REQUEST, ROLES
+from infersim.dataplane.records import OUTCOME, REQUEST
 from tests import naive
-from tests.naive_forming import Forming
-from tests.naive_memory import Memory, PrefixCache
-from tests.naive_replica import Replica
-from tests.naive_routing import ROUTERS
-from tests.naive_sequence import Sequence
 from tests.twin import compiled
 from tests.twin.case import Case, Run
-from tests.twin.cases import STEP_S, busy_case, random_case, without
+from tests.twin.cases import SCENARIOS, STEP_S, busy_case, random_case, without
 
-SCENARIOS = 1600
 AT_ONCE = 25
 TOLERANCE = 1e-9
 """Relative to the length of the run."""
 COUNTS = ("id", "input_tokens", "output_tokens", "pool", "replica", "status", "preemptions", "cached_tokens")
-SWITCHES = (
-    "watermark", "swap", "prefix cache", "async", "front end", "speculation", "adapters", "regions", "choosy", "old signals",
-)  # fmt: skip
 WHOLE_TALLIES = ("steps_by_tokens", "steps_by_sequences", "steps_by_batch", "prefill_chunks", "output_tokens")
 
 
@@ -131,116 +118,6 @@ def test_loop_agrees_with_the_twin_when_its_arrays_grow():
     assert not differences(case, naive.simulate(case), compiled.simulate(case, chunk=1000))
 
 
-def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
-    """How many of 300 cases show each; what leaves no trace in the outcomes is noted as the twin does it."""
-    seen: set[str] = set()
-
-    def note(owner: type, method: str, name: str, happens: Callable[..., object]) -> None:
-        original = getattr(owner, method)
-
-        def noted(self, *arguments, **keywords):
-            if happens(self, *arguments):
-                seen.add(name)
-            return original(self, *arguments, **keywords)
-
-        monkeypatch.setattr(owner, method, noted)
-
-    def computed_twice(memory: Memory, sequence: Sequence) -> bool:
-        complete = int(sequence.computed // (memory.pool.prefix_tokens or math.inf))
-        return any(memory.cache.has(name) for name in sequence.request.names[len(memory.entries[sequence]) : complete])
-
-    note(Forming, "admit", "set aside", lambda forming, _: forming.aside)
-    note(PrefixCache, "evict_down_to", "eviction", lambda cache, most: len(cache.idle) > most)
-    note(PrefixCache, "use", "sharing", lambda cache, name: name in cache.users)
-    note(Memory, "name_blocks", "the same prefix computed twice", computed_twice)
-    note(Replica, "preempt", "swap", lambda replica, sequence, _: replica.pool.swap and sequence.decoding())
-    note(Replica, "preempt", "recomputation", lambda replica, sequence, _: not replica.pool.swap)
-    note(Replica, "preempt", "sent, then computed again", lambda replica, *_: replica.pool.role == "decode")
-    counts: Counter[str] = Counter()
-    for seed in range(300):
-        seen.clear()
-        case = random_case(seed)
-        run = naive.simulate(case)
-        rows = run.outcomes
-        chunks = sum(tally.prefill_chunks for tally in run.tallies)
-        corners = {
-            "preemption": (rows["preemptions"] > 0).any(),
-            "preempted thrice": (rows["preemptions"] > 2).any(),
-            "rejection": (rows["status"] == REJECTED).any(),
-            "held": (rows["held_s"] > 0).any(),
-            "one token": (rows["output_tokens"] == 1).any(),
-            "burst": (np.diff(rows["arrival_s"]) == 0).any(),
-            "drain": any(verb == "drain" for _, verb, _ in case.actions),
-            "chunks": chunks > (rows["status"] == FINISHED).sum() + rows["preemptions"].sum(),
-            "cache hit": (rows["cached_tokens"] > 0).any(),
-            "sent": (rows["transfer_s"] > 0).any(),
-            "rejected where it is sent": ((rows["status"] == REJECTED) & (rows["output_tokens"] == 1)).any(),
-            "chain": case.sequels is not None and (case.sequels["after"] >= 0).any(),
-            "never sent": len(rows) < len(case.requests),
-            "user": len(rows) > len(case.requests),
-            "adapter": (rows["adapter"] > 0).any(),
-            "loaded anew": any(tally.adapter_loads > 6 for tally in run.tallies),
-            "old signals": case.scrape_s > 0,
-            "round trip": any(any(pool.network_s) for pool in case.pools),
-            "choosy pool": any(not all(pool.takes) for pool in case.pools),
-            "own batching": any(pool.batching == "own" for pool in case.pools),
-            "own order": any(pool.queue_order == "own" for pool in case.pools),
-            "drafts accepted": any(len(set(times)) < len(times) for times in run.token_times),
-        }
-        counts.update(seen | {name for name, there in corners.items() if there})
-    assert sum(naive.simulate(random_case(seed)).near_tie for seed in range(300)) < 3
-    rare = {
-        "swap": 5,
-        "never sent": 5,
-        "set aside": 10,
-        "loaded anew": 10,
-        "preempted thrice": 5,
-        "the same prefix computed twice": 10,
-        "eviction": 10,
-        "sharing": 10,
-    }
-    rare |= {"rejected where it is sent": 5, "sent, then computed again": 5}
-    expected = dict.fromkeys(corners, 20) | {"recomputation": 20} | rare
-    assert {name: counts[name] for name, least in expected.items() if counts[name] < least} == {}
-
-
-def test_the_cases_combine_everything_with_everything():
-    """Every pair of techniques meets in at least five pools of the scenarios."""
-    pairs: Counter[tuple] = Counter()
-    for seed in range(SCENARIOS):
-        case = random_case(seed)
-        for pool in case.pools:
-            choices = (
-                case.router,
-                pool.batching,
-                pool.queue_order,
-                pool.role,
-                ("watermark", pool.watermark_blocks > 0),
-                ("swap", pool.swap),
-                ("prefix cache", pool.prefix_tokens > 0),
-                ("async", pool.async_scheduling),
-                ("front end", pool.request_overhead_s > 0),
-                ("speculation", len(pool.acceptance) > 0),
-                ("adapters", pool.adapter_slots > 0),
-                ("regions", any(pool.network_s)),
-                ("choosy", not all(pool.takes) or pool.min_input_tokens > 1),
-                ("old signals", case.scrape_s > 0),
-            )
-            pairs.update(combinations(choices, 2))
-    impossible = {(batching, other) for batching in BATCHINGS[1:] for other in (("swap", True), "decode")}
-    impossible |= {("fair_share", ("adapters", True)), ("decode", ("choosy", True))}
-    kinds = [
-        ["round_robin", *ROUTERS],
-        BATCHINGS,
-        QUEUE_ORDERS,
-        ROLES,
-        *([(name, False), (name, True)] for name in SWITCHES),
-    ]
-    for one, other in combinations(kinds, 2):
-        for pair in product(one, other):
-            assert pairs[pair] >= 5 or pair in impossible, pair
-
-
 @pytest.mark.parametrize("seed", range(SCENARIOS, SCENARIOS + 40))
 def test_chunks_and_stops_change_nothing(seed: int):
     """How the requests are handed in, and where the clock is stopped, is nobody's business."""
@@ -288,26 +165,3 @@ def test_what_can_be_read_on_the_way(seed: int):
         assert tally.itl_counts.sum() == sum(rows for rows, _ in gaps)
         total = sum(rows * seconds for rows, seconds in gaps)
         assert math.isclose(tally.itl_sum_s, total, rel_tol=TOLERANCE, abs_tol=TOLERANCE * end)
-
-
-def test_plain_python_gives_the_same_bytes():
-    """Compiled and under NUMBA_DISABLE_JIT=1: one source, one result."""
-    seeds = range(SCENARIOS, SCENARIOS + 30)
-    program = (
-        "import sys\n"
-        "from tests.twin import compiled\n"
-        "from tests.twin.cases import random_case\n"
-        f"for seed in range({seeds.start}, {seeds.stop}):\n"
-        "    sys.stdout.buffer.write(compiled.simulate(random_case(seed)).outcomes.tobytes())\n"
-    )
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    root = Path(__file__).parents[2]
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, check=False
-    )
-    assert result.returncode == 0, result.stderr.decode()
-    interpreted = np.frombuffer(result.stdout, OUTCOME)
-    here = np.concatenate([compiled.simulate(random_case(seed)).outcomes for seed in seeds])
-    for name in OUTCOME.names:
-        np.testing.assert_array_equal(interpreted[name], here[name], err_msg=name)
-    assert result.stdout == here.tobytes()
