@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from infersim.dataplane import abi, fleet, loop, progress
+from infersim.dataplane import abi
 from tests.twin import compiled
 from tests.twin.cases import random_case
 
@@ -59,9 +59,7 @@ def guard(value: object) -> object:
 
 def main(first: int, last: int) -> None:
     assert not abi.JIT, "set NUMBA_DISABLE_JIT=1"
-    fleet._compiled_loop = lambda: guarded(loop.advance)
-    fleet._compiled_observe = lambda: guarded(progress.observe)
-    fleet._compiled_glance = lambda: guarded(progress.glance)
+    abi._compiled = lambda function, _: guarded(function)
     for seed in range(first, last):
         sys.stdout.buffer.write(compiled.simulate(random_case(seed)).outcomes.tobytes())
 
