@@ -78,7 +78,7 @@ def nearest(ready: list[Signals]) -> Signals:
 
 def cheapest_first(ready: list[Signals]) -> Signals:
     free = [each for each in ready if each.has_place()]
-    return min(free, key=lambda each: each.usd_per_hour) if free else least_outstanding(ready)
+    return min(free, key=lambda each: (each.usd_per_hour, each.outstanding)) if free else least_outstanding(ready)
 
 
 def prefix_aware(ready: list[Signals]) -> Signals:

@@ -201,11 +201,12 @@ def prefix_aware(request, replicas, routable, memory):
 
 @routing
 def cheapest_first(request, replicas, routable, memory):
-    """The ready replica that is cheapest now and has a free place in its batch; if none has, as `least_outstanding`."""
+    """The cheapest replica now with a free place in its batch, the fewest outstanding of equals; if none is free, of all."""
     best = -1
     for r in routable:
         if replicas[r].outstanding < replicas[r].max_num_seqs and (
-            best < 0 or replicas[r].usd_per_hour < replicas[best].usd_per_hour
+            best < 0
+            or _goes_before(replicas[r].usd_per_hour - replicas[best].usd_per_hour, replicas[r], replicas[best])
         ):
             best = r
     return best if best >= 0 else _least_outstanding(replicas, routable)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from infersim.results.expenses import egress_usd, electricity_usd
-from infersim.results.money import bill, per
+from infersim.results.money import bill, lease_times, per
 from infersim.results.record import RunRecord
 
 HOURS_PER_MONTH, HOURS_PER_YEAR = 730.0, 8760.0
@@ -27,22 +27,26 @@ def projection(usd: float, end_s: float) -> dict[str, float]:
 
 
 def by_purchase(run: RunRecord) -> list[dict[str, Any]]:
-    """Dollars by provider and tier, dearest first; the provider is `scenario` where that gives the price itself.
+    """Dollars and billed chip-hours by provider and tier, dearest first; `scenario` provides where that gives the price itself.
 
-    The electricity of owned machines is among theirs; egress stands beside, as provider `egress`.
+    The electricity of owned machines is among theirs; egress stands beside, as provider `egress`, without chip-hours.
     """
-    totals: dict[tuple[str, str], float] = {}
-    dollars = bill(run).total
+    totals: dict[tuple[str, str], list[float]] = {}
+    dollars, billed = bill(run).total, lease_times(run).billed + run.leases["rounding_s"]
     for index, pool in enumerate(run.pools):
         electricity = electricity_usd(run, index)
         for number, tariff in enumerate(pool.tariffs):
             own = (run.leases["pool"] == index) & (run.leases["source"] == number)
-            key = (tariff.provider, tariff.tier)
-            totals[key] = totals.get(key, 0.0) + float(dollars[own].sum() + electricity[number])
+            entry = totals.setdefault((tariff.provider, tariff.tier), [0.0, 0.0])
+            entry[0] += float(dollars[own].sum() + electricity[number])
+            entry[1] += float(billed[own].sum()) * pool.chips / 3600.0
     if egress := sum(egress_usd(run, index) for index in range(len(run.pools))):
-        totals["egress", "by the GB"] = egress
-    ranked = sorted(totals.items(), key=lambda entry: -entry[1])
-    return [{"provider": provider, "tier": tier, "usd": usd} for (provider, tier), usd in ranked]
+        totals["egress", "by the GB"] = [egress, 0.0]
+    ranked = sorted(totals.items(), key=lambda entry: -entry[1][0])
+    return [
+        {"provider": provider, "tier": tier, "usd": usd, "chip_hours": hours}
+        for (provider, tier), (usd, hours) in ranked
+    ]
 
 
 def wasted(run: RunRecord, busy_usd: float) -> dict[str, float]:

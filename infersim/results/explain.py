@@ -18,6 +18,7 @@ from infersim.results.units import percent
 from infersim.results.why_cascades import why_cascades
 from infersim.results.why_cost import idle_windows, what_bound, why_bill
 from infersim.results.why_endings import why_endings
+from infersim.results.why_fleet import why_fleet
 from infersim.results.why_latency import why_tpot, why_ttft
 
 
@@ -40,6 +41,7 @@ def why(run: Run) -> tuple[Chapter, ...]:
         why_slo(run),
         *why_endings(run),
         *why_cascades(run),
+        *why_fleet(run),
         why_ttft(run),
         why_tpot(run),
         why_bill(run),

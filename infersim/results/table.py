@@ -179,6 +179,11 @@ def _oracle(summary: Mapping[str, Any]) -> str:
     return f"{told}{kept}: {digits(oracle['usd_ratio'])} times that was paid"
 
 
+def _to(provider: str) -> str:
+    """Whom dollars go to; a chip that nobody rents out has an estimated price."""
+    return "at estimated prices" if provider == "estimate" else f"to {provider}"
+
+
 def _bill(summary: Mapping[str, Any]) -> Table:
     cost, power = summary["cost"], summary["energy"]
     busy, idle, cold_start = (usd(cost[f"{part}_usd"]) for part in ("busy", "idle", "cold_start"))
@@ -214,6 +219,10 @@ def _bill(summary: Mapping[str, Any]) -> Table:
         rows.append(("water", f"{digits(water['total_l'])} L, {digits(water['ml_per_request'])} mL per request"))
     if "oracle" in summary:
         rows.insert(2, ("oracle", _oracle(summary)))
+    paid = [one for one in cost["by_purchase"] if one["usd"]]
+    if len(paid) > 1:
+        told = ", ".join(f"{usd(one['usd'])} {_to(one['provider'])} ({one['tier'].replace('_', ' ')})" for one in paid)
+        rows.insert(2, ("paid", told))
     if summary["slo"]["targets"]:
         rows[1] = (rows[1][0], f"{rows[1][1]}, {usd(cost['usd_per_slo_met_request'])} per request within the SLO")
     return _pairs(rows)

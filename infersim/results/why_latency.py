@@ -18,7 +18,7 @@ from infersim.results.units import digits, percent, seconds
 from infersim.results.windows import label, window_edges, windows
 
 PARTS = {
-    "away": ("earlier attempts failed, and its client paused", "whatever made them fail"),
+    "away": ("earlier tries that failed, or were lost with a replica", "whatever made them fail"),
     "cascade": ("models before the one that answered, and judging them", "fewer escalations, or faster first models"),
     "held": ("no replica was ready", "replicas that are ready sooner, or a larger minimum"),
     "handling": ("in the engine's front end: HTTP, tokenisation", "a faster front end or shorter prompts"),
@@ -43,7 +43,7 @@ def ttft_parts(requests: pd.DataFrame) -> pd.DataFrame:
     rest = (done["ttft_s"] - sum(known.values())).clip(lower=0.0)
     steps = done["decode_s"].where(comes_whole(done), 0.0)  # of an image
     prefill = np.minimum(done["prefill_s"] + steps, rest)
-    again = done["attempts"] > 1
+    again = (done["attempts"] > 1) | (done["preempted_s"] == 0)  # else a replica was lost with it
     known["away"] = known["away"] + (rest - prefill).where(again, 0.0)
     return pd.DataFrame(known | {"prefill": prefill, "preempted": (rest - prefill).mask(again, 0.0)})
 

@@ -13,6 +13,7 @@ import yaml
 
 from infersim import __version__
 from infersim.spec import catalogue
+from infersim.spec.assume import assuming, numbers_of
 from infersim.spec.base import Dtype
 from infersim.spec.checks import (
     check_adapters,
@@ -205,6 +206,8 @@ def _resolve_pool(
     pool, path = scenario.pools[index], ("pools", index)
     hardware = search.find(catalogue.hardware, pool.hardware, (*path, "hardware"))
     engine = search.find(catalogue.engine, pool.engine, (*path, "engine"))
+    if hardware and engine:
+        hardware, engine = _assumed(pool, hardware, engine, path, search)
     findings = [*check_replicas(pool, scenario.plugins), *check_policies(pool, scenario.plugins)]
     if hardware:
         findings += check_price(hardware, pool)
@@ -243,6 +246,25 @@ def _resolve_pool(
         chips = sram_chips(model, hardware, engine, stored.weights, stored.kv_cache)
         pool = pool.model_copy(update={"parallelism": pool.parallelism.model_copy(update={"chips": chips})})
     return replace(_fill(pool, hardware, engine, stored), draft=draft)
+
+
+def _assumed(
+    pool: Pool, hardware: Hardware, engine: Engine, path: KeyPath, search: "_Search"
+) -> tuple[Hardware, Engine]:
+    """Both profiles with the numbers that the pool assumes."""
+    for key, value in pool.assume.items():
+        of_chip, of_engine = numbers_of(hardware), numbers_of(engine)
+        try:
+            if key in of_chip:
+                hardware = assuming(hardware, key, value)
+            elif key in of_engine:
+                engine = assuming(engine, key, value)
+            else:
+                what = f"neither {hardware.name} nor {engine.name} has a number {key}"
+                search.note((*path, "assume", key), f"{what}; {nearest(key, [*of_chip, *of_engine])}")
+        except ValueError as error:
+            search.note((*path, "assume", key), str(error))
+    return hardware, engine
 
 
 def stored_dtypes(pool: Pool, hardware: Hardware, model: Model | Diffusion) -> Stored:

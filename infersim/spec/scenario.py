@@ -260,6 +260,8 @@ class Pool(Spec):
     """A chip of the catalogue, or a path to a profile."""
     engine: str = "vllm"
     """An engine of the catalogue, or a path to a profile."""
+    assume: dict[str, float] = Field(default_factory=dict)
+    """What if: numbers of the chip's or the engine's profile, by dotted key, replaced (`link.latency_us: 1`)."""
     parallelism: Parallelism = Parallelism()
     """Chips of one replica."""
     precision: Precision = Precision()

@@ -190,6 +190,16 @@ def test_cheapest_first_spills_over() -> None:
     assert crowd.choose() == 1
 
 
+def test_cheapest_first_spreads_over_those_of_one_price() -> None:
+    """As people expect of a fleet of equals: nobody's batch is filled while another's is empty. The dear one waits."""
+    crowd = Crowd("cheapest_first", 3, usd_per_hour=[2, 5, 2], max_num_seqs=[2, 2, 2])
+    taken = []
+    for _ in range(6):
+        taken.append(crowd.choose())
+        crowd.replicas.outstanding[taken[-1]] += 1
+    assert taken == [0, 2, 0, 2, 1, 1]
+
+
 # ---------------------------------------------------------------- how old the signals are
 
 

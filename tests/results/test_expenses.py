@@ -54,8 +54,8 @@ def test_each_source_at_its_price() -> None:
     run = bought(Tariff("spot", "aws", DEARER, ""), Tariff("on_demand", "gcp", constant(36.0), ""), sources=(0, 1, 0))
     assert bill(run).total == pytest.approx([0.06, 0.2, 0.012])
     assert by_purchase(run) == [
-        {"provider": "gcp", "tier": "on_demand", "usd": pytest.approx(0.2)},
-        {"provider": "aws", "tier": "spot", "usd": pytest.approx(0.072)},
+        {"provider": "gcp", "tier": "on_demand", "usd": pytest.approx(0.2), "chip_hours": pytest.approx(20 / 3600)},
+        {"provider": "aws", "tier": "spot", "usd": pytest.approx(0.072), "chip_hours": pytest.approx(46 / 3600)},
     ]
 
 

@@ -15,7 +15,9 @@ from tests.results.run_records import NAN, edited, large_run, pool_record, rows,
 def test_bill_of_three_leases() -> None:
     """33 billed replica-seconds at 2 chips x 1.80 USD / 3600 = 0.001 USD: 8 busy, 6 before ready, 19 idle."""
     cost = Result(small_run(Slo(ttft_p99_s=1.0, tpot_p99_s=0.5))).summary["cost"]
-    assert cost.pop("by_purchase") == [{"provider": "unknown", "tier": "on_demand", "usd": pytest.approx(0.033)}]
+    (paid,) = cost.pop("by_purchase")
+    assert (paid.pop("provider"), paid.pop("tier")) == ("unknown", "on_demand")
+    assert paid == pytest.approx({"usd": 0.033, "chip_hours": 33 * 2 / 3600})
     assert cost == pytest.approx(
         {
             "total_usd": 0.033,
