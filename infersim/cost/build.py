@@ -13,6 +13,7 @@ from infersim.cost.memory import plan_memory
 from infersim.cost.operators import short_windows
 from infersim.cost.step_table import StepTable, stepped
 from infersim.cost.tables import CostTables, Work
+from infersim.cost.work import padding
 from infersim.spec.adapters import AdapterSlots
 from infersim.spec.base import Dtype
 from infersim.spec.engine import Engine
@@ -75,7 +76,7 @@ def build_tables(
         load_s=plan.weight_bytes / d.chips / (hardware.load_gb_s.value * 1e9),
         provision_s=hardware.provision_s.value,
         initialise_s=engine.initialise_s.value,
-        max_context=model.max_context,
+        max_context=min(model.max_context, engine.slot_tokens or model.max_context),
         adapters=adapter_cost(d),
         notes=notes(d) + ([f"operators as measured: {d.measured.source}"] if d.measured else []),
     )
@@ -146,6 +147,12 @@ def notes(d: Deployment) -> list[str]:
         found.append(
             f"{d.engine.name} pads the tokens of a step to {len(sizes)} compiled sizes, {min(sizes)} to {max(sizes)}"
         )
+    if d.engine.context_buckets:
+        found.append(
+            f"{d.engine.name} pads contexts to compiled lengths: attention reads {padding(d.engine.context_buckets):.2f} times them"
+        )
+    if d.engine.slot_tokens is not None:
+        found.append(f"every step reads the caches of all slots, {d.engine.slot_tokens} tokens each")
     if d.shard.heads * d.tensor != d.model.attention.heads:
         found.append(f"{d.engine.name} pads {d.model.attention.heads} heads to {d.shard.heads * d.tensor}")
     window = d.model.attention.sliding_window

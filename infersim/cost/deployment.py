@@ -60,12 +60,19 @@ class Deployment:
         """One chip's part if `tensor` chips shared each layer."""
         expert = self.expert if tensor == self.tensor else 1
         data = self.attention_data if tensor == self.tensor else 1
-        return divide(self.model, tensor, self.engine.pads_heads, expert, data)
+        return divide(self.model, tensor, self.engine.pads_heads, expert, data, self.chip.hardware.cores)
 
     @property
     def stored_bytes(self) -> float:
         """Bytes of an element of the large matrices."""
         return BYTES_PER_ELEMENT[self.weights]
+
+    @property
+    def streamed_bytes(self) -> float:
+        """Bytes that reading an element of the large matrices takes as long as: more than it has where it is unpacked."""
+        share, computed = self.chip.hardware.efficiency.unpacking, BYTES_PER_ELEMENT[self.chip.computes(self.weights)]
+        lost = 0.0 if share is None else 1.0 - share.value
+        return self.stored_bytes + lost * max(0.0, computed - self.stored_bytes)
 
     @property
     def kept_bytes(self) -> float:

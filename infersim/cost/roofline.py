@@ -24,7 +24,7 @@ from infersim.cost.operators import (
     matmul,
 )
 from infersim.cost.tables import Array, Work
-from infersim.cost.work import in_buckets, launches, network, only_where, padded, total, zeros
+from infersim.cost.work import in_buckets, launches, network, only_where, padded, padding, total, zeros
 from infersim.spec.base import BYTES_PER_ELEMENT
 
 OVERLAP = 2.5
@@ -64,7 +64,8 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     moved = read + passed
     flops = operator.flops * tokens
     compute = flops / (d.chip.matmul_flops(stored_as) * (expert_share(d) if operator.experts else 1.0))
-    memory = (read + passed / (SCATTERED_SHARE if operator.scattered else 1.0)) / d.chip.weight_bytes_s
+    streamed = operator.weights * share * (d.streamed_bytes if operator.quantised else d.kept_bytes)
+    memory = (streamed + passed / (SCATTERED_SHARE if operator.scattered else 1.0)) / d.chip.weight_bytes_s
     longer = np.maximum(compute, memory)
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
     overlap = GROUPED_OVERLAP if operator.experts else OVERLAP
@@ -252,7 +253,10 @@ def host_work(d: Deployment, sequences: Array) -> Work:
 
 
 def decode_work(d: Deployment) -> tuple[Work, Work]:
-    """By decoding sequences: (floor of decode attention, windows and states; reading one attended token of KV)."""
+    """By decoding sequences: (floor of decode attention, windows and states; reading one attended token of KV).
+
+    Contexts are padded as far as compiled lengths pad them on average; caches of slots are read whole, whatever is in them.
+    """
     batch = np.arange(d.max_num_seqs + 1, dtype=np.float64)
     shapes, model, groups = attended(d.model, d.shard), d.model, d.attention_data
     floor = np.full_like(batch, (DECODE_LAUNCHES * model.with_attention + model.with_state) * d.chip.floor_s)
@@ -261,6 +265,7 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
     computed = padded(batch, d.engine.sequence_buckets)
     share = np.ones_like(batch)
     np.divide(computed, batch, out=share, where=batch > 0)
+    share *= padding(d.engine.context_buckets)
     seconds = max(memory, compute) * share / np.clip(batch, 1.0, d.stages)
     per_context = replace(
         zeros(batch.shape),
@@ -278,6 +283,9 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
     if d.measured is not None:
         attention, per_context = tabled.decode_attention(launches(floor), per_context, d)
         fixed = replace(fixed, launch_s=attention.launch_s)
+    if d.engine.slot_tokens is not None:
+        whole = replace(per_context, flops=np.zeros_like(batch)) * (batch * d.engine.slot_tokens)
+        fixed, per_context = fixed + whole, replace(zeros(batch.shape), flops=per_context.flops)
     return only_where(fixed, batch > 0), per_context
 
 

@@ -38,8 +38,13 @@ class Shard:
     """Rows of the embedding and columns of the LM head on one chip."""
 
 
-def divide(model: Model, tensor: int, pad_heads: bool = False, expert: int = 1, attention_data: int = 1) -> Shard:
+def divide(
+    model: Model, tensor: int, pad_heads: bool = False, expert: int = 1, attention_data: int = 1, cores: int = 1
+) -> Shard:
     """Divide a model's layers over `tensor` chips; ValueError if the query heads do not divide and are not padded.
+
+    Each of a chip's `cores` takes whole heads. Where there are more cores than KV heads, each keeps a copy for every one of its
+    query heads, as Neuron's replicated heads do (its decode attention takes as long for grouped queries as without).
 
     `expert` groups hold different experts, and divide each over tensor / expert chips. `attention_data` groups serve
     different requests, with the attention of all heads divided over tensor / attention_data chips.
@@ -57,12 +62,15 @@ def divide(model: Model, tensor: int, pad_heads: bool = False, expert: int = 1, 
             f"tensor parallelism {sharing} does not divide the {heads} attention heads of {model.name}; "
             f"use one of {', '.join(map(str, fits))}"
         )
+    ways = sharing * cores
+    of_core = -(-heads // ways)
+    copies = of_core if cores > 1 and ways > kv_heads else -(-kv_heads // ways)
     recurrent = model.recurrent
     return Shard(
         tensor=tensor,
         attention_tensor=sharing,
-        heads=-(-heads // sharing),
-        kv_heads=-(-kv_heads // sharing),
+        heads=cores * of_core,
+        kv_heads=cores * copies,
         recurrent_keys=-(-recurrent.key_heads // sharing) * recurrent.key_dim if recurrent else 0,
         recurrent_values=-(-recurrent.value_heads // sharing) * recurrent.value_dim if recurrent else 0,
         intermediate=-(-model.intermediate_size // tensor),

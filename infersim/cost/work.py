@@ -49,6 +49,17 @@ def padded(counts: Array, buckets: list[int]) -> Array:
     return passes * sizes[-1] + np.where(rest > 0, sizes[np.searchsorted(sizes, rest)], 0.0)
 
 
+def padding(buckets: list[int]) -> float:
+    """Mean of contexts padded to compiled lengths over their own mean, when each length up to the largest is as likely.
+
+    A third more for powers of two: half of all contexts are padded by a third, a quarter by a third of half as much ...
+    """
+    if not buckets:
+        return 1.0
+    sizes = np.array([0, *sorted(buckets)], dtype=np.float64)
+    return float((np.diff(sizes) * sizes[1:]).sum() / (sizes[-1] ** 2 / 2.0))
+
+
 def in_buckets(counts: Array, buckets: list[int], cost: Callable[[Array], Work]) -> Work:
     """Cost of `counts` padded up to compiled sizes; each pass of the largest size costs anew."""
     if not buckets:

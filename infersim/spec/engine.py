@@ -61,6 +61,11 @@ class Engine(Spec):
     """Compiled step sizes that token counts are padded to (XLA, Neuron); empty when shapes are free."""
     sequence_buckets: list[Count] = Field(default_factory=list)
     """Compiled batch sizes that decode is padded to; empty when shapes are free."""
+    context_buckets: list[Count] = Field(default_factory=list)
+    """Compiled context lengths that decode attention is padded to; empty when it reads what is there."""
+    slot_tokens: Count | None = None
+    """Tokens that each decode slot's cache has, where every step reads the caches of all compiled slots whole, and the longest
+    request then; none where attention reads what is there."""
     pads_heads: bool = False
     """Whether heads that tensor parallelism does not divide are padded with idle ones (Neuron); else refused."""
     initialise_s: Quantity

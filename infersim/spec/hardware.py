@@ -67,6 +67,9 @@ class Efficiency(Spec):
     """Share of the 16-bit peak that prefill attention reaches."""
     attention_memory: Ratio
     """Share of memory bandwidth that reading KV in decode attention reaches at large batch."""
+    unpacking: Ratio | None = None
+    """Share of the time saved by weights stored in fewer bits than the chip computes in that is left after unpacking them; all
+    of it when absent."""
     op_floor_us: Quantity
     """Least time of one operator (launch, synchronisation, or pipeline stage overhead) [us]."""
 
@@ -101,6 +104,9 @@ class Hardware(Spec):
     """roofline: a chip runs all layers, weights stream from memory; pipeline: weights stay in SRAM over many chips."""
     memory: Memory
     """Where weights and KV cache live."""
+    cores: Count = 1
+    """Cores of one chip that each take whole heads of an attention layer, with keys and values of their own (NeuronCores);
+    1 where heads are divided no further than over chips."""
     on_chip_sram_mb: Quantity | None = None
     """Cache or scratchpad beside the memory [MB]; a fact, not a weight store."""
     peak_tflops: dict[Dtype, Quantity] = Field(min_length=1)

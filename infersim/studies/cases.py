@@ -92,6 +92,10 @@ class Case:
     max_num_batched_tokens: int | None = None
     block_size: int | None = None
     blocks: int | None = None
+    slots: int | None = None
+    """Sequences that every step was compiled for, where a row says so."""
+    slot_tokens: int | None = None
+    """Tokens of each slot's cache, where a row says that it was read whole."""
     prefix_caching: bool = False
     each: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """What was measured of each request, where a run was recorded so, by metric in the order of arrival; NaN where a

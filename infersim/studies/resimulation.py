@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from infersim.cost.build import build_tables
 from infersim.cost.memory import DoesNotFit
 from infersim.cost.tables import CostTables
+from infersim.cost.work import padding
 from infersim.dataplane.fleet import Fleet, PoolCost
 from infersim.dataplane.records import FINISHED, NONE, REQUEST
 from infersim.dataplane.tally import Tally
@@ -60,6 +61,8 @@ class Outcome:
     """Mean of all inter-token latencies [s]."""
     causes: dict[str, float]
     """Seconds in steps by cause: compute_s, memory_s, network_s, launch_s."""
+    token_p50_s: float = 0.0
+    """Median time of single tokens of a batch, where compiled lengths of the context make it differ from the mean [s]."""
 
     @property
     def dominant(self) -> str:
@@ -89,7 +92,7 @@ def resimulate(case: Case) -> Outcome:
 def price(case: Case) -> CostTables:
     """Cost tables of the deployment, sized for its load."""
     load, engine = case.load, case.engine
-    seqs = case.max_num_seqs or engine.max_num_seqs
+    seqs = math.ceil(case.slots / case.replicas) if case.slots else case.max_num_seqs or engine.max_num_seqs
     tokens = case.max_num_batched_tokens or engine.max_num_batched_tokens
     blocks = case.blocks
     if load.kind in ("fixed_batch", "single_stream"):
@@ -100,6 +103,9 @@ def price(case: Case) -> CostTables:
     tokens = max(tokens, seqs)
     if load.kind in ("fixed_batch", "single_stream"):
         engine = compiled_for(engine, seqs, min(tokens, math.ceil(seqs * load.prompt)))
+    if case.slots is not None:
+        engine = with_slots(engine, math.ceil(case.slots / case.replicas), case.slot_tokens)
+        tokens = max(tokens, *engine.sequence_buckets)
     layout = Parallelism(
         tensor=case.tensor, pipeline=case.pipeline, expert=case.expert, attention_data=case.attention_data,
         chips=case.chips,
@@ -131,6 +137,26 @@ def compiled_for(engine: Engine, seqs: int, prompt_tokens: int) -> Engine:
     shapes = {"sequence_buckets": {seqs}, "token_buckets": {seqs, prompt_tokens}}
     known = {key: sorted({*getattr(engine, key), *own}) for key, own in shapes.items() if getattr(engine, key)}
     return engine.model_copy(update=known)
+
+
+def with_slots(engine: Engine, slots: int, slot_tokens: int | None) -> Engine:
+    """An engine whose decode steps were compiled for `slots` sequences and no fewer."""
+    sizes = [slots, *(size for size in engine.token_buckets if size > slots)]
+    return engine.model_copy(update={"sequence_buckets": [slots], "token_buckets": sizes, "slot_tokens": slot_tokens})
+
+
+def median_token_s(case: Case, tables: CostTables) -> float:
+    """Median time of a token of a batch whose contexts are alike and padded to compiled lengths [s]; 0 without such.
+
+    Half of the tokens of a long answer lie in its largest lengths, so that it is above the mean.
+    """
+    load, sizes = case.load, sorted(case.engine.context_buckets)
+    if not sizes or load.kind not in ("fixed_batch", "single_stream"):
+        return 0.0
+    batch = math.ceil(load.users / case.replicas)
+    median = load.prompt + load.output / 2.0
+    padded = next((size for size in sizes if size >= median), sizes[-1])
+    return tables.step_s(batch, batch, batch, batch * padded / padding(sizes), [])
 
 
 def waits(case: Case, tables: CostTables) -> bool:
@@ -297,6 +323,7 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
         users=users,
         itl_s=float((e2e - ttft).sum() / gaps.sum()),
         causes={cause: float(getattr(used, cause)) for cause in CAUSES},
+        token_p50_s=median_token_s(case, tables),
     )
 
 
@@ -317,6 +344,8 @@ def predict(case: Case, outcome: Outcome, row: Row) -> float:
     elif row.every_token:
         e2e = predicted(case, outcome, "e2e_ms", row.statistic)
     else:
+        if outcome.token_p50_s and (row.metric, row.statistic) == ("tpot_ms", "p50"):
+            return 1e3 * outcome.token_p50_s
         return predicted(case, outcome, row.metric, row.statistic, row.stage)
     return e2e / float(outcome.outputs.mean()) if row.every_token else e2e
 
