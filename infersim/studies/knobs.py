@@ -16,7 +16,7 @@ from infersim.spec.hardware import Hardware
 Floats = NDArray[np.float64]
 
 CHIP_KNOBS = {
-    "efficiency.matmul_compute": (0.2, 0.95),
+    "efficiency.matmul_compute": (0.1, 0.95),
     "efficiency.matmul_memory": (0.5, 0.95),
     "efficiency.attention_compute": (0.1, 0.9),
     "efficiency.attention_memory": (0.2, 0.95),
@@ -29,7 +29,7 @@ SRAM_KNOBS = {"efficiency.matmul_memory": (0.02, 0.95), "efficiency.attention_me
 """The same where weights stay in SRAM: no stage streams at the rate of all its banks."""
 ENGINE_KNOBS = {
     "step_overhead_us": (10.0, 4000.0),
-    "sequence_overhead_us": (0.5, 60.0),
+    "sequence_overhead_us": (0.5, 500.0),
     "filter_overhead_us": (50.0, 2000.0),
     "launch_us": (10.0, 200.0),
     "request_overhead_ms": (0.5, 40.0),
