@@ -107,6 +107,8 @@ class Case:
     """Steps from one look for new requests to the next, where the engine was started so."""
     prefill_replicas: int = 0
     """Replicas that only prefill, beside `replicas` that only decode; 0 where every replica does both."""
+    prefill_layout: tuple[int, int, int] | None = None
+    """Their (tensor, expert, attention_data), where it is another."""
     assumed: tuple[str, ...] = ()
     measured: Measured | None = None
     """Tables of operators to price it by, instead of the analytic model."""

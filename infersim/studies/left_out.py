@@ -7,7 +7,7 @@ the middle of the plausible range where it was fitted to runs of whole models (g
 is left out back in.
 
 How a prediction moves with a knob is worked out once for each case, by serving it with the knob a little further; the
-fit works on these slopes. The group's own cases are then served with its knobs, so nothing that is reported is linear.
+fit works on these slopes: over the logarithm of a share of a peak, and over the value itself of a time, for times add up. The group's own cases are then served with its knobs, so nothing that is reported is linear.
 Not here: the knobs (`knobs.py`), errors (`validation.py`).
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from infersim.spec.base import Quantity
 from infersim.spec.hardware import Hardware
-from infersim.studies.cases import CannotSay, Case
+from infersim.studies.cases import CannotSay, Case, Row
 from infersim.studies.errors import StudyError
 from infersim.studies.knobs import knobs_of, plausible, turned
 from infersim.studies.resimulation import predict, resimulate
@@ -35,7 +35,7 @@ EACH_GROUP = 12
 NOISE = 0.05
 """Relative error of a case that is not the knobs' fault: beyond it an error counts by size, not by square."""
 STEP = 0.1
-"""How much further a knob is turned to see what moves, as a logarithm."""
+"""How much further a knob is turned to see what moves: of its value, for a time of the middle of its range at least."""
 WIDTH = 6.0
 """A plausible range is so many standard deviations wide."""
 NARROWEST = 0.05
@@ -57,12 +57,12 @@ class Slopes:
     errors: Floats
     """Logarithms of predicted over measured, by row."""
     by_knob: dict[Unknown, Floats]
-    """How they grow with the logarithm of a knob."""
+    """How they grow with a knob's coordinate: see `coordinate`."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of a knob before any run is seen, as logarithms over the shipped value."""
+    """What is known of a knob before any run is seen, in its coordinate."""
 
     centre: float
     sigma: float
@@ -98,18 +98,30 @@ def left_out(
 def with_factors(case: Case, factors: dict[str, dict[Unknown, float]]) -> Case:
     """The case with the knobs that were found without its group."""
     mine = factors[case.group]
-    values = {name: q.value * mine[_owner(case, name)] for name, q in _knobs(case).items()}
+    values = {name: quantity.value * mine[_owner(case, name)] for name, quantity in _knobs(case).items()}
     hardware, engine = turned(case.hardware, case.engine, values)
     return replace(case, hardware=hardware, engine=engine)
 
 
+def coordinate(name: str, factor: float) -> float:
+    """Where a knob stands, by the factor on its shipped value: 0 at that value."""
+    return factor - 1.0 if _is_time(name) else math.log(factor)
+
+
+def factor_at(name: str, place: float) -> float:
+    """The factor on a knob's shipped value at a coordinate."""
+    return 1.0 + place if _is_time(name) else math.exp(place)
+
+
 def prior(hardware: Hardware, name: str, shipped: Quantity) -> Prior:
     """What is known of a knob beforehand."""
-    low, high = plausible(hardware, name)
-    lower, upper = math.log(low / shipped.value), math.log(high / shipped.value)
+    low, high = (limit / shipped.value for limit in plausible(hardware, name))
+    lower, upper = coordinate(name, low), coordinate(name, high)
     if shipped.grade != FROM_RUNS:
         return Prior(0.0, max(NARROWEST, shipped.spread), min(lower, 0.0), max(upper, 0.0))
-    return Prior(0.5 * (lower + upper), (upper - lower) / WIDTH, lower, upper)
+    middle = math.sqrt(low * high)
+    sigma = math.log(high / low) / WIDTH * (middle if _is_time(name) else 1.0)
+    return Prior(coordinate(name, middle), sigma, lower, upper)
 
 
 def chosen_cases(cases: Sequence[Case]) -> list[Case]:
@@ -131,11 +143,12 @@ def slopes_of(case: Case) -> Slopes | None:
         start = errors(case)
         by_knob = {}
         for name, quantity in _knobs(case).items():
-            high = plausible(case.hardware, name)[1]
-            step = STEP if quantity.value * math.exp(STEP) <= high else -STEP  # no share of a peak above 1
-            hardware, engine = turned(case.hardware, case.engine, {name: quantity.value * math.exp(step)})
+            low, high = (limit / quantity.value for limit in plausible(case.hardware, name))
+            up = max(1.0, math.sqrt(low * high)) if _is_time(name) else 1.0
+            factor = 1.0 + STEP * up if 1.0 + STEP * up <= high else 1.0 - STEP  # no share of a peak above 1
+            hardware, engine = turned(case.hardware, case.engine, {name: quantity.value * factor})
             further = errors(replace(case, hardware=hardware, engine=engine))
-            by_knob[_owner(case, name)] = (further - start) / step
+            by_knob[_owner(case, name)] = (further - start) / coordinate(name, factor)
     except CannotSay:
         return None
     return Slopes(case.group, start, by_knob)
@@ -155,11 +168,11 @@ def fit(slopes: Sequence[Slopes], priors: dict[Unknown, Prior]) -> dict[Unknown,
     sigma = np.array([priors[u].sigma for u in known])
     lower, upper = np.array([priors[u].lower for u in known]), np.array([priors[u].upper for u in known])
     matrix = np.zeros((sum(len(one.errors) for one in slopes), len(known)))
-    at = 0
+    first = 0
     for one in slopes:
         for unknown, column in one.by_knob.items():
-            matrix[at : at + len(column), place[unknown]] = column
-        at += len(one.errors)
+            matrix[first : first + len(column), place[unknown]] = column
+        first += len(one.errors)
     start = np.concatenate([one.errors for one in slopes]) if slopes else np.zeros(0)
     x = np.zeros(len(known))
     for _ in range(ROUNDS):
@@ -168,8 +181,8 @@ def fit(slopes: Sequence[Slopes], priors: dict[Unknown, Prior]) -> dict[Unknown,
         weighed = matrix * (weight / NOISE**2)[:, None]
         left = weighed.T @ matrix + np.diag(sigma**-2)
         x = _bounded(left, centre / sigma**2 - weighed.T @ start, lower, upper)
-    found = {u: math.exp(p.centre) for u, p in priors.items()}
-    return found | {u: math.exp(x[i]) for u, i in place.items()}
+    places = {unknown: one.centre for unknown, one in priors.items()} | {unknown: x[i] for unknown, i in place.items()}
+    return {unknown: factor_at(unknown[1], float(at)) for unknown, at in places.items()}
 
 
 def _bounded(left: Floats, right: Floats, lower: Floats, upper: Floats) -> Floats:
@@ -197,5 +210,9 @@ def _owner(case: Case, name: str) -> Unknown:
     return (case.hardware.name if "." in name else case.engine.name, name)
 
 
-def _counts(row) -> bool:
+def _is_time(name: str) -> bool:
+    return name.endswith(("_us", "_ms"))
+
+
+def _counts(row: Row) -> bool:
     return row.statistic in FITTED and row.actual > 0

@@ -76,17 +76,25 @@ def resimulate(case: Case) -> Outcome:
     requests, outputs, names, stage = arrivals(case, tables)
     pool = loop_cost(case, tables)
     if case.prefill_replicas:
-        kv_token, users = tables.memory.kv_bytes_per_token, case.load.users
-        outcomes, tally, rate = serve_apart(
-            pool, requests, outputs, users, case.prefill_replicas, case.replicas, kv_token
-        )
-        apart = replace(case, load=replace(case.load, kind="server", rate_rps=rate))
-        measured = _measured(apart, tables, outcomes, tally, stage)
-        return replace(measured, makespan_s=len(outcomes) / rate, users=users)
+        replicas, kv_token = (case.prefill_replicas, case.replicas), tables.memory.kv_bytes_per_token
+        pools = (loop_cost(case, price(prefilling(case))), pool)
+        outcomes, tally = serve_apart(pools, requests, outputs, case.load.users, replicas, kv_token)
+        if (outcomes["status"] != FINISHED).any():
+            raise CannotSay("some requests are longer than the context or the KV cache")
+        seen = replace(case, load=replace(case.load, kind="server"))  # the loop itself had each user wait for an answer
+        return replace(_measured(seen, tables, outcomes, tally, stage), users=case.load.users)
     outcomes, tally = serve(pool, requests, outputs, names, case.replicas)
     if (outcomes["status"] != FINISHED).any():
         raise CannotSay("some requests are longer than the context or the KV cache")
     return _measured(case, tables, outcomes, tally, stage)
+
+
+def prefilling(case: Case) -> Case:
+    """The case in the layout of the replicas that only prefill."""
+    if case.prefill_layout is None:
+        return case
+    tensor, expert, attention_data = case.prefill_layout
+    return replace(case, tensor=tensor, expert=expert, attention_data=attention_data)
 
 
 def price(case: Case) -> CostTables:
@@ -227,7 +235,7 @@ def _how_many(case: Case, tables: CostTables) -> int:
     if load.kind == "server":
         return int(np.clip(load.rate_rps * 400.0, 1000, 6 * MOST_REQUESTS))
     if load.kind == "closed_loop":
-        return load.requests or max(20, 6 * load.users)
+        return min(load.requests or max(20, 6 * load.users), max(MOST_REQUESTS, 2 * load.users))
     at_once = min(tables.max_num_seqs, tables.memory.blocks * tables.memory.block_size / (load.prompt + load.output))
     default = np.clip(6 * at_once * case.replicas, 1000, MOST_REQUESTS)
     return min(load.requests, MOST_REQUESTS) or int(default)

@@ -17,6 +17,12 @@ Fields = dict[str, str]
 METRICS = {"silicon_ttft_ms": "ttft_ms", "silicon_tpot_ms": "tpot_ms"}
 MOST_CHIPS = 16
 """Chips that one replica of such a run takes at most; rows with more add up pools of a disaggregated run."""
+POOLS = tuple(
+    f"{pool}_{size}"
+    for pool in ("prefill", "decode")
+    for size in ("num_workers", "tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+)
+"""Columns of the pools of a disaggregated run."""
 DRAWN = (0.9, 0.064)
 """Mean of the lengths over what is stated, and their coefficient of variation: InferenceMAX draws them evenly from 0.8
 to 1 times that."""
@@ -31,7 +37,10 @@ LOOPS = 10
 
 def silicon_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
     """One case for each row, with TTFT and TPOT."""
+    pools = {_run(row): row for row in rows if row["prefill_num_workers"]}
     for row in rows:
+        if row["mode"] != "agg" and not row["prefill_num_workers"] and _run(row) in pools:
+            row = row | {column: pools[_run(row)][column] for column in POOLS}
         try:
             yield silicon_case(row)
         except CannotSay as reason:
@@ -42,11 +51,17 @@ def silicon_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
                     yield Refused({"id": row["id"]}, metric, value, str(reason), "closed_loop", chip, engine)
 
 
+def _run(row: Fields) -> tuple[str, ...]:
+    """What tells a run from others: some are listed twice, once without the sizes of their pools."""
+    return tuple(row[c] for c in ("system", "backend", "precision", "isl", "osl", *METRICS))
+
+
 def silicon_case(row: Fields) -> Case:
     """The case of one row; CannotSay if it cannot be re-simulated."""
-    if row["mode"] != "agg":
+    apart = row["mode"] != "agg"
+    if apart and not row["prefill_num_workers"]:
         raise CannotSay("prefill and decode on pools whose sizes are not said")
-    tensor, expert, data = _layout(row)
+    tensor, expert, data = _pool_layout(row, "decode") if apart else _layout(row)
     users = re.search(r"silicon_concurrency=(\d+)", row["silicon_data_source"])
     if users is None and not _number(row["batch_size"]):
         raise CannotSay("the concurrency is not said")
@@ -56,7 +71,7 @@ def silicon_case(row: Fields) -> Case:
     engine, chip = row["backend"], known_chip(row["system"])
     polled = engine == "sglang" and chip.name in POLLED and share != FIXED[0]
     model = known_model(row["model_path"])
-    if model.experts is None:
+    if model.experts is None and not apart:
         expert = data = 1
     return Case(
         name=row["id"],
@@ -64,11 +79,11 @@ def silicon_case(row: Fields) -> Case:
         hardware=chip,
         engine=known_engine(engine),
         tensor=tensor,
-        pipeline=max(1, int(_number(row["pp_size"]))),
+        pipeline=1 if apart else max(1, int(_number(row["pp_size"]))),
         expert=expert,
         attention_data=data,
         chips=None,
-        replicas=1,
+        replicas=int(_number(row["decode_num_workers"])) if apart else 1,
         weights=weights,
         kv_cache="fp8" if engine == "trtllm" and weights in ("fp8", "fp4") else "bf16",
         load=Load(
@@ -86,8 +101,19 @@ def silicon_case(row: Fields) -> Case:
             if _number(row[column])
         ),
         group=f"silicon|{row['system']}|{row['model_path']}",
-        polls_every=POLLS[asked >= FEW_USERS] if polled else 1,
+        max_num_seqs=max(asked, known_engine(engine).max_num_seqs),  # these runs start engines with room for all users
+        polls_every=POLLS[asked >= FEW_USERS] if polled and not apart else 1,
+        prefill_replicas=int(_number(row["prefill_num_workers"])) if apart else 0,
+        prefill_layout=_pool_layout(row, "prefill") if apart else None,
     )
+
+
+def _pool_layout(row: Fields, pool: str) -> tuple[int, int, int]:
+    """The same of a worker of the prefill or decode pool of a disaggregated run."""
+    tensor, data, expert = (
+        max(1, int(_number(row[f"{pool}_{key}"]))) for key in ("tp_size", "attention_dp_size", "moe_ep_size")
+    )
+    return tensor * data, min(expert, tensor * data), data
 
 
 def _layout(row: Fields) -> tuple[int, int, int]:
