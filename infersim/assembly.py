@@ -248,6 +248,7 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
     from infersim.spec.policies import SHIPPED_BATCHINGS, SHIPPED_ORDERS
 
     batching, cache, queue = pool.pool.batching, pool.pool.kv_cache, pool.pool.queue
+    assert batching.policy is not None  # the engine's own was filled in
     swap_block_s, host_entries = 0.0, 0
     link = pool.pool.kv_transfer
     if cache.host_gb is not None:

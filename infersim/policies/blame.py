@@ -17,7 +17,7 @@ def what_failed(fault: PolicyFault, scenario: Scenario) -> str:
         name = scenario.router.policy
     else:
         pool = scenario.pools[fault.pool]
-        name = pool.queue.order if kind is ORDER else pool.batching.policy
+        name = pool.queue.order if kind is ORDER else str(pool.batching.policy)
     subject, when = f"{kind.noun} {name!r}", f"at {fault.time_s:.6g} s"
     about = f"request {fault.request} {when}"
     if fault.replica is not None:

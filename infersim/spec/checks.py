@@ -127,7 +127,7 @@ def check_policies(pool: Pool, plugins: list[str]) -> Iterator[Finding]:
         (("batching", "policy"), pool.batching.policy, BATCHINGS),
         (("queue", "order"), pool.queue.order, QUEUE_ORDERS),
     ):
-        if name not in known and not plugins:
+        if name is not None and name not in known and not plugins:
             yield path, f"unknown policy {name}; {nearest(name, known)}"
 
 
@@ -140,7 +140,7 @@ def check_kv_cache(pool: Pool, hardware: Hardware) -> Iterator[Finding]:
         )
     if pool.kv_cache.preemption == "swap":
         path = ("kv_cache", "preemption")
-        if pool.batching.policy != "chunked_prefill":
+        if pool.batching.policy not in (None, "chunked_prefill"):
             yield path, f"swap needs batching policy chunked_prefill, found {pool.batching.policy}; use recompute"
         if hardware.host_gb_s is None:
             yield path, f"the profile of {hardware.name} has no host_gb_s, the rate to host memory; use recompute"
@@ -292,7 +292,7 @@ def check_roles(scenario: Scenario) -> Iterator[Finding]:
     roles = {pool.role for pool in pools}
     for index, pool in enumerate(pools):
         path = ("pools", index)
-        if pool.role == "decode" and pool.batching.policy != "chunked_prefill":
+        if pool.role == "decode" and pool.batching.policy not in (None, "chunked_prefill"):
             what = f"a {pool.role} pool needs batching policy chunked_prefill, found {pool.batching.policy}"
             yield (*path, "batching", "policy"), f"{what}; remove it, or use role both"
         if pool.role == "prefill" and pool.kv_transfer is None:

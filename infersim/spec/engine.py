@@ -47,8 +47,8 @@ class Engine(Spec):
     memory_fraction: Ratio
     """Share of chip memory that the engine may fill with weights, activations and KV."""
     batching: Literal["static", "prefill_first", "chunked_prefill"] = "chunked_prefill"
-    """How it forms steps by itself, for re-simulated measurements: prompt chunks beside decoding sequences, prompts before
-    decoding sequences, or one batch after the other. A scenario says its own (`batching.policy`)."""
+    """How it forms steps where a scenario does not say (`batching.policy`): prompt chunks beside decoding sequences,
+    prompts before decoding sequences, or one batch after the other."""
     async_scheduling: bool
     """Whether step n+1 is scheduled while step n runs, so that an arrival waits one step more."""
     block_size: Count

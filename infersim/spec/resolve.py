@@ -277,6 +277,8 @@ def stored_dtypes(pool: Pool, hardware: Hardware, model: Model | Diffusion) -> S
 
 def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> ResolvedPool:
     """The pool with the defaults of its engine, model and chip written out."""
+    chunks = pool.role == "decode" or pool.kv_cache.preemption == "swap"
+    policy = pool.batching.policy or ("chunked_prefill" if chunks else engine.batching)
     seqs = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
     tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
     block_size = pool.kv_cache.block_size or engine.block_size
@@ -287,7 +289,9 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> Res
     filled = pool.model_copy(
         update={
             "precision": pool.precision.model_copy(update={"weights": stored.weights, "kv_cache": stored.kv_cache}),
-            "batching": pool.batching.model_copy(update={"max_num_seqs": seqs, "max_num_batched_tokens": tokens}),
+            "batching": pool.batching.model_copy(
+                update={"policy": policy, "max_num_seqs": seqs, "max_num_batched_tokens": tokens}
+            ),
             "kv_cache": pool.kv_cache.model_copy(update={"block_size": block_size}),
             "price": choices[0],
             "fallbacks": choices[1:],

@@ -63,8 +63,8 @@ class Precision(Spec):
 class Batching(Spec):
     """How an engine forms steps; absent numbers are the engine's defaults."""
 
-    policy: str = "chunked_prefill"
-    """chunked_prefill: running sequences first, then prompt chunks within the token budget, as vLLM V1; prefill_first:
+    policy: str | None = None
+    """The engine's own when absent (`infersim engine show`; decode pools and swapping always chunk). chunked_prefill: running sequences first, then prompt chunks within the token budget, as vLLM V1; prefill_first:
     whole prompts before decoding, as vLLM V0; static: a batch is gathered, then runs until its longest answer ends;
     dynamic: static, but waits for a full batch or max_queue_delay_s, as Triton; none: one request at a time; or a
     plugin's name."""

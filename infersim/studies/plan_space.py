@@ -91,7 +91,7 @@ class Candidate:
             "max_num_seqs": f"seqs {pool.batching.max_num_seqs}",
             "max_num_batched_tokens": f"tokens {pool.batching.max_num_batched_tokens}",
             "pipeline": f"pp{layout.pipeline}",
-            "batching": pool.batching.policy,
+            "batching": pool.batching.policy or "the engine's batching",
             "tier": pool.price.tier,
             "autoscaler": f"scaled by {pool.autoscaler.policy}" if pool.autoscaler else "fixed",
         }

@@ -43,6 +43,21 @@ def test_defaults_come_from_model_engine_and_chip(folder: Path, write: Write) ->
     assert resolved.directory == folder
 
 
+@pytest.mark.parametrize(
+    ("more", "policy"),
+    [
+        ("engine: sglang", "prefill_first"),
+        ("engine: vllm", "chunked_prefill"),
+        ("engine: sglang, batching: {policy: static}", "static"),
+        ("engine: sglang, kv_cache: {preemption: swap}", "chunked_prefill"),
+    ],
+)
+def test_an_engine_forms_steps_in_its_own_way_unless_told_otherwise(write: Write, more: str, policy: str) -> None:
+    text = BARE.replace("engine: engine.yaml", more).replace("hardware: chip.yaml", "hardware: h100-sxm")
+    (pool,) = resolve(load_scenario(write(text))).pools
+    assert pool.pool.batching.policy == policy
+
+
 def test_what_is_given_wins(write: Write) -> None:
     given_ = (
         "parallelism: {tensor: 2}, precision: {weights: int4, kv_cache: fp8}, kv_cache: {block_size: 32, blocks: 10}, "
