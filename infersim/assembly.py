@@ -184,35 +184,56 @@ def _measured(resolved: "ResolvedScenario", index: int) -> "Measured | StepTable
 
 def cost_tables(resolved: "ResolvedScenario", index: int) -> "CostTables":
     """Cost tables of one pool; DoesNotFit names the pool, and the file and line that it stands on."""
+    from infersim.cost.cold_start import phases
+    from infersim.cost.memory import DoesNotFit
+    from infersim.cost.tables import ModelCost
+    from infersim.cost.zoo import taking_turns
+    from infersim.spec.zoo import Switching
+
+    pool = resolved.pools[index]
+    try:
+        if len(pool.models) == 1:
+            return _tables_of(resolved, index, pool.models[0])
+        switching, models = pool.pool.switching or Switching(), []
+        for number in pool.models:
+            tables = _tables_of(resolved, index, number)
+            times = phases(pool.pool.cold_start, pool.hardware, pool.engine, tables)
+            load_s = times.cached_s if switching.weights_from == "host" else times.load_s
+            models.append(ModelCost(number, resolved.models[number].name, tables, load_s))
+        return taking_turns(models, switching.resident, pool.pool.kv_cache.blocks)
+    except DoesNotFit as error:
+        raise DoesNotFit(str(resolved.error(("pools", index), str(error)))) from error
+
+
+def _tables_of(resolved: "ResolvedScenario", index: int, number: int) -> "CostTables":
+    """Cost tables of one of the models of a pool."""
     from infersim.cost.build import build_tables
     from infersim.cost.diffusion import diffusion_tables
-    from infersim.cost.memory import DoesNotFit
     from infersim.cost.speculation import speculative
     from infersim.spec.diffusion import Diffusion
+    from infersim.spec.resolve import stored_dtypes
 
-    pool, model, measured = resolved.pools[index], resolved.model, _measured(resolved, index)
+    pool, served, measured = resolved.pools[index], resolved.models[number], _measured(resolved, index)
+    stored = pool.precision if len(pool.models) == 1 else stored_dtypes(pool.pool, pool.hardware, served)
     # What is shared, sent or kept beside a draft's keys is whole blocks of all layers.
     windows = not (pool.pool.kv_cache.prefix_caching or pool.pool.role != "both" or pool.draft is not None)
 
     def build(model: "Model", width: int, blocks: int | None) -> "CostTables":
-        slots = pool.pool.lora if model is resolved.model and width == 1 else None
+        slots = pool.pool.lora if model is served and width == 1 else None
         return build_tables(
-            model, pool.hardware, pool.engine, pool.pool.parallelism, pool.precision.weights, pool.precision.kv_cache,
+            model, pool.hardware, pool.engine, pool.pool.parallelism, stored.weights, stored.kv_cache,
             pool.max_num_seqs * width, pool.max_num_batched_tokens, pool.block_size, blocks, measured,
             windows, slots,
         )  # fmt: skip
 
-    try:
-        if isinstance(model, Diffusion):
-            return diffusion_tables(model, pool.hardware, pool.engine, pool.precision.weights, pool.max_num_seqs)
-        tables = build(model, 1, pool.pool.kv_cache.blocks)
-        if pool.pool.speculative is None:
-            return tables
-        tokens = pool.pool.speculative.tokens
-        draft = None if pool.draft is None else build(pool.draft, 1, 1)
-        return speculative(tables, build(model, 1 + tokens, 1), draft, tokens, pool.pool.kv_cache.blocks)
-    except DoesNotFit as error:
-        raise DoesNotFit(str(resolved.error(("pools", index), str(error)))) from error
+    if isinstance(served, Diffusion):
+        return diffusion_tables(served, pool.hardware, pool.engine, stored.weights, pool.max_num_seqs)
+    tables = build(served, 1, pool.pool.kv_cache.blocks)
+    if pool.pool.speculative is None:
+        return tables
+    tokens = pool.pool.speculative.tokens
+    draft = None if pool.draft is None else build(pool.draft, 1, 1)
+    return speculative(tables, build(served, 1 + tokens, 1), draft, tokens, pool.pool.kv_cache.blocks)
 
 
 def check_prefixes(resolved: "ResolvedScenario", prefix_tokens: int) -> None:
@@ -247,6 +268,8 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
 
     from infersim.spec.policies import SHIPPED_BATCHINGS, SHIPPED_ORDERS
 
+    if tables.models:
+        return _served_in_turns(tables, pool, prefix_tokens)
     batching, cache, queue = pool.pool.batching, pool.pool.kv_cache, pool.pool.queue
     assert batching.policy is not None  # the engine's own was filled in
     swap_block_s, host_entries = 0.0, 0
@@ -280,7 +303,31 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         host_entries=host_entries,
         min_input_tokens=pool.pool.takes.min_input_tokens,
         max_input_tokens=pool.pool.takes.max_input_tokens or 2**62,
+        model=pool.models[0],
     )
+
+
+def _served_in_turns(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) -> "PoolCost":
+    """The same of a pool with several models."""
+    import math
+
+    from infersim.spec.zoo import Switching
+
+    switching = pool.pool.switching or Switching()
+    first, *others = [
+        replace(
+            served_by(model.tables, pool, prefix_tokens),
+            model=model.number,
+            weight_bytes=math.ceil(model.tables.memory.weight_bytes),
+            load_s=model.load_s,
+            switch_s=switching.switch_s,
+            turn_s=switching.turn_s,
+            model_bytes=tables.room_bytes,
+            eviction=switching.eviction,
+        )
+        for model in tables.models
+    ]
+    return replace(first, others=tuple(others))
 
 
 def pool_cost(tables: "CostTables") -> "PoolCost":
@@ -363,7 +410,9 @@ def offered(resolved: "ResolvedScenario") -> "Offered":
 
     scenario, directory = resolved.scenario, resolved.directory_of(("workload", "arrivals", "file"))
     limits = [slo.ttft_p99_s for slo in scenario.class_slos]
-    return Offered(scenario.workload, scenario.horizon_s, scenario.seed, directory, limits, resolved.cell)
+    return Offered(
+        scenario.workload, scenario.horizon_s, scenario.seed, directory, limits, resolved.cell, resolved.asked
+    )
 
 
 def fleet(
@@ -380,15 +429,11 @@ def fleet(
 
     check_prefixes(resolved, requests.prefix_tokens)
     chosen_router, rules = router(resolved, policies), service_rules(resolved.scenario, resolved.cell)
-    workload = resolved.scenario.workload
-    pools = [
-        replace(
-            served_by(costs, pool, requests.prefix_tokens),
-            network_s=here.network_s,
-            takes=_taken(pool.pool, workload),
-        )
-        for costs, pool, here in zip(tables, resolved.pools, around, strict=True)
-    ]
+    workload, pools = resolved.scenario.workload, []
+    for costs, pool, here in zip(tables, resolved.pools, around, strict=True):
+        served, taken = served_by(costs, pool, requests.prefix_tokens), _taken(pool.pool, workload)
+        others = tuple(replace(other, network_s=here.network_s, takes=taken) for other in served.others)
+        pools.append(replace(served, others=others, network_s=here.network_s, takes=taken))
     return Fleet(
         pools,
         requests.chunks(),

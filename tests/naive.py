@@ -8,7 +8,7 @@ How to read it, each file after those that it uses:
 1. `naive_sequence.py`: one request on its way, and its spans.
 2. `naive_memory.py`: KV blocks and the prefix cache of one replica.
 3. `naive_queue.py`: who is the head of its queue.
-4. `naive_adapters.py`: which adapters are loaded.
+4. `naive_adapters.py`: which adapters are loaded; `naive_models.py`: which models.
 5. `naive_replica.py`: one replica: queue, batch, who has to make way.
 6. `naive_forming.py`: what the next step of a replica holds.
 7. `naive_record.py`: what that step costs, and everything that is written down.
@@ -26,6 +26,7 @@ import math
 from tests.naive_clients import Bucket, Sequels, comes_again, ending_of, patience_s, while_away_s
 from tests.naive_ending import accepted_drafts, end_step
 from tests.naive_forming import Forming
+from tests.naive_memory import Memory
 from tests.naive_record import Record
 from tests.naive_replica import Replica
 from tests.naive_routing import ROUTERS, Signals, of_the_moment, round_trip_s, signals_of, takes
@@ -182,15 +183,17 @@ class World:
         """What the router sees of a replica; of one that opened since it looked, what there was to see then: nothing."""
         if not self.case.scrape_s:
             return signals_of(replica)
-        empty = Replica(replica.index, replica.serial, replica.pool_index, replica.pool)
+        empty = Replica(replica.index, replica.serial, replica.pool_index, self.case.pools[replica.pool_index])
         return self.scraped.get(replica) or signals_of(empty)
 
     def route_waiting(self, now: float) -> None:
         """Route the held and the leaving, as far as there are replicas for them."""
         entrances = [each for each in self.replicas if each.ready and each.pool.role != "decode"]
         receivers = [each for each in self.replicas if each.ready and each.pool.role == "decode"]
-        while self.held and entrances:
-            self.route(self.held.pop(0), entrances, now)
+        for sequence in list(self.held):
+            if able := [each for each in entrances if each.zoo.serves(sequence.request.model)]:
+                self.held.remove(sequence)
+                self.route(sequence, able, now)
         while self.leaving and receivers:
             self.send(self.leaving.pop(0), receivers, now)
 
@@ -217,7 +220,8 @@ class World:
             self.end(sequence, refusal, now)
             return
         replica.coming_tokens += sequence.request.input_tokens
-        delay = replica.pool.request_overhead_s + replica.pool.token_overhead_s * sequence.request.input_tokens
+        cost = replica.cost_of(sequence)
+        delay = cost.request_overhead_s + cost.token_overhead_s * sequence.request.input_tokens
         delay += round_trip_s(replica.pool, sequence.request)
         self.at(now + delay, DELIVERY, sequence.order, sequence)
 
@@ -258,12 +262,13 @@ class World:
         self.ended_in[replica.pool_index] += 1
         if not replica.ready and not replica.outstanding:
             self.record.run.drained[replica.serial] = now
+            self.stop_switching(replica, now)
 
     # --- steps
 
     def wake(self, replica: Replica, now: float) -> None:
         """Have an idle replica look at its queue, after all arrivals and deliveries of this time."""
-        if not replica.step:
+        if not replica.step and not replica.switching:
             self.have_look(replica, now)
 
     def have_look(self, replica: Replica, time: float) -> None:
@@ -276,11 +281,14 @@ class World:
         eligible_until = math.inf
         if replica.failed or now != replica.looks_at:
             return
+        replica.switching = False
         if replica.step:
             if replica.pool.async_scheduling:
                 eligible_until = replica.step_start
             end_step(self, replica, now)
             self.route_waiting(now)
+        if self.switches(replica, now):
+            return
         Forming(replica, eligible_until, now).fill()
         if replica.step:
             replica.step_start, replica.step_end = now, self.record.step(replica, now)
@@ -290,6 +298,25 @@ class World:
             assert waits or replica.leaving, "a replica with a queue and nothing to wait for stands still"
             if waits:
                 self.have_look(replica, replica.gathers_at())
+
+    def switches(self, replica: Replica, now: float) -> bool:
+        """Let a replica with an empty batch go to the model that is asked for next; return whether that takes time."""
+        head = replica.queue.head()
+        if replica.batch or not head or head.request.model == replica.pool.model:
+            return False
+        seconds, evicted, loads = replica.zoo.switch(head.request.model)
+        replica.pool = replica.zoo.costs[head.request.model]
+        replica.memory, replica.step, replica.switching = Memory(replica.pool), [], seconds > 0
+        replica.step_start, replica.step_end = now, self.record.switch(replica, now, seconds, evicted, loads)
+        if replica.switching:
+            self.have_look(replica, replica.step_end)
+        return replica.switching
+
+    def stop_switching(self, replica: Replica, now: float) -> None:
+        """A replica that is empty has gone."""
+        if replica.switching:
+            self.record.break_off(replica, now)
+            replica.switching = False
 
     # --- the control plane
 
@@ -307,6 +334,8 @@ class World:
                 self.fail(replica, REPLAYS[verb], now)
             else:
                 replica.ready = False
+                if not replica.outstanding:
+                    self.stop_switching(replica, now)
                 if verb == "migrate":
                     self.migrate(replica, now)
 
@@ -333,6 +362,7 @@ class World:
         """Everything that a replica holds is gone; what was in the middle of a step too."""
         hit = [each for each in self.live if each.replica is replica or each in replica.leaving]
         replica.ready, replica.failed = False, True
+        self.stop_switching(replica, now)
         if replica.step:
             self.record.break_off(replica, now)
             for sequence, tokens in replica.step:
@@ -376,7 +406,7 @@ class World:
         running = sum(len(each.batch) for each in mine)
         waiting = sum(each.outstanding - len(each.leaving) for each in mine) - running
         used = sum(each.memory.used() for each in mine)
-        counts = (self.routed_to[pool_index], self.ended_in[pool_index])
+        counts = (self.routed_to[pool_index], self.ended_in[pool_index], sum(each.pool.blocks for each in mine))
         self.record.run.looks.append((ready, len(mine) - ready, waiting, running, used, *counts))
 
 
@@ -396,6 +426,7 @@ def requests_of(case: Case) -> list[Request]:
                 "deadline_s",
                 "adapter",
                 "adapter_rank",
+                "model",
             )
         }
         fields |= {

@@ -25,7 +25,7 @@ class Forming:
         self.budget = self.pool.max_num_batched_tokens
         self.victims: list[Sequence] = []
         self.aside: list[Sequence] = []
-        """Who finds no slot for an adapter."""
+        """Who finds no slot for an adapter, or asks for another model."""
         self.short_of_blocks = False
         """Whether somebody was preempted for want of blocks, and not for one of higher priority."""
         self.whole_only = self.pool.batching not in ("chunked_prefill", "own")
@@ -112,6 +112,8 @@ class Forming:
         if self.pool.queue_order != "priority":
             return
         while (head := replica.queue.head()) and replica.batch and self.eligible(head) and self.blocked(head):
+            if head.request.model != self.pool.model:
+                break
             if replica.victim().request.priority >= head.request.priority:
                 break
             self.preempt(replica.victim())
@@ -159,9 +161,14 @@ class Forming:
             pass
 
     def next_to_admit(self) -> Sequence | None:
-        """The first in the queue whose adapter finds a slot, if time, seats and budget allow."""
+        """The first in the queue whose model is active and whose adapter finds a slot, if turns, time, seats and budget allow."""
         replica = self.replica
         while (head := replica.queue.head(self.aside)) and self.budget > 0:
+            if head.request.model != self.pool.model:
+                if self.now >= head.queued_at + self.pool.turn_s:
+                    return None
+                self.aside.append(head)
+                continue
             if not self.eligible(head) or head.request.width > replica.seats():
                 return None
             if replica.slots.find(head.request.adapter, replica.adapters_in_use()):

@@ -5,6 +5,9 @@ step is formed and what is in it. Read `naive_ending.py` next.
 """
 
 import math
+from dataclasses import replace
+from functools import reduce
+from operator import add as add_up
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +21,8 @@ from tests.naive_sequence import Sequence
 from tests.twin.case import Case, Run
 
 ITL_EDGES = itl_edges()
+ANY = -1
+"""Stands for the model of a pool with a single one."""
 Shape = dict[str | tuple[str, int], float]
 """What a step adds to a tally: to each field, or to one bin of a field."""
 
@@ -29,34 +34,57 @@ class Record:
         count = len(case.all_requests()[0])
         self.run = Run(np.zeros(count, OUTCOME), [], [[] for _ in range(count)], [], [], {})
         self.run.outcomes["id"] = -1
-        self.tallies = [empty_tally(pool) for pool in case.pools]
+        self.tallies = [
+            {each.model: empty_tally(each) for each in (pool, *pool.others)}
+            if pool.others
+            else {ANY: empty_tally(pool)}
+            for pool in case.pools
+        ]
+        """Of each pool, by model."""
 
     def finished(self) -> Run:
         """What was never sent has no outcome."""
         fields = Tally.__dataclass_fields__
-        self.run.tallies = [Tally(**{name: getattr(tally, name) for name in fields}) for tally in self.tallies]
+        for tallies in self.tallies:
+            parts = tuple(Tally(**{name: getattr(tally, name) for name in fields}) for tally in tallies.values())
+            self.run.tallies.append(parts[0] if len(parts) == 1 else replace(reduce(add_up, parts), by_model=parts))
         self.run.outcomes = self.run.outcomes[self.run.outcomes["id"] >= 0]
         return self.run
+
+    def tally(self, pool: int, model: int) -> SimpleNamespace:
+        return self.tallies[pool].get(model) or self.tallies[pool][ANY]
 
     def step(self, replica: Replica, now: float) -> float:
         """Count the step that a replica has just formed; return when it ends."""
         replica.shape = shape_of_step(replica)
-        add(self.tallies[replica.pool_index], replica.shape, 1.0)
-        add(self.tallies[replica.pool_index], replica.adapters_admitted, 1.0)
+        add(self.tally(replica.pool_index, replica.pool.model), replica.adapters_admitted, 1.0)
+        return self.count(replica, now, self.run.steps)
+
+    def switch(self, replica: Replica, now: float, seconds: float, evicted: list[int], loads: bool) -> float:
+        """Count the switch that a replica begins to its active model; return when it ends."""
+        add(self.tally(replica.pool_index, replica.pool.model), {"switches": 1, "loads": loads}, 1)
+        for model in evicted:
+            self.tally(replica.pool_index, model).evictions += 1
+        replica.shape = {"busy_s": seconds, "switching_s": seconds}
+        return self.count(replica, now, self.run.switches)
+
+    def count(self, replica: Replica, now: float, written: list[list[float]]) -> float:
+        add(self.tally(replica.pool_index, replica.pool.model), replica.shape, 1.0)
         end = now + replica.shape["busy_s"]
-        self.run.steps.append([replica.pool_index, now, end, end])
-        replica.written = self.run.steps[-1]
+        written.append([replica.pool_index, now, end, end])
+        replica.written = written[-1]
         return end
 
     def break_off(self, replica: Replica, now: float) -> None:
         """Of the step that runs only the share that has passed counts."""
         rest = (replica.step_end - now) / (replica.step_end - replica.step_start)
-        add(self.tallies[replica.pool_index], replica.shape, -rest)
+        add(self.tally(replica.pool_index, replica.pool.model), replica.shape, -rest)
         replica.written[2] = now
 
     def gap(self, sequence: Sequence, now: float) -> None:
         """Count the time since the last tokens of the sequence, in each row."""
-        tally, seconds = self.tallies[sequence.replica.pool_index], now - sequence.token_times[-1]
+        tally = self.tally(sequence.replica.pool_index, sequence.request.model)
+        seconds = now - sequence.token_times[-1]
         tally.itl_counts[np.searchsorted(ITL_EDGES, seconds, side="right")] += sequence.request.width
         tally.itl_sum_s += sequence.request.width * seconds
 
@@ -64,7 +92,7 @@ class Record:
         """Note a token that has just left, in each row."""
         pool = sequence.replica.pool_index
         self.run.tokens[sequence.request.id].append((now, pool, sequence.life))
-        self.tallies[pool].output_tokens += sequence.request.width
+        self.tally(pool, sequence.request.model).output_tokens += sequence.request.width
 
     def processed(self, sequence: Sequence, tokens: int) -> None:
         """Note tokens that a step has processed for a sequence, in vain if it is nobody's already."""
@@ -75,7 +103,7 @@ class Record:
     def waste(self, sequence: Sequence) -> None:
         """All that was processed for a sequence was in vain."""
         for pool, tokens in sequence.processed_in.items():
-            self.tallies[pool].wasted_tokens += tokens
+            self.tally(pool, sequence.request.model).wasted_tokens += tokens
         sequence.request.wasted_tokens += sequence.processed_in.total()
         self.run.outcomes[sequence.request.id]["wasted_tokens"] = sequence.request.wasted_tokens
         sequence.processed_in.clear()
@@ -108,8 +136,8 @@ def empty_tally(pool: PoolCost) -> SimpleNamespace:
         "context_by_batch": pool.max_num_seqs + 1,
         "itl_counts": ITL_BINS,
     }
-    scalars = dict.fromkeys((set(Tally.__dataclass_fields__) | {"slowed_s", "wasted_tokens"}) - set(lengths), 0)
-    return SimpleNamespace(**scalars, **{name: np.zeros(length) for name, length in lengths.items()})
+    scalars = dict.fromkeys(set(Tally.__dataclass_fields__) - {"by_model"} - set(lengths), 0)
+    return SimpleNamespace(by_model=(), **scalars, **{name: np.zeros(length) for name, length in lengths.items()})
 
 
 def add(tally: SimpleNamespace, shape: Shape, share: float) -> None:

@@ -1,4 +1,4 @@
-"""One replica of the naive twin: who waits, who runs, who has to make way, which adapters are loaded.
+"""One replica of the naive twin: who waits, who runs, who has to make way, which adapters and models are loaded.
 
 DESIGN.md: "Queue order" (victims), "Preemption by swap", "Adapters". Nothing here knows of other replicas or of what a
 step costs. How its next step is put together is in `naive_forming.py`, which is next.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from infersim.dataplane.fleet import PoolCost
 from tests.naive_adapters import NONE, Slots
 from tests.naive_memory import Memory
+from tests.naive_models import Zoo
 from tests.naive_queue import Queue
 from tests.naive_sequence import Sequence
 
@@ -23,9 +24,13 @@ class Replica:
     serial: int
     pool_index: int
     pool: PoolCost
+    """With its active model."""
     memory: Memory = field(init=False)
     queue: Queue = field(init=False)
     slots: Slots = field(init=False)
+    zoo: Zoo = field(init=False)
+    switching: bool = False
+    """Whether it is on the way to its active model, until step_end."""
     ready: bool = True
     failed: bool = False
     outstanding: int = 0
@@ -59,14 +64,19 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.memory, self.queue, self.slots = Memory(self.pool), Queue(self.pool), Slots(self.pool.adapter_slots)
+        self.zoo = Zoo(self.pool)
         self.drafts = len(self.pool.acceptance)
 
     def can_ever_serve(self, sequence: Sequence) -> bool:
-        total = sequence.request.input_tokens + sequence.request.output_tokens
-        narrow = sequence.request.width <= self.pool.max_num_seqs
-        plain = sequence.request.adapter == NONE or self.pool.adapter_slots > 0
-        short = total <= self.pool.max_context and self.memory.most_blocks(sequence) <= self.pool.blocks
+        pool, total = self.cost_of(sequence), sequence.request.input_tokens + sequence.request.output_tokens
+        narrow = sequence.request.width <= pool.max_num_seqs
+        plain = sequence.request.adapter == NONE or pool.adapter_slots > 0
+        short = total <= pool.max_context and Memory(pool).most_blocks(sequence) <= pool.blocks
         return narrow and plain and short
+
+    def cost_of(self, sequence: Sequence) -> PoolCost:
+        """What the model costs that a sequence asks for."""
+        return self.zoo.costs[sequence.request.model]
 
     def refuses(self, sequence: Sequence) -> str | None:
         """How the attempt that is routed here ends at once, if it does."""
@@ -75,15 +85,12 @@ class Replica:
         before = self.outstanding - 1 - len(self.batch) - len(self.leaving)
         if self.pool.max_queued is not None and before >= self.pool.max_queued:
             return "queue_full"
-        return "overloaded" if self.queued_tokens() * self.prompt_token_s() > self.pool.max_queued_work_s else None
+        work_s = self.queued_tokens() * prompt_token_s(self.cost_of(sequence))
+        return "overloaded" if work_s > self.pool.max_queued_work_s else None
 
     def queued_tokens(self) -> int:
         """Of prompts that are still to be processed, in front end and queue."""
         return self.coming_tokens + sum(each.prompt for each in self.queue.waiting if not each.brings_kv())
-
-    def prompt_token_s(self) -> float:
-        """The least time that a token of a prompt takes."""
-        return self.pool.linear_s[-1] / self.pool.max_num_batched_tokens
 
     def decoding(self) -> list[Sequence]:
         return [each for each in self.batch if each.decoding()]
@@ -136,3 +143,8 @@ class Replica:
         else:
             sequence.forget()
         self.enqueue(sequence, now, preempted=True)
+
+
+def prompt_token_s(pool: PoolCost) -> float:
+    """The least time that a token of a prompt takes."""
+    return pool.linear_s[-1] / pool.max_num_batched_tokens

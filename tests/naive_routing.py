@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from infersim.dataplane.fleet import PoolCost
-from tests.naive_replica import Replica
+from tests.naive_replica import Replica, prompt_token_s
 from tests.naive_sequence import Request, Sequence
 
 
@@ -24,6 +24,8 @@ class Signals:
     prompt_token_s: float
     max_num_seqs: int
     usd_per_hour: float
+    model: int
+    """The active one."""
     cached_tokens: int = 0
     round_trip_s: float = 0.0
 
@@ -43,16 +45,18 @@ def signals_of(replica: Replica) -> Signals:
         outstanding=replica.outstanding,
         queued_tokens=replica.queued_tokens(),
         kv_used=Fraction(replica.memory.used(), max(pool.blocks, 1)),
-        prompt_token_s=replica.prompt_token_s(),
+        prompt_token_s=prompt_token_s(pool),
         max_num_seqs=pool.max_num_seqs,
         usd_per_hour=pool.usd_per_hour,
+        model=pool.model,
     )
 
 
 def of_the_moment(signals: Signals, replica: Replica, sequence: Sequence) -> Signals:
     """With what is never old: how far the request's region is, and how much of its prompt is cached."""
     pool = replica.pool
-    cached = pool.prefix_tokens * len(replica.memory.matching(sequence)) if pool.role != "decode" else 0
+    here = pool.role != "decode" and sequence.request.model == pool.model
+    cached = pool.prefix_tokens * len(replica.memory.matching(sequence)) if here else 0
     return replace(signals, cached_tokens=cached, round_trip_s=round_trip_s(pool, sequence.request))
 
 

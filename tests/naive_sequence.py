@@ -33,6 +33,8 @@ class Request:
     adapter: int = 0
     """Its number, 0 for none."""
     adapter_rank: int = 0
+    model: int = 0
+    """That it asks for."""
     span: str = "held"
     since: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPANS, 0.0))

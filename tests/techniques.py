@@ -119,6 +119,30 @@ BURSTY = {
 """Ways to serve a light tenant beside one who comes in bursts."""
 
 
+POPULARITY = {
+    "llama-3.1-8b": 0.55, "qwen3-14b": 0.2, "qwen3-8b": 0.12, "mistral-7b-v0.3": 0.07, "mistral-nemo": 0.04, "phi-4": 0.02,
+}  # fmt: skip
+"""Six models, and which share of the requests asks for each."""
+EVEN = dict.fromkeys(POPULARITY, 1 / 6)
+APART: Pools = [pool for model in POPULARITY for pool in one(name=model, model=model)]
+
+
+def in_turns(replicas: int) -> Pools:
+    """All six models on each of so many GPUs, two of them in memory."""
+    switching = {"resident": 2, "eviction": "cost_aware"}
+    return one(models=list(POPULARITY), switching=switching, replicas={"initial": replicas})
+
+
+ZOO: dict[str, tuple[float, dict[str, float], Pools]] = {
+    "0.5 requests/s, skewed: a GPU for each": (0.5, POPULARITY, APART),
+    "3 GPUs in turns": (0.5, POPULARITY, in_turns(3)),
+    "2 GPUs in turns": (0.5, POPULARITY, in_turns(2)),
+    "each model busy, 30 requests/s: a GPU for each": (30.0, EVEN, APART),
+    "6 GPUs in turns": (30.0, EVEN, in_turns(6)),
+}
+"""Ways to serve six models: requests/s, popularity, and pools."""
+
+
 @cache
 def served(title: str, way: str) -> Result:
     """One way of a group."""
@@ -133,6 +157,16 @@ def shared(way: str) -> Result:
 
 
 @cache
+def zoo(way: str) -> Result:
+    """One way to serve six models."""
+    rate_rps, popularity, pools = ZOO[way]
+    workload = traffic(rate_rps, lognormal(800, 3000, 7000), lognormal(200, 700, 1000))
+    workload["classes"] = [{"name": model, "model": model, "share": share} for model, share in popularity.items()]
+    horizon_s = 1800 if rate_rps < 1 else 120
+    return _run("llama-3.1-8b", workload, horizon_s, pools, router="model_affinity")
+
+
+@cache
 def mooncake(caching: bool) -> Result:
     """The shipped scenario of the Mooncake trace, with its prefix cache or without."""
     scenario = load_scenario(ROOT / "scenarios" / "mooncake_prefix_cache.yaml").model_dump(mode="json")
@@ -141,8 +175,8 @@ def mooncake(caching: bool) -> Result:
     return simulate(scenario)
 
 
-def _run(model: str, workload: dict, horizon_s: float, pools: Pools) -> Result:
-    scenario = {"name": "techniques", "model": model, "horizon_s": horizon_s, "seed": 1}
+def _run(model: str, workload: dict, horizon_s: float, pools: Pools, router: str = "least_outstanding") -> Result:
+    scenario = {"name": "techniques", "model": model, "horizon_s": horizon_s, "seed": 1, "router": {"policy": router}}
     return simulate(scenario | {"workload": workload, "pools": pools})
 
 
@@ -180,7 +214,31 @@ def tables() -> str:
         of = shared(way).summary["slo"]["classes"]
         p99 = (of["light"]["ttft_p99_s"], of["heavy"]["ttft_p99_s"], of["light"]["tpot_p99_s"])
         lines.append(f"| {way} | {' | '.join(map(seconds, p99))} |")
+    lines += [
+        "",
+        "| six models of 7B to 14B | USD an hour | mean TTFT | TTFT p99 | TPOT p99 | loads an hour |",
+        "|---|---|---|---|---|---|",
+        *map(_zoo_row, ZOO),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _zoo_row(way: str) -> str:
+    summary, (_, _, pools) = zoo(way).summary, ZOO[way]
+    hours = summary["run"]["end_s"] / 3600
+    loads = sum(one["loads"] for pool in summary["pools"].values() for one in pool.get("models", {}).values())
+    ttft, tpot = summary["latency"]["ttft_s"], summary["latency"]["tpot_s"]
+    gpus = sum(pool.get("replicas", {}).get("initial", 1) for pool in pools)
+    usd = gpus * next(iter(summary["pools"].values()))["usd_per_chip_hour"]
+    cells = [
+        way,
+        f"{usd:.2f}",
+        seconds(ttft["mean"]),
+        seconds(ttft["p99"]),
+        seconds(tpot["p99"]),
+        digits(loads / hours),
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def renewed(readme: str) -> str:

@@ -23,10 +23,14 @@ class Environment(simpy.Environment):
         """Succeeds when a request finds no replica while no other is held; a new event takes its place then."""
         self.leaving = self.event()
         """The same of sequences that find no decode replica after their prompt."""
+        self._held: dict[int, simpy.Event] = {}
+        """The same of a pool's models, where there are several."""
         self._drained: dict[int, simpy.Event] = {}
 
     def held_for(self, pool: int) -> simpy.Event:
-        """The one of these two that concerns a pool."""
+        """The one of these that concerns a pool."""
+        if self.fleet.several_models:
+            return self._held.setdefault(pool, self.event())
         return self.leaving if self.fleet.receives(pool) else self.held
 
     def drained(self, replica: int) -> simpy.Event:
@@ -55,6 +59,8 @@ class Environment(simpy.Environment):
         elif wake.why is Why.HELD:
             held, self.held = self.held, self.event()
             held.succeed(wake)
+            for pool in [pool for pool in self._held if self.fleet.held_for(pool)]:
+                self._held.pop(pool).succeed(wake)
         elif wake.why is Why.LEAVING:
             leaving, self.leaving = self.leaving, self.event()
             leaving.succeed(wake)

@@ -47,11 +47,12 @@ SAMPLE = np.dtype(
         ("joules", np.float64),  # chips' energy so far, before PUE
         ("flops", np.float64),  # arithmetic so far
         ("memory_bytes", np.float64),  # memory traffic so far
-        ("compute_s", np.float64),  # busy seconds so far by what bounded them; the five sum to busy_s
+        ("compute_s", np.float64),  # busy seconds so far by what bounded them; the six sum to busy_s
         ("memory_s", np.float64),
         ("network_s", np.float64),
         ("launch_s", np.float64),
         ("slowed_s", np.float64),
+        ("switching_s", np.float64),
     ],
     align=True,
 )

@@ -79,6 +79,8 @@ class Meter:
         _, _, waiting, running, blocks, output, busy_s, prompt, routed, ended, up_s = fleet.glance(pool.number)
         ready, held = len(pool.serving), fleet.held_for(pool.number)
         live_blocks = (ready + sum(replica.index is not None for replica in pool.leaving)) * pool.tables.memory.blocks
+        if pool.tables.models:
+            live_blocks = fleet.observe(pool.number)[0].kv_blocks
         judged = self._judge.counts(pool.number) if self._judge else (0, 0, 0, 0)
         reading = Reading(
             pool.env.now, ready, int(waiting), int(running), held, blocks / live_blocks if live_blocks else 0.0,

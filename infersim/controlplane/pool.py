@@ -395,6 +395,15 @@ class Pool:
         row["output_tokens"], row["prompt_tokens"] = tally.output_tokens, tally.prompt_tokens
         used = usage(self.tables, tally)
         row["joules"] = used.dynamic_j - self.saved_j(used.dynamic_j) + self.tables.idle_w * billed_s
-        for name in ("flops", "memory_bytes", "compute_s", "memory_s", "network_s", "launch_s", "slowed_s"):
+        for name in (
+            "flops",
+            "memory_bytes",
+            "compute_s",
+            "memory_s",
+            "network_s",
+            "launch_s",
+            "slowed_s",
+            "switching_s",
+        ):
             row[name] = getattr(used, name)
         return row

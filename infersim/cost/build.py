@@ -78,6 +78,8 @@ def build_tables(
         initialise_s=engine.initialise_s.value,
         max_context=min(model.max_context, engine.slot_tokens or model.max_context),
         adapters=adapter_cost(d),
+        models=(),
+        room_bytes=0,
         notes=notes(d) + ([f"operators as measured: {d.measured.source}"] if d.measured else []),
     )
     return stepped(tables, measured) if isinstance(measured, StepTable) else tables

@@ -5,7 +5,7 @@ joules for one FLOP and one byte are set in `dynamic_energy` so that the fastest
 Not here: carbon, PUE and money (`infersim/results/`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -38,13 +38,15 @@ class Usage:
     """Seconds that launch floors and host overheads bounded."""
     slowed_s: float
     """Seconds by which slow replicas' steps were longer than they cost."""
+    switching_s: float
+    """Seconds of switching between models."""
     dynamic_j: float
     """Energy above idle [J]."""
 
     @property
     def busy_s(self) -> float:
         """All seconds in steps [s]."""
-        return self.compute_s + self.memory_s + self.network_s + self.launch_s + self.slowed_s
+        return self.compute_s + self.memory_s + self.network_s + self.launch_s + self.slowed_s + self.switching_s
 
 
 def dynamic_energy(dynamic_w: float, flops_s: float, bytes_s: float) -> tuple[float, float]:
@@ -57,6 +59,14 @@ def dynamic_energy(dynamic_w: float, flops_s: float, bytes_s: float) -> tuple[fl
 
 def usage(tables: CostTables, tally: Tally) -> Usage:
     """Price the counts of one pool."""
+    if tables.models:
+        parts = [usage(model.tables, own) for model, own in zip(tables.models, tally.by_model, strict=True)]
+        return Usage(**{field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Usage)})
+    return _usage(tables, tally)
+
+
+def _usage(tables: CostTables, tally: Tally) -> Usage:
+    """Price the counts of one model."""
     parts: list[tuple[Work, np.ndarray | float]] = [
         (tables.linear, tally.steps_by_tokens),
         (tables.sequences, tally.steps_by_sequences),
@@ -81,7 +91,7 @@ def usage(tables: CostTables, tally: Tally) -> Usage:
     sums["compute_s"] += tally.prefill_compute_s
     sums["memory_s"] += tally.prefill_memory_s
     joules = tables.joules_per_flop * sums["flops"] + tables.joules_per_byte * sums["memory_bytes"]
-    return Usage(dynamic_j=joules, slowed_s=tally.slowed_s, **sums)
+    return Usage(dynamic_j=joules, slowed_s=tally.slowed_s, switching_s=tally.switching_s, **sums)
 
 
 def idle_joules(tables: CostTables, up_s: float) -> float:

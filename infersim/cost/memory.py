@@ -87,18 +87,18 @@ def plan_memory(d: Deployment) -> MemoryPlan:
 
 def _explain(d: Deployment, held: float, reserve: float, block: float, missing: float) -> str:
     """What does not fit, by how much, and what would."""
-    parts = f"weights {_gb(held)}"
+    parts = f"weights {in_gb(held)}"
     if d.blocks is None:
         limit = d.chip.capacity_bytes * d.chips * d.engine.memory_fraction.value
-        parts += f", activations and runtime {_gb(reserve)}" if reserve else ""
-        parts += f" and one KV block {_gb(block)}"
+        parts += f", activations and runtime {in_gb(reserve)}" if reserve else ""
+        parts += f" and one KV block {in_gb(block)}"
     else:
         limit = d.chip.capacity_bytes * d.chips
-        parts += f" and {d.blocks} KV blocks {_gb(d.blocks * block)}"
+        parts += f" and {d.blocks} KV blocks {in_gb(d.blocks * block)}"
     ways = _remedies(d)
     return (
         f"{d.model.name} in {d.weights} does not fit {d.chips} x {d.chip.hardware.name}: {parts} exceed "
-        f"the {_gb(limit)} that may be filled by {missing:,.0f} bytes; "
+        f"the {in_gb(limit)} that may be filled by {missing:,.0f} bytes; "
         + (f"what would fit: {' or '.join(ways)}" if ways else "nothing that this chip offers would fit")
     )
 
@@ -134,5 +134,6 @@ def _leaves_room(d: Deployment, tensor: int, weights: Dtype) -> bool:
     return needed < d.chip.capacity_bytes * d.engine.memory_fraction.value
 
 
-def _gb(size: float) -> str:
+def in_gb(size: float) -> str:
+    """A size as text."""
     return f"{size / 1e9:,.2f} GB" if size >= 1e7 else f"{size / 1e6:,.2f} MB"

@@ -108,6 +108,18 @@ class AdapterCost:
 
 
 @dataclass(frozen=True)
+class ModelCost:
+    """One of several models that the replicas of a pool serve."""
+
+    number: int
+    """As requests ask for it."""
+    name: str
+    tables: "CostTables"
+    load_s: float
+    """Loading its weights into a replica that serves already [s]."""
+
+
+@dataclass(frozen=True)
 class CostTables:
     """Everything that the rest of infersim knows of one (model, chip, engine, parallelism, precision)."""
 
@@ -159,6 +171,10 @@ class CostTables:
     """By tokens T of a step that holds prompt tokens: what that costs beside `linear`, if anything."""
     adapters: AdapterCost | None = None
     """Adapters, if replicas have slots for them."""
+    models: tuple[ModelCost, ...] = ()
+    """All models, where there are several; the tables above are those of the first."""
+    room_bytes: int = 0
+    """Memory of a replica for the weights of several models [B]."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know: conversions between dtypes, padding, estimates that matter."""
 

@@ -19,6 +19,7 @@ from infersim.dataplane.internal import (
     CLOCK,
     ENTRY,
     FLIGHT,
+    MODEL,
     SERVER,
     SHARE,
     SOURCE,
@@ -46,9 +47,11 @@ class Arrays:
         self.clocks = records_of(1, CLOCK)
         clock = self.clock = self.clocks[0]
         clock.watching = watching
-        clock.held_head = clock.held_tail = clock.leaving_head = clock.leaving_tail = NONE
+        clock.held_head = clock.held_tail = clock.held_next = clock.leaving_head = clock.leaving_tail = NONE
         clock.forming = clock.ended_head = NONE
         self.pools = Pools(*flattened(pools), itl_edges())
+        pools = [each for pool in pools for each in (pool, *pool.others)]
+        clock.models = len({pool.model for pool in pools}) > 1
         stride = max(pool.max_num_seqs for pool in pools)
         entries = max(
             (pool.blocks * pool.block_size // pool.prefix_tokens if pool.prefix_tokens else 0) + pool.host_entries
@@ -62,7 +65,8 @@ class Arrays:
             records_of(0, REPLICA), records_of(0, SERVER), _ints(0, stride),
             _ints(0, max(pool.block_size for pool in pools)), _records(0, entries, ENTRY),
             _ints(0, 1 << (2 * entries).bit_length()), _ints(0), _records(0, 1, SHARE),
-            _records(0, max(pool.adapter_slots for pool in pools), ADAPTER), records_of(1, STEP), records_of(1, STATE),
+            _records(0, max(pool.adapter_slots for pool in pools), ADAPTER),
+            _records(0, max(1 + len(pool.others) for pool in pools), MODEL), records_of(1, STEP), records_of(1, STATE),
         )  # fmt: skip
         self.ends = Tree(np.zeros(0), _ints(0))
         self.routing = Routing(records_of(0, REPLICA), _ints(0), _ints(0), _ints(ROUTER_MEMORY), self.ends)
@@ -101,7 +105,7 @@ class Arrays:
     def grow_replicas(self, capacity: int) -> None:
         """Make room for `capacity` (a power of two) replicas."""
         engines, old = self.engines, len(self.engines.replicas)
-        by_replica = ("replicas", "servers", "finishes", "phases", "caches", "lookups", "shares", "slots")
+        by_replica = ("replicas", "servers", "finishes", "phases", "caches", "lookups", "shares", "slots", "models")
         self.engines = engines._replace(**{name: grown(getattr(engines, name), capacity) for name in by_replica})
         self.engines.replicas.status[old:] = CLOSED
         keys = np.full(capacity, math.inf)
@@ -130,6 +134,8 @@ class Arrays:
             self.routing = routing._replace(receivers=known)
             return
         self.routing = routing._replace(routable=known)
+        if ready:
+            self.clock.held_next = self.clock.held_head
         routing.loads.keys[index] = self.engines.replicas[index].outstanding if ready else math.inf
         replay(routing.loads.winners, routing.loads.keys, index)
 

@@ -12,6 +12,7 @@ from infersim.dataplane.internal import AHEAD, AWAY, HANDLING, HELD, QUEUED
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.records import FINISHED, NONE, OVERLOADED, RATE_LIMITED, REJECTED, SERVICE_FULL, TIMED_OUT
 from infersim.dataplane.sequences import write_outcome
+from infersim.dataplane.switching import table_for
 
 NEVER_SENT = 0
 """Instead of the bit of an ending."""
@@ -142,7 +143,7 @@ def end_attempt(now, slot, status, clock, roll, replicas, tables, crowd):
     pool = replicas[flight.replica].pool if flight.replica != NONE else NONE
     serial = replicas[flight.replica].serial if flight.replica != NONE else NONE
     if flight.worked > 0:
-        tables[pool].wasted_tokens += flight.worked
+        tables[table_for(roll.asked[slot].model, pool, tables)].wasted_tokens += flight.worked
     if flight.worked_before > 0:
         tables[flight.pool_before].wasted_tokens += flight.worked_before
     if flight.watched and status != REJECTED:

@@ -27,7 +27,8 @@ from infersim.dataplane.records import (
     ROUTER,
 )
 from infersim.dataplane.sequences import enqueue
-from infersim.dataplane.signals import accepting, count_blocks, find_prefixes, measure
+from infersim.dataplane.signals import accepting, count_blocks, find_prefixes, find_resident, measure
+from infersim.dataplane.switching import table_for
 from infersim.dataplane.timing import leap_end, steps_until
 from infersim.dataplane.withdrawing import part
 
@@ -44,7 +45,7 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
     routable, memory = routing.routable, routing.memory
     clock.asking, clock.culprit = ROUTER, request.id
     if clock.selective:
-        found = accepting(request, replicas, routable, memory[ROUTER_MEMORY:], tables, values)
+        found = accepting(request, clock.models, replicas, routable, memory[ROUTER_MEMORY:], tables, values)
         if found > 0:  # else no pool that takes it has a ready replica: any may
             routable = memory[ROUTER_MEMORY : ROUTER_MEMORY + found]
     if clock.by_load:
@@ -55,13 +56,15 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
             measure(request, shown, routable, tables, values)
         if clock.reads_kv and clock.scrape_s == 0.0:
             count_blocks(now, engines, routable, tables)
+        if clock.reads_models:
+            find_resident(request, shown, replicas, engines.models, routable, tables)
         if clock.reads_prefix:
             find_prefixes(now, request, shown, engines, routable, tables)
         r = policies.route(request, shown, routable, memory[:ROUTER_MEMORY])
     if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return False
     replica = replicas[r]
-    server, table = engines.servers[r], tables[replica.pool]
+    server, table = engines.servers[r], tables[table_for(request.model, replica.pool, tables)]
     table.routed += 1
     flight.held_s += now - flight.since_s
     flight.since_s = now
@@ -73,6 +76,7 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
         end_attempt(now, slot, status, clock, roll, replicas, tables, crowd)
         return True
     flight.state = HANDLING
+    flight.place = table.place
     server.coming_tokens += request.input_tokens
     replica.queued_tokens += request.input_tokens
     flight.order = clock.routed
@@ -143,7 +147,7 @@ def deliver(now, slot, roll, ends, engines, tables):
     enqueue(now, slot, engine, roll.asked, roll.flights)
     if server.steps == 0:
         reschedule(ends, r, now)
-    elif server.steps > 1 and _may_be_admitted(slot, server, engine.replica, table):
+    elif server.steps > 1 and _may_be_admitted(slot, server, engine.replica, table, roll.asked):
         most = server.steps
         steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, server.batch, most, now)
         if table.async_scheduling and now > server.start_s:
@@ -167,11 +171,14 @@ def _turned_away(request, output_tokens, replica, table):
 
 
 @inlined
-def _may_be_admitted(slot, server, replica, table):
+def _may_be_admitted(slot, server, replica, table, asked):
     """Whether a request that was queued in the middle of a leap can change the next step."""
     if server.rows > 0:
         return False
-    if server.queue_head != slot and table.queue_order != FAIR_SHARE and table.adapter_slots == 0:
+    if table.models > 1:
+        if asked[slot].model != table.model:
+            return False
+    elif server.queue_head != slot and table.queue_order != FAIR_SHARE and table.adapter_slots == 0:
         return False
     room = replica.running < table.max_num_seqs and server.batch < table.max_num_batched_tokens
     return room or table.queue_order == PRIORITY

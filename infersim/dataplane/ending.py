@@ -26,6 +26,7 @@ from infersim.dataplane.sequences import (
     stop_growing,
 )
 from infersim.dataplane.shares import charge_outputs
+from infersim.dataplane.switching import end_switch
 from infersim.dataplane.timing import count_itl, itl_bin, leap_end
 from infersim.dataplane.withdrawing import bury, bury_all
 
@@ -36,6 +37,9 @@ def end_step(now, engine, roll, pools, clock):
     server, table, phases, asked, flights = engine.server, engine.table, engine.phases, roll.asked, roll.flights
     steps = server.steps
     if steps == 0:
+        return
+    if server.switching:
+        end_switch(now, server, table)
         return
     batch = server.batch if server.decodes else 0
     if table.queue_order == FAIR_SHARE:

@@ -10,8 +10,8 @@ from infersim.dataplane.jit import pasted
 @pasted
 def engine_of(r, engines, tables):
     """Replica `r` and what its pool is like."""
-    replica = engines.replicas[r]
+    server = engines.servers[r]
     return Engine(
-        engines.servers[r], replica, tables[replica.pool], engines.finishes[r], engines.phases[r], engines.caches[r],
-        engines.lookups[r], engines.names, engines.shares[r], engines.slots[r],
+        server, engines.replicas[r], tables[server.table], engines.finishes[r], engines.phases[r], engines.caches[r],
+        engines.lookups[r], engines.names, engines.shares[r], engines.slots[r], engines.models[r],
     )  # fmt: skip

@@ -45,7 +45,7 @@ def run_errands(now, clock, roll, replicas, servers, routable, crowd):
     clock.errands = False
     if clock.held_anew:
         clock.held_anew = False
-        if clock.held_head != NONE and routable.shape[0] == 0:
+        if clock.held_head != NONE and (routable.shape[0] == 0 or clock.models):
             return HELD_EDGE
     return GO_ON
 

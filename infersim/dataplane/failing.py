@@ -15,6 +15,7 @@ from infersim.dataplane.jit import compiled
 from infersim.dataplane.progress import add_steps, steps_done
 from infersim.dataplane.records import LOST, NONE
 from infersim.dataplane.sequences import settle
+from infersim.dataplane.switching import end_switch, table_for
 from infersim.dataplane.timing import leap_end
 from infersim.dataplane.withdrawing import close_span, cut_leap, hold, withdraw
 
@@ -27,6 +28,8 @@ def fail(now, r, victims, clock, roll, deliveries, ends, engines, pools, crowd):
     """Let a replica fail; `victims` are the slots of all that it holds, by routing number."""
     engine, flights, tables = engine_of(r, engines, pools.tables), roll.flights, pools.tables
     server, replica, table = engine.server, engine.replica, engine.table
+    if server.switching:
+        end_switch(now, server, table)
     if server.steps > 0:
         _break_off(now, server, flights, table, pools.counts, pools.edges)
     for slot in victims:
@@ -48,28 +51,25 @@ def fail(now, r, victims, clock, roll, deliveries, ends, engines, pools, crowd):
             clock.free_slots += 1
         elif flight.replays < clock.replays:
             flight.replays += 1
-            _count_waste(flight, table, tables)
+            if flight.worked > 0:
+                tables[table_for(roll.asked[slot].model, replica.pool, tables)].wasted_tokens += flight.worked
+            if flight.worked_before > 0:
+                tables[flight.pool_before].wasted_tokens += flight.worked_before
             restart(now, slot, roll.asked, flights)
-            _hold_again(slot, clock, flights)
+            _hold_again(slot, clock, roll, tables)
         else:
             end_attempt(now, slot, LOST, clock, roll, engines.replicas, tables, crowd)
     reschedule(ends, r, math.inf)
 
 
 @compiled
-def _count_waste(flight, table, tables):
-    """Count what was processed for a request that begins anew."""
-    table.wasted_tokens += flight.worked
-    if flight.worked_before > 0:
-        tables[flight.pool_before].wasted_tokens += flight.worked_before
-
-
-@compiled
-def _hold_again(slot, clock, flights):
+def _hold_again(slot, clock, roll, tables):
     """Hand a request back to the router."""
-    flights[slot].state = HELD
-    if hold(slot, clock, flights):
+    roll.flights[slot].state = HELD
+    if hold(slot, clock, roll, tables):
         clock.held_anew = True
+    if clock.held_next == NONE:
+        clock.held_next = slot
 
 
 @compiled
@@ -141,7 +141,7 @@ def migrate(now, victims, clock, roll, deliveries, ends, engines, pools):
         if flight.source == NONE and (flight.state == HANDLING or flight.state == QUEUED):
             withdraw(now, slot, clock, roll, deliveries, ends, engines, pools)
             flight.replica = NONE
-            _hold_again(slot, clock, roll.flights)
+            _hold_again(slot, clock, roll, pools.tables)
 
 
 @compiled

@@ -102,6 +102,9 @@ class Feed:
         if requests.forks.any() and tables.draft_tokens.any():
             first = requests.id[requests.forks > 0][0]
             raise ValueError(f"request {first} has several samples or beams, which draft tokens are not modelled for")
+        if not np.isin(requests.model, tables.model).all():
+            first = requests[~np.isin(requests.model, tables.model)][0]
+            raise ValueError(f"request {first.id} asks for model {first.model}, which no pool serves")
         tables.plain_blocks &= not requests.forks.any()
         classes = int(requests.tenant.max()) + 1
         if self._shared and classes > arrays.engines.shares.shape[1]:

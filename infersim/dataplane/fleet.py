@@ -6,8 +6,10 @@ Everything that changes the fleet from outside goes through the verbs of `Fleet`
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from infersim.dataplane.arrays import Arrays
 from infersim.dataplane.faults import PolicyFault, exceptions_of_policies
 from infersim.dataplane.feeding import Chunk, Feed, SourceChunk
 from infersim.dataplane.groups import Policies
-from infersim.dataplane.internal import ADAPTER, AHEAD, AWAY, LEAVING, SENDING, SERVER, SHARE
+from infersim.dataplane.internal import ADAPTER, AHEAD, AWAY, LEAVING, MODEL, SENDING, SERVER, SHARE
 from infersim.dataplane.layout import PoolCost, tally_of
 from infersim.dataplane.records import (
     ASKED,
@@ -85,7 +87,7 @@ class Fleet:
     handed in batches to `sink` (an OUTCOME array, in order of ending) or, without one, kept for `outcomes()`.
     `by_load` says that the router's answer is always the replica with the fewest requests outstanding, the lowest index
     on ties, which is kept as a tree instead of asking. `reads` names the signals beyond the counts that the router
-    reads (kv, prefix); with `scrape_s` it sees the
+    reads (kv, prefix, network, models); with `scrape_s` it sees the
     replicas as they were at the last multiple of so many seconds. `order(pool, request)` is the compiled key of pools
     whose queue order is `own`, `shape(pool, state)` the answer of those whose batching is.
     `rules` say what clients put up with, and let requests follow others;
@@ -114,10 +116,10 @@ class Fleet:
         self._kept: list[NDArray] = []
         self._sink = sink or self._kept.append
         clock = self._clock = self._arrays.clock
-        clock.reads_kv, clock.reads_prefix, clock.reads_network = (
-            name in reads for name in ("kv", "prefix", "network")
+        clock.reads_kv, clock.reads_prefix, clock.reads_network, clock.reads_models = (
+            name in reads for name in ("kv", "prefix", "network", "models")
         )
-        clock.selective = any(
+        clock.selective = clock.models or any(
             pool.min_input_tokens > 1 or pool.max_input_tokens < 2**62 or not all(pool.takes) for pool in pools
         )
         clock.by_load = by_load and scrape_s == 0 and not clock.selective
@@ -148,8 +150,15 @@ class Fleet:
         return int(self._clock.held)
 
     def held_for(self, pool: int) -> int:
-        """Requests that wait for a replica of this pool's role: for a decode pool, sequences that nobody receives."""
+        """Requests that wait for a replica of this pool's role and models: for a decode pool, sequences that nobody receives."""
+        if self.several_models:
+            return int(self._arrays.pools.tables[pool].held)
         return int(self._clock.leaving if self.receives(pool) else self._clock.held)
+
+    @property
+    def several_models(self) -> bool:
+        """Whether there are several models, so that no replica serves everybody."""
+        return bool(self._clock.models)
 
     def receives(self, pool: int) -> bool:
         """Whether a pool's replicas receive sequences from prefill pools, instead of requests."""
@@ -234,7 +243,7 @@ class Fleet:
         replica, server = engines.replicas[index], engines.servers[index]
         replica["pool"], replica["status"] = pool, READY
         replica["serial"] = self._serials if serial is None else serial
-        for name in ("max_num_seqs", "prompt_token_s", *SIGNALS):
+        for name in ("max_num_seqs", "prompt_token_s", "model", *SIGNALS):
             replica[name] = table[name]
         replica["kv_blocks"] = server["kv_free"] = table["blocks"]
         self._arrays.routing.seen[index] = replica
@@ -251,6 +260,10 @@ class Fleet:
         server["spare"] = 0 if entries else NONE
         engines.phases[index] = 0
         engines.shares[index], engines.slots[index] = np.zeros((), SHARE), np.zeros((), ADAPTER)
+        worth = float(table["load_s"]) / int(table["weight_bytes"])
+        engines.models[index] = np.zeros((), MODEL)
+        engines.models[index, 0] = (0, True, 1, 0, worth)
+        server["table"] = pool
         self._serials += 1
         self._opened_s[index] = self.now
         self._up[pool][0] += 1
@@ -323,6 +336,7 @@ class Fleet:
         replicas = self._arrays.engines.replicas
         if replicas[replica].outstanding:
             raise ValueError(f"replica {replica} still holds {replicas[replica].outstanding} requests; drain it first")
+        self._break_switch(replica)
         was_ready = replicas["status"][replica] == READY
         replicas["status"][replica] = CLOSED
         up, opened_s = self._up[int(replicas[replica].pool)], self._opened_s.pop(replica)
@@ -331,6 +345,16 @@ class Fleet:
         up[2] += self.now - opened_s
         if was_ready:
             self._arrays.find_routable()
+
+    def _break_switch(self, replica: int) -> None:
+        """Count the seconds of a switch for which nobody waits any more."""
+        server = self._arrays.engines.servers[replica]
+        if server.switching:
+            table, seconds = self._arrays.pools.tables[int(server.table)], self.now - server.start_s
+            server.switching, server.mixed, server.steps = False, False, 0
+            server.busy_s += seconds
+            table.busy_s += seconds
+            table.switching_s += seconds
 
     # ------------------------------------------------------------ readings
 
@@ -346,10 +370,11 @@ class Fleet:
         """
         seen, engines, tables = np.zeros(7), self._arrays.engines, self._arrays.pools.tables
         abi.compiled_glance()(self.now, pool, engines.replicas, engines.servers, engines.phases, tables, seen)
-        table = tables[pool]
         live, opened_s, past_s = self._up[pool]
         up_s = past_s + live * self.now - opened_s
-        return (*seen.tolist(), float(table.prompt_tokens), int(table.routed), int(table.ended), up_s)
+        own = tables[pool : pool + 1] if tables[pool].models == 1 else tables[tables.pool == pool]
+        counts = (float(own.prompt_tokens.sum()), int(own.routed.sum()), int(own.ended.sum()))
+        return (*seen.tolist(), *counts, up_s)
 
     def kept(self) -> NDArray:
         """Requests that have ended and were not handed on yet (OUTCOME), in order of ending; `taps` get them before."""
@@ -389,13 +414,12 @@ class Fleet:
         abi.compiled_observe()(
             self.now, pool, engines.replicas, engines.servers, engines.phases, tables, counts, pools.edges, held
         )
-        table = tables[pool]
-        ready, draining, waiting, running, blocks = map(int, held)
-        live_blocks = (ready + draining) * int(table.blocks)
-        occupancy = Occupancy(
-            ready, draining, waiting, running, blocks, live_blocks, int(table.routed), int(table.ended)
-        )
-        return occupancy, tally_of(table, counts)
+        own = tables[tables.pool == pool]
+        mine = (engines.replicas.pool == pool) & (engines.replicas.status != CLOSED)
+        live_blocks = int(engines.replicas.kv_blocks[mine].sum())
+        occupancy = Occupancy(*map(int, held), live_blocks, int(own.routed.sum()), int(own.ended.sum()))
+        parts = [tally_of(table, counts) for table in own]
+        return occupancy, parts[0] if len(parts) == 1 else replace(reduce(add, parts), by_model=tuple(parts))
 
     def tally(self, pool: int) -> Tally:
         """Shapes that a pool has run up to now: whole steps, and the seconds of those that run."""

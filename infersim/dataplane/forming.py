@@ -187,6 +187,8 @@ def _oust(now, step, engine, asked, flights):
     server, table, phases = engine.server, engine.table, engine.phases
     while server.queue_head != NONE and server.batch_head != NONE:
         flight = flights[server.queue_head]
+        if table.models > 1 and asked[server.queue_head].model != table.model:
+            break
         if table.async_scheduling and flight.since_s > server.last_start_s:
             step.retry = True
             break
@@ -238,6 +240,13 @@ def _add_prompts(now, step, engine, asked, flights, admit):
     aside = NONE
     while admit != NOBODY and server.queue_head != NONE and step.budget > 0:
         head = server.queue_head
+        if table.models > 1 and asked[head].model != table.model:
+            if engine.models[table.place].queued == 0 or now >= flights[head].since_s + table.turn_s:
+                break
+            pop(engine, asked, flights)
+            flights[head].next = aside
+            aside = head
+            continue
         if not _has_row(head, server, replica, asked, table):
             break
         ousted = flights[head].state == PREEMPTED and flights[head].since_s == now
@@ -252,7 +261,7 @@ def _add_prompts(now, step, engine, asked, flights, admit):
         if not _admit(now, head, step, engine, asked, flights, admit):
             break
     while aside != NONE:  # back to where they stood
-        step.retry = True
+        step.retry = step.retry or table.adapter_slots > 0
         following = flights[aside].next
         push_front(aside, engine, asked, flights)
         aside = following

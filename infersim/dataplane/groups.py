@@ -96,6 +96,8 @@ class Engines(NamedTuple):
     """SHARE by tenant."""
     slots: np.recarray
     """ADAPTER by slot."""
+    models: np.recarray
+    """MODEL by place."""
     steps: np.recarray
     """The STEP that is being formed."""
     states: np.recarray
@@ -115,6 +117,7 @@ class Engine(NamedTuple):
     names: Ints
     shares: np.recarray
     slots: np.recarray
+    models: np.recarray
 
 
 class Pools(NamedTuple):

@@ -40,6 +40,7 @@ FLIGHT = np.dtype(
         ("key", np.float64),  # place in a sorted queue: smaller first,
         ("order", np.int64),  # then by routing number
         ("admission", np.int64),  # number of its admission at its replica
+        ("place", np.int64),  # of its model among those of its pool
         ("adapter", np.int64),  # slot of its adapter while it is in the batch, NONE if it has none
         ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
         ("entries", np.int64),  # prefix cache entries in use
@@ -149,9 +150,25 @@ ADAPTER = np.dtype(
 )
 """A slot of a replica for an adapter."""
 
+MODEL = np.dtype(
+    [
+        ("queued", np.int64),  # requests in the queue that ask for it
+        ("resident", np.bool_),  # whether its weights are in memory
+        ("uses", np.int64),  # switches to it since they are
+        ("used_at", np.int64),  # model clock of the last of them
+        ("worth", np.float64),  # what it costs to lose it (GreedyDual-Size with frequency)
+    ],
+    align=True,
+)
+"""A model that a replica may switch to."""
+
 
 SERVER = np.dtype(
     [
+        ("table", np.int64),  # of its pool and active model
+        ("switching", np.bool_),  # whether what runs is no step, but a switch to that
+        ("model_clock", np.int64),  # counts switches
+        ("inflation", np.float64),  # worth of the model that was evicted last
         ("start_s", np.float64),  # start of the step or leap that runs
         ("last_start_s", np.float64),  # start of the step that ended last, inf if the replica was idle
         ("steps", np.int64),  # steps in the leap that runs, 0 if none runs
@@ -227,6 +244,17 @@ STEP = np.dtype(
 
 TABLE = np.dtype(
     [
+        ("pool", np.int64),  # that it is of; tables of first models come first, in the order of pools
+        ("model", np.int64),  # number of its model,
+        ("place", np.int64),  # which stands there in its pool's list,
+        ("models", np.int64),  # of so many;
+        ("others", np.int64),  # the table of the second, behind which the others stand
+        ("weight_bytes", np.int64),  # of the model,
+        ("load_s", np.float64),  # and how long loading it takes
+        ("switch_s", np.float64),  # what every switch takes
+        ("turn_s", np.float64),  # from when on nobody passes a request for another model
+        ("model_bytes", np.int64),  # memory for weights of resident models
+        ("eviction", np.int64),  # one of EVICTIONS
         ("linear", np.int64),  # where each table of the pool starts in the flat arrays of times ...
         ("sequences", np.int64),
         ("decode_base", np.int64),
@@ -304,6 +332,11 @@ TABLE = np.dtype(
         ("busy_s", np.float64),
         ("itl_sum_s", np.float64),
         ("slowed_s", np.float64),  # by how much slow replicas' steps were longer
+        ("switches", np.int64),  # to the model,
+        ("loads", np.int64),  # those of them with which it was loaded,
+        ("evictions", np.int64),  # of the model,
+        ("switching_s", np.float64),  # and the seconds of these switches
+        ("held", np.int64),  # held requests that the pool would serve; only where there are several models
         ("wasted_tokens", np.int64),  # processed for attempts that did not finish
         ("routed", np.int64),
         ("ended", np.int64),
@@ -312,7 +345,7 @@ TABLE = np.dtype(
     ],
     align=True,
 )
-"""Cost and counts of a pool."""
+"""Cost and counts of a pool, or of one of several models of a pool."""
 
 CLOCK = np.dtype(
     [
@@ -323,6 +356,7 @@ CLOCK = np.dtype(
         ("free_slots", np.int64),  # top of the stack of free slots
         ("held", np.int64),
         ("held_head", np.int64),
+        ("held_next", np.int64),  # held request to be looked at next, NONE if all that are left have been
         ("held_tail", np.int64),
         ("leaving_head", np.int64),  # sequences whose prompt is processed and that need a decode replica
         ("leaving_tail", np.int64),
@@ -334,7 +368,9 @@ CLOCK = np.dtype(
         ("reads_kv", np.bool_),  # whether the router reads kv_blocks_used
         ("reads_prefix", np.bool_),  # whether the router reads cached_tokens
         ("reads_network", np.bool_),  # whether the router reads network_s
+        ("reads_models", np.bool_),  # whether the router reads resident
         ("selective", np.bool_),  # whether some pool takes only some requests
+        ("models", np.bool_),  # whether there are several models
         ("scrape_s", np.float64),  # how often the router's signals are read off the replicas, 0 for always
         ("scraped", np.int64),  # how often they have been
         ("outcomes", np.int64),  # rows filled in the buffer

@@ -4,13 +4,13 @@ Not here: who owns the arrays (`fleet.py`), what the fields of the records mean 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane.internal import TABLE
-from infersim.dataplane.records import BATCHINGS, NONE, QUEUE_ORDERS, ROLES
+from infersim.dataplane.records import BATCHINGS, EVICTIONS, NONE, QUEUE_ORDERS, ROLES
 from infersim.dataplane.tally import ADAPTER_COUNTS, ITL_BINS, Tally
 
 
@@ -90,6 +90,38 @@ class PoolCost:
     """Shortest and longest prompt that it takes."""
     usd_per_hour: float = 0.0
     """Price of a replica, for routers that look at it."""
+    model: int = 0
+    """Number of the model that it serves."""
+    others: tuple["PoolCost", ...] = ()
+    """The same pool with further models, which its replicas switch to."""
+    weight_bytes: int = 1
+    """Of the model."""
+    load_s: float = 0.0
+    """Loading the model's weights."""
+    switch_s: float = 0.0
+    """What every switch takes."""
+    turn_s: float = 0.0
+    """How long requests for the active model may pass one for another."""
+    model_bytes: int = 1
+    """Memory for the weights of resident models."""
+    eviction: str = "lru"
+    """Or cost_aware."""
+
+    def _check_others(self) -> None:
+        """Raise ValueError unless the models differ in nothing but what is theirs, and go with the rest."""
+        models = [self, *self.others]
+        if len({each.model for each in models}) < len(models):
+            raise ValueError("two of the models of a pool have the same number")
+        for other in self.others:
+            for name in (each.name for each in fields(self) if each.name not in OF_MODELS):
+                if getattr(other, name) != getattr(self, name):
+                    raise ValueError(f"{name} belongs to the pool; it must be the same for all of its models")
+        if max(each.weight_bytes for each in models) > self.model_bytes:
+            raise ValueError(f"model_bytes {self.model_bytes} are too few for the largest of the models")
+        if self.role != "both" or self.acceptance or self.adapter_slots or self.queue_order == "fair_share":
+            raise ValueError(
+                "several models need role both, no draft tokens, no adapters and another order than fair_share"
+            )
 
     def __post_init__(self) -> None:
         """Check lengths and signs; raise ValueError."""
@@ -110,6 +142,8 @@ class PoolCost:
             raise ValueError("sliding windows need window_tokens of at least 1, no prefix cache, and role both")
         if self.adapter_slots and self.queue_order == "fair_share":
             raise ValueError("fair_share has no order among requests that wait for an adapter; use another queue order")
+        if self.others:
+            self._check_others()
         if self.host_entries and not self.prefix_tokens:
             raise ValueError("host_entries extend a prefix cache; give prefix_tokens")
         if self.role == "prefill" and self.transfer_token_s + self.transfer_latency_s <= 0:
@@ -130,6 +164,15 @@ class PoolCost:
                 raise ValueError(f"{name} must have {last + 1} entries (0 to {last}), found shape {table.shape}")
             if not (np.isfinite(table).all() and (table >= 0).all()):
                 raise ValueError(f"{name} must be finite and not negative")
+
+
+OF_MODELS = (
+    "linear_s", "sequences_s", "decode_base_s", "decode_per_context_s", "prefill_chunk_s", "prefill_per_pair_s",
+    "prefill_per_context_s", "request_overhead_s", "token_overhead_s", "blocks", "max_context", "watermark_blocks",
+    "swap_block_s", "host_entries", "full_blocks", "window_blocks", "window_tokens", "prompts_s", "mixed_s", "model", "others",
+    "weight_bytes", "load_s",
+)  # fmt: skip
+"""What the models of a pool have each of their own."""
 
 
 def records_of(rows: int, dtype: np.dtype) -> np.recarray:
@@ -179,6 +222,10 @@ def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
         output_tokens=int(table.output_tokens),
         prompt_tokens=float(table.prompt_tokens),
         **{name: float(getattr(table, name)) for name in ADAPTER_COUNTS},
+        switches=int(table.switches),
+        loads=int(table.loads),
+        evictions=int(table.evictions),
+        switching_s=float(table.switching_s),
         steps_by_prompt_tokens=counts[table.by_prompt_tokens :][: tokens if table.prompts != NONE else 0],
         mixed_steps_by_tokens=counts[table.mixed_by_tokens :][: tokens if table.mixed != NONE else 0],
     )
@@ -186,10 +233,12 @@ def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:
 
 def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], NDArray[np.float64]]:
     """Lay the pools' tables end to end: records that say where each starts, the times, and zeroed counts."""
-    tables = records_of(len(pools), TABLE)
+    others = [other for pool in pools for other in pool.others]
+    tables = records_of(len(pools) + len(others), TABLE)
     values: list[NDArray] = []
     filled, counted = 0, 0
-    for table, pool in zip(tables, pools, strict=True):
+    _number(tables, pools)
+    for table, pool in zip(tables, [*pools, *others], strict=True):
         for name in ("linear", "sequences", "decode_base", "decode_per_context"):
             setattr(table, name, filled)
             values.append(np.asarray(getattr(pool, f"{name}_s"), np.float64))
@@ -211,6 +260,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
             "max_queue_delay_s", "prediction_sigma", "input_weight", "output_weight", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
             "swap_block_s", "prefix_tokens", "host_entries", "full_blocks", "window_blocks",
             "adapter_slots", "adapter_rank_s", "adapter_step_s", "adapter_read_s", "adapter_token_s",
+            "model", "weight_bytes", "load_s", "switch_s", "turn_s", "model_bytes",
         ):  # fmt: skip
             setattr(table, name, getattr(pool, name))
         table.usd_per_hour = pool.usd_per_hour
@@ -224,6 +274,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         table.max_queued_work_s = pool.max_queued_work_s
         table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
         table.batching = BATCHINGS.index(pool.batching)
+        table.eviction = EVICTIONS.index(pool.eviction)
         table.draft_tokens, table.acceptance = len(pool.acceptance), filled
         values.append(np.asarray(pool.acceptance, np.float64))
         filled += len(pool.acceptance)
@@ -238,3 +289,14 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         table.queue_order = QUEUE_ORDERS.index(pool.queue_order)
         table.entry_blocks = pool.prefix_tokens // pool.block_size
     return tables, np.concatenate(values), np.zeros(counted)
+
+
+def _number(tables: np.recarray, pools: list[PoolCost]) -> None:
+    """Say of each of the tables which pool it is of, and where those of the pool's other models stand."""
+    begin = len(pools)
+    for index, pool in enumerate(pools):
+        tables[index].pool, tables[index].others, tables[index].models = index, begin, 1 + len(pool.others)
+        for place in range(1, 1 + len(pool.others)):
+            own = tables[begin + place - 1]
+            own.pool, own.place, own.others, own.models = index, place, begin, 1 + len(pool.others)
+        begin += len(pool.others)

@@ -32,6 +32,7 @@ from infersim.dataplane.jit import inlined
 from infersim.dataplane.reading import read
 from infersim.dataplane.records import BATCHING, CLOSED, DRAINING, FINISHED, NONE, OWN_BATCHING
 from infersim.dataplane.signals import scrape
+from infersim.dataplane.switching import is_served, switch
 from infersim.dataplane.withdrawing import hold, part, unhold, unleave
 
 
@@ -61,9 +62,12 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
             slot = read(clock, arrivals, roll, crowd)
             wait_ahead(slot, clock.cursor - 1, flights, crowd)
             continue
-        if clock.held_head != NONE and routing.routable.shape[0] > 0:
-            slot = clock.held_head
-            unhold(slot, clock, flights)
+        if clock.held_next != NONE and routing.routable.shape[0] > 0:
+            slot = clock.held_next
+            clock.held_next = flights[slot].next
+            if clock.models and not is_served(asked[slot].model, replicas, routing.routable, tables):
+                continue
+            unhold(slot, clock, roll, tables)
             if not dispatch(clock.now_s, slot, policies, clock, roll, deliveries, ends, routing, engines, pools, crowd):
                 return BAD_ANSWER
             continue
@@ -126,8 +130,10 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
                 if status != FINISHED:
                     end_attempt(now, slot, status, clock, roll, replicas, tables, crowd)
                     continue
-            if routing.routable.shape[0] == 0:
-                if hold(slot, clock, flights):
+            if routing.routable.shape[0] == 0 or (
+                clock.models and not is_served(asked[slot].model, replicas, routing.routable, tables)
+            ):
+                if hold(slot, clock, roll, tables):
                     return HELD_EDGE
             elif not dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engines, pools, crowd):
                 return BAD_ANSWER
@@ -169,6 +175,12 @@ def _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
     if replica.status == CLOSED:  # it was empty, and said to be
         reschedule(ends, r, math.inf)
         return GO_ON
+    if engine.table.models > 1 and server.batch_head == NONE and server.queue_head != NONE:
+        ends_s = switch(now, engine, roll.asked, pools.tables)
+        if server.switching:
+            reschedule(ends, r, ends_s)
+            return GO_ON
+        engine = engine_of(r, engines, pools.tables)
     if engine.table.batching == OWN_BATCHING:
         clock.asking, clock.culprit = BATCHING, r
     ends_s = form_step(now, policies.shape, step, engines.states[0], engine, roll, pools.values)

@@ -8,7 +8,7 @@ and idle ones hang in a list by age. Not here: who may use what is found (`seque
 """
 
 from infersim.dataplane.internal import ON_HOST
-from infersim.dataplane.jit import called, inlined
+from infersim.dataplane.jit import called, compiled, inlined
 from infersim.dataplane.records import NONE
 
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 / golden ratio, as a signed integer
@@ -162,3 +162,15 @@ def matching_blocks(cache, table, names, start, most):
     while count < most and find_entry(cache, table, names[start + count]) != NONE:
         count += 1
     return count
+
+
+@compiled
+def forget_all(server, cache, table):
+    """Forget all entries, on chip and host; nobody uses any."""
+    table[:] = 0
+    for entry in range(cache.shape[0]):
+        cache[entry].newer = entry + 1
+    cache[cache.shape[0] - 1].newer = NONE
+    server.spare = 0
+    server.oldest, server.newest, server.idle = NONE, NONE, 0
+    server.host_oldest, server.host_newest, server.hosted = NONE, NONE, 0

@@ -27,17 +27,19 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
 
     Fills `held` with its ready and draining replicas, waiting and running requests, and KV blocks in use.
     """
-    table = tables[pool]
     for r in range(replicas.shape[0]):
         replica, server = replicas[r], servers[r]
         if replica.pool != pool or replica.status == CLOSED:
             continue
+        table = tables[server.table]
         held[0 if replica.status == READY else 1] += 1
         held[2] += replica.waiting
         held[3] += replica.running
         held[4] += table.blocks - server.kv_free
         if server.steps > 0:
             table.busy_s += now - server.start_s
+            if server.switching:
+                table.switching_s += now - server.start_s
             steps = steps_done(now, server)
             if not server.mixed:  # the step that runs has claimed its blocks too
                 begun = min(steps + 1, server.steps)
@@ -51,12 +53,15 @@ def glance(now, pool, replicas, servers, phases, tables, seen):
 
     Ready and draining replicas, waiting and running requests, KV blocks in use, output tokens, busy seconds.
     """
-    table = tables[pool]
-    seen[5], seen[6] = table.output_tokens, table.busy_s
+    for t in range(tables.shape[0]):
+        if tables[t].pool == pool:
+            seen[5] += tables[t].output_tokens
+            seen[6] += tables[t].busy_s
     for r in range(replicas.shape[0]):
         replica, server = replicas[r], servers[r]
         if replica.pool != pool or replica.status == CLOSED:
             continue
+        table = tables[server.table]
         seen[0 if replica.status == READY else 1] += 1
         seen[2] += replica.waiting
         seen[3] += replica.running

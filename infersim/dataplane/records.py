@@ -23,6 +23,7 @@ REQUEST = np.dtype(
         ("forks", np.int64),  # further samples or beams that share its prompt, 0 for most
         ("adapter", np.int64),  # number of its adapter, 0 for none
         ("adapter_rank", np.int64),  # and its rank
+        ("model", np.int64),  # number of the model that it asks for, 0 where there is one
     ],
     align=True,
 )
@@ -46,6 +47,8 @@ REPLICA = np.dtype(
         ("kv_blocks", np.int64),  # KV blocks that it has
         ("kv_blocks_used", np.int64),  # and uses; kept only for routers that declare `kv`
         ("cached_tokens", np.int64),  # prompt tokens of this request in its prefix cache; only for `prefix`
+        ("model", np.int64),  # number of its active model
+        ("resident", np.int64),  # 1 if it has the weights of this request's model, else 0; only for `models`
     ],
     align=True,
 )
@@ -109,6 +112,9 @@ ROUTER, QUEUE_ORDER, BATCHING = range(3)
 
 QUEUE_ORDERS = ("fcfs", "priority", "shortest_job", "earliest_deadline", "shortest_predicted", "fair_share", "own")
 FCFS, PRIORITY, SHORTEST_JOB, EARLIEST_DEADLINE, SHORTEST_PREDICTED, FAIR_SHARE, OWN_ORDER = range(7)
+
+EVICTIONS = ("lru", "cost_aware")
+LRU, COST_AWARE = range(2)
 
 ROLES = ("both", "prefill", "decode")
 BOTH, PREFILL_ONLY, DECODE_ONLY = range(3)

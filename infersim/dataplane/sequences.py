@@ -37,6 +37,8 @@ def enqueue(now, slot, engine, asked, flights):
     if table.queue_order == FAIR_SHARE:
         charge_begun(now, server, asked, flights, engine.shares, table)
     push_back(slot, engine, asked, flights)
+    if table.models > 1:
+        engine.models[flight.place].queued += 1
     server.queued += 1 if table.plain_blocks else 1 + asked[slot].forks
 
 
@@ -45,6 +47,8 @@ def admit_head(now, engine, asked, flights):
     """Move the head of the queue to the end of the batch; return its slot."""
     server, replica, table = engine.server, engine.replica, engine.table
     slot = pop(engine, asked, flights)
+    if table.models > 1:
+        engine.models[table.place].queued -= 1
     server.queued -= 1
     if not table.plain_blocks:
         server.queued -= asked[slot].forks
@@ -228,6 +232,8 @@ def preempt(now, slot, step, engine, asked, flights):
     flight.preemptions += 1
     step.preemptions += 1
     push_front(slot, engine, asked, flights)
+    if table.models > 1:
+        engine.models[table.place].queued += 1
     server.queued += 1 + asked[slot].forks
     replica.running -= 1
     replica.waiting += 1

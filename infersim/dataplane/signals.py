@@ -7,7 +7,8 @@ from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import claimed, growth
 from infersim.dataplane.prefix import make_room, matching_blocks
 from infersim.dataplane.progress import steps_done
-from infersim.dataplane.records import READY
+from infersim.dataplane.records import NONE, READY
+from infersim.dataplane.switching import table_for
 
 
 @compiled
@@ -39,12 +40,14 @@ def find_prefixes(now, request, shown, engines, routable, tables):
     """Tell the router how much of the prompt is cached where. That is never old: routers know it from what they routed."""
     replicas, servers, caches, lookups = engines.replicas, engines.servers, engines.caches, engines.lookups
     for r in routable:
-        server, table = servers[r], tables[replicas[r].pool]
+        server, table = servers[r], tables[servers[r].table]
         if table.prefix_tokens > 0:
             free = table.blocks - _blocks_used(now, r, replicas, servers, engines.phases, tables)
             make_room(free, server, caches[r], lookups[r], table)
             most = min(request.prefix_blocks, (request.input_tokens - 1) // table.prefix_tokens)
-            blocks = matching_blocks(caches[r], lookups[r], engines.names, request.prefix_start, most)
+            blocks = 0
+            if request.model == table.model:
+                blocks = matching_blocks(caches[r], lookups[r], engines.names, request.prefix_start, most)
             shown[r].cached_tokens = blocks * table.prefix_tokens
 
 
@@ -57,23 +60,41 @@ def measure(request, replicas, routable, tables, values):
 
 
 @compiled
-def accepting(request, replicas, routable, chosen, tables, values):
-    """Write those of the ready replicas to `chosen` whose pool takes the request; return how many these are."""
+def find_resident(request, shown, replicas, models, routable, tables):
+    """Tell the router which replicas have the weights of the request's model. That is never old, as for prefixes."""
+    for r in routable:
+        place = tables[table_for(request.model, replicas[r].pool, tables)].place
+        shown[r].resident = 1 if models[r, place].resident else 0
+
+
+@compiled
+def accepting(request, by_model, replicas, routable, chosen, tables, values):
+    """Write those of the ready replicas to `chosen` whose pool takes the request; return how many these are.
+
+    If there are several models, only those whose pool serves its model, whether or not they take it if none of them does.
+    """
     found = 0
     for r in routable:
         table = tables[replicas[r].pool]
+        if by_model and table_for(request.model, replicas[r].pool, tables) == NONE:
+            continue
         if table.min_input <= request.input_tokens <= table.max_input and (
             table.classes == 0 or values[table.takes + request.tenant] > 0.0
         ):
             chosen[found] = r
             found += 1
+    if by_model and found == 0:
+        for r in routable:
+            if table_for(request.model, replicas[r].pool, tables) != NONE:
+                chosen[found] = r
+                found += 1
     return found
 
 
 @compiled
 def _blocks_used(now, r, replicas, servers, phases, tables):
     """KV blocks in use at `now`, those that the running decode step has claimed included."""
-    server, table = servers[r], tables[replicas[r].pool]
+    server, table = servers[r], tables[servers[r].table]
     used = table.blocks - server.kv_free
     if server.steps > 0 and not server.mixed:
         begun = min(steps_done(now, server) + 1, server.steps)

@@ -3,7 +3,7 @@
 Not here: prices of shapes (`infersim/cost/`). Read `ending.py` for where the counts are made.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,22 @@ class Tally:
     """Admissions of sequences with an adapter,"""
     adapter_loads: float = 0.0
     """and those of them for which it had to be loaded."""
+    switches: int = 0
+    """Switches of replicas to a model, where a pool serves several,"""
+    loads: int = 0
+    """those of them for which its weights had to be loaded,"""
+    evictions: int = 0
+    """how often its weights had to go,"""
+    switching_s: float = 0.0
+    """and the seconds of switching [s], a part of busy_s."""
+    by_model: tuple["Tally", ...] = ()
+    """The same of each model, where a pool serves several."""
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """The counts of both; by model, where both have the same ones."""
+        sums = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(Tally)}
+        models = tuple(one + another for one, another in zip(self.by_model, other.by_model, strict=True))
+        return Tally(**(sums | {"by_model": models}))
 
 
 ADAPTER_COUNTS = tuple(name for name in Tally.__dataclass_fields__ if name.startswith("adapter_"))

@@ -8,7 +8,7 @@ Not here: the shapes of steps (`tally.py`), what is concluded from either (`infe
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -187,10 +187,10 @@ class Totals:
         self._grow(len(windows))
         self._windows[: len(windows)] += windows
 
-    def of(self, pool: int | None = None, tenant: int | None = None) -> Sums:
-        """Those of one pool, of one class, or of both; all by default. Pool -1 is of those never routed."""
+    def of(self, pool: int | None = None, tenant: int | Sequence[int] | None = None) -> Sums:
+        """Those of one pool, of one class or several, or of both; all by default. Pool -1 is of those never routed."""
         groups = np.arange(len(self._first_s)).reshape(len(self._class_limits), self._pools + 1)
-        groups = groups[slice(None) if tenant is None else [tenant]]
+        groups = groups[slice(None) if tenant is None else np.atleast_1d(tenant)]
         groups = groups[:, slice(None) if pool is None else [pool]].ravel()
         sums = {name: values[groups].sum(axis=0) for name, values in (self._whole | self._broken).items()}
         sums |= {"prompts": int(sums["prompts"]), "met": int(sums["met"])}

@@ -18,18 +18,34 @@ from infersim.dataplane.timing import leap_end, steps_until
 
 
 @compiled
-def hold(slot, clock, flights):
-    """Append a request that has no replica to the list of held ones; return whether it is the first."""
-    clock.held_head, clock.held_tail = appended(slot, clock.held_head, clock.held_tail, flights)
+def hold(slot, clock, roll, tables):
+    """Append a request that has no replica to the list of held ones; return whether it is the first, for some pool."""
+    clock.held_head, clock.held_tail = appended(slot, clock.held_head, clock.held_tail, roll.flights)
     clock.held += 1
-    return clock.held == 1
+    return _count_held(roll.asked[slot].model, 1, tables) if clock.models else clock.held == 1
 
 
 @compiled
-def unhold(slot, clock, flights):
+def _count_held(model, more, tables):
+    """Count a held request for the pools that serve its model; return whether it is the first for one of them."""
+    first = False
+    for t in range(tables.shape[0]):
+        if tables[t].model == model:
+            pool = tables[tables[t].pool]
+            pool.held += more
+            first = first or pool.held == 1
+    return first
+
+
+@compiled
+def unhold(slot, clock, roll, tables):
     """Take a request out of the list of held ones."""
-    clock.held_head, clock.held_tail = unlinked(slot, clock.held_head, clock.held_tail, flights)
+    if clock.held_next == slot:
+        clock.held_next = roll.flights[slot].next
+    clock.held_head, clock.held_tail = unlinked(slot, clock.held_head, clock.held_tail, roll.flights)
     clock.held -= 1
+    if clock.models:
+        _count_held(roll.asked[slot].model, -1, tables)
 
 
 @compiled
@@ -98,7 +114,7 @@ def withdraw(now, slot, clock, roll, deliveries, ends, engines, pools):
     state, r = flight.state, flight.replica
     close_span(now, slot, flights)
     if state == HELD:
-        unhold(slot, clock, flights)
+        unhold(slot, clock, roll, tables)
         return
     if state == LEAVING:
         unleave(slot, clock, flights)
@@ -117,6 +133,8 @@ def withdraw(now, slot, clock, roll, deliveries, ends, engines, pools):
             clock.recheck = clock.errands = True
     else:
         remove(slot, engine, roll.asked, flights)
+        if table.models > 1:
+            engine.models[flight.place].queued -= 1
         server.queued -= 1 if table.plain_blocks else 1 + roll.asked[slot].forks
         replica.queued_tokens -= flight.target - flight.computed
         cut_leap(now, r, engines.servers, ends)

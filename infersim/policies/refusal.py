@@ -44,7 +44,7 @@ BATCHING = Kind(
     "1 (anybody) or 2 (whole prompts only)",
 )
 
-DECLARED = {"kv_blocks_used": "kv", "cached_tokens": "prefix", "network_s": "network"}
+DECLARED = {"kv_blocks_used": "kv", "cached_tokens": "prefix", "network_s": "network", "resident": "models"}
 """Fields that only a router that declares them sees up to date."""
 
 

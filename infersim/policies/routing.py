@@ -55,7 +55,7 @@ def routing(function: Callable | None = None, *, reads: Collection[str] = (), by
     """Register `function(request, replicas, routable, memory) -> index` as a router under its own name.
 
     `reads` declares signals that cost time to keep: "kv" for kv_blocks_used, "prefix" for cached_tokens, "network" for
-    network_s. `by_load` is
+    network_s, "models" for resident. `by_load` is
     for `least_outstanding` itself: time then grows with the logarithm of the replicas.
     """
     if function is None:
@@ -178,6 +178,22 @@ def adapter_affinity(request, replicas, routable, memory):
         weight = mixed(mixed((request.adapter + 7919 * 4) & 0x7FFFFFFF) ^ mixed((replicas[r].serial + 1) & 0x7FFFFFFF))
         if weight > most and replicas[r].outstanding <= 8 + least + least // 2:
             best, most = r, weight
+    return best
+
+
+@routing(reads={"models"})
+def model_affinity(request, replicas, routable, memory):
+    """The fewest outstanding, which count twice, and 4 more, where the request's model is not active, 8 more if it has to be loaded.
+
+    So models stay where they are while the load is even, and move when others would wait longer.
+    """
+    best, fewest = -1, 0
+    for r in routable:
+        count = replicas[r].outstanding
+        if replicas[r].model != request.model:
+            count = 2 * count + (4 if replicas[r].resident else 8)
+        if best < 0 or count < fewest:
+            best, fewest = r, count
     return best
 
 

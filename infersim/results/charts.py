@@ -45,7 +45,7 @@ from infersim.results.windows import window_edges, windows
 Array = NDArray[np.float64]
 
 PURPLE = "#CC79A7"
-CAUSE_COLOURS = dict(zip(CAUSES, (BLUE, ORANGE, PURPLE, GREY, RED), strict=True))
+CAUSE_COLOURS = dict(zip(CAUSES, (BLUE, ORANGE, PURPLE, GREY, RED, SKY), strict=True))
 INK, SOFT = "#333333", "#8c8c8c"
 """Stand for the page's ink and its soft ink; `page.js` replaces them."""
 

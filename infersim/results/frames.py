@@ -12,6 +12,7 @@ from infersim.results.metrics import meets_own
 from infersim.results.money import bill, lease_times, simple, spent_until, usd_per_replica_second
 from infersim.results.power import CAUSES, lease_joules
 from infersim.results.record import RunRecord
+from infersim.spec.zoo import asked_names
 
 SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s", "transfer_s", "away_s")
 """Where a request's time goes; the eight sum to finish_s - arrival_s, with `cascade_s` where there are cascades."""
@@ -41,6 +42,7 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
     slo_met      finished within every limit of its class's SLO, or of the scenario's
     network_s    round trip between its region and its pool's, a part of handling_s; only where there are regions
     tenant       its class; only where the workload has classes
+    model        that it asks for; only where classes name one
     """
     rows = run.outcomes
     finished = rows["status"] == FINISHED
@@ -83,6 +85,8 @@ def requests_frame(run: RunRecord) -> pd.DataFrame:
         columns["network_s"] = _network_s(rows, run)
     if classes := run.scenario.workload.classes:
         columns["tenant"] = pd.Categorical.from_codes(rows["tenant"], categories=[tenant.name for tenant in classes])
+        if any(tenant.model for tenant in classes):
+            columns["model"] = pd.Categorical(asked_names(run.scenario))[rows["tenant"]]
     return pd.DataFrame(columns)
 
 
@@ -125,8 +129,8 @@ def timeline_frame(run: RunRecord) -> pd.DataFrame:
     """One row for each sampled moment and pool, by time then pool; of several samples of one moment the last counts.
 
     States (starting ... kv_occupancy) hold at time_s; rates (arrivals_rps ... usd_per_hour) are means over the interval
-    of interval_s that ends there, NaN when it is empty; counters (arrived ... slowed_s) run from the start. mfu and mbu
-    are those of the interval's busy seconds; compute_s, memory_s, network_s, launch_s and slowed_s split these by cause.
+    of interval_s that ends there, NaN when it is empty; counters (arrived ... switching_s) run from the start. mfu and mbu
+    are those of the interval's busy seconds; compute_s, memory_s, network_s, launch_s, slowed_s and switching_s split these by cause.
     `held` is that of the whole service, repeated for each pool. Power and energy include the building's share (PUE).
     """
     pieces = []

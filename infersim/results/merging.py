@@ -7,14 +7,14 @@ Not here: running cells (`infersim/simulate.py`).
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import reduce
+from operator import add
 
 import numpy as np
 
 from infersim.controlplane.ledger import SAMPLE
 from infersim.controlplane.phases import Period
-from infersim.dataplane.tally import Tally
 from infersim.results.gathering import Gathering
 from infersim.results.record import PoolRecord, RunRecord
 from infersim.spec.scenario import Scenario
@@ -56,7 +56,7 @@ def _pool(cells: list[PoolRecord], end_s: float) -> PoolRecord:
     return replace(
         first,
         usd_per_chip_hour=first.tariffs[0].usd_per_chip_hour.mean(end_s),
-        tally=reduce(_added, (pool.tally for pool in cells)),
+        tally=reduce(add, (pool.tally for pool in cells)),
         saved_j=sum(pool.saved_j for pool in cells),
     )
 
@@ -75,11 +75,6 @@ def _renumbered(rows: np.ndarray, begun: int) -> np.ndarray:
     rows = rows.copy()
     rows["replica"] += np.where(rows["replica"] >= 0, begun, 0)
     return rows
-
-
-def _added(one: Tally, other: Tally) -> Tally:
-    """The counts of both."""
-    return Tally(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Tally)})
 
 
 def _samples(cells: list[np.ndarray], pools: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from infersim.dataplane.records import ENDINGS
 from infersim.dataplane.tally import ITL_GROWTH, Tally, itl_edges
 from infersim.dataplane.totals import LATENCIES, LIMITED, Sums, Totals
 from infersim.spec.scenario import Scenario, Slo
+from infersim.spec.zoo import asked_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,6 +140,25 @@ def meets_own(
         own = tenant == index
         met[own] = meets({name: np.asarray(values)[own] for name, values in columns.items()}, finished[own], slo)
     return met
+
+
+def model_report(totals: Totals, requests: "pd.DataFrame | None", scenario: Scenario) -> dict[str, Any]:
+    """By model that classes ask for: its requests, tokens, p99 latencies of finished ones, the share within their limits."""
+    report = {}
+    asked = asked_names(scenario)
+    for name in dict.fromkeys(name for name in asked if name is not None):
+        sums = totals.of(tenant=[index for index, model in enumerate(asked) if model == name])
+        own = None if requests is None else requests[requests["model"] == name]
+        report[name] = {
+            "requests": sums.arrived,
+            "finished": sums.finished,
+            "input_tokens": sums.of_finished("input_tokens"),
+            "output_tokens": sums.of_finished("output_tokens"),
+            "ttft_p99_s": latency_of(sums, own, "ttft_s")["p99"],
+            "tpot_p99_s": latency_of(sums, own, "tpot_s")["p99"],
+            "attainment": sums.met / sums.arrived if sums.arrived else float("nan"),
+        }
+    return report
 
 
 def class_report(totals: Totals, requests: "pd.DataFrame | None", scenario: Scenario) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from infersim.results.expenses import priced
 from infersim.results.money import lease_times, per
 from infersim.results.record import RunRecord
 
-CAUSES = ("compute", "memory", "network", "launch", "slowed")
+CAUSES = ("compute", "memory", "network", "launch", "slowed", "switching")
 """What bounds a busy second: arithmetic, memory bandwidth, links between chips, launch floors and the host; or that the
 replica was slower than its chips are."""
 

@@ -13,7 +13,7 @@ these intervals buys fewer: a lower bound, which real batches and real queues st
 limit on an idle replica miss it here too; that is all that misses.
 
 usd_regret is the bill less the oracle's; below 0, the money was saved by breaking the SLO. slo_regret is the oracle's
-attainment less the run's. Prefill and decode pools share the work of a request, and have no oracle.
+attainment less the run's. Prefill and decode pools share the work of a request, models of a pool a replica; they have no oracle.
 
 Not here: an oracle that is simulated (`policies/autoscaling/oracle.py`).
 """
@@ -38,7 +38,7 @@ INTERVAL_S = 15.0
 
 
 def regret(run: RunRecord, attainment: float, slo_met: NDArray[np.bool_]) -> dict[str, Any] | None:
-    """The oracle of the pools with an autoscaler, and what they are worse by; None without one, or with pools of roles.
+    """The oracle of the pools with an autoscaler, and what they are worse by; None without one, or with pools of roles or of several models.
 
     `attainment` is the run's share within the SLO, `slo_met` says it of each row; in other pools the rows keep it.
 
@@ -49,7 +49,8 @@ def regret(run: RunRecord, attainment: float, slo_met: NDArray[np.bool_]) -> dic
     slo_regret               its attainment less the run's
     """
     scaled = [index for index, pool in enumerate(run.scenario.pools) if pool.autoscaler is not None]
-    if not scaled or any(pool.role != "both" for pool in run.scenario.pools) or run.end_s <= 0:
+    apart = any(pool.role != "both" for pool in run.scenario.pools) or any(pool.tables.models for pool in run.pools)
+    if not scaled or apart or run.end_s <= 0:
         return None
     usd, counts, in_time = 0.0, np.zeros(0), 0.0
     for index in scaled:

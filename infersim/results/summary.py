@@ -17,10 +17,10 @@ from infersim.results.cascade_report import cascade_report, discarded
 from infersim.results.economics import by_purchase, projection, wasted
 from infersim.results.expenses import expenses
 from infersim.results.frames import SPANS
-from infersim.results.metrics import class_report, latency, limits, phase_report, slo_report, throughput
+from infersim.results.metrics import class_report, latency, limits, model_report, phase_report, slo_report, throughput
 from infersim.results.money import bill, per, unit_costs
 from infersim.results.power import carbon_report, energy_report, utilisation_report, water_report
-from infersim.results.record import RunRecord
+from infersim.results.record import PoolRecord, RunRecord
 from infersim.results.regret import regret
 from infersim.results.slo import slo_over_time, slo_windows
 from infersim.results.steady import steady_state
@@ -40,6 +40,8 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         slo["over_time"] = slo_over_time(slo_windows(run.totals, float(run.end_s)))
     if run.scenario.workload.classes:
         slo["classes"] = class_report(run.totals, rows, run.scenario)
+        if any(tenant.model for tenant in run.scenario.workload.classes):
+            slo["models"] = model_report(run.totals, rows, run.scenario)
     cascades = cascade_report(run, rows, by_pool)
     return {
         "infersim": __version__,
@@ -134,7 +136,25 @@ def _pool(run: RunRecord, index: int, requests: pd.DataFrame | None, timeline: p
         "energy": energy_report(run, [index], sums),
         "utilisation": utilisation_report(run, index),
         **({"adapters": _adapters(pool.tally)} if pool.tally.adapter_admissions else {}),
+        **({"models": _models(pool)} if pool.tables.models else {}),
         "notes": list(pool.tables.notes),
+    }
+
+
+def _models(pool: PoolRecord) -> Summary:
+    """By model of a pool with several: switches to it, loads of its weights, evictions, seconds of switching, tokens, KV blocks."""
+    return {
+        model.name: {
+            "switches": own.switches,
+            "loads": own.loads,
+            "evictions": own.evictions,
+            "switching_s": own.switching_s,
+            "prompt_tokens": int(own.prompt_tokens),
+            "output_tokens": own.output_tokens,
+            "load_s": model.load_s,
+            "kv_blocks": model.tables.memory.blocks,
+        }
+        for model, own in zip(pool.tables.models, pool.tally.by_model, strict=True)
     }
 
 

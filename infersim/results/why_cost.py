@@ -25,6 +25,7 @@ MEANING = {
     "memory": "memory bandwidth: larger batches, a lower precision or a chip with more bandwidth would be better",
     "network": "links between the chips of a replica: fewer chips a replica or faster links would help",
     "launch": "launch floors and the host: larger batches, fewer operators or a leaner engine would help",
+    "switching": "switches between models: more resident models, more replicas or a router with model_affinity would help",
     "slowed": "replicas that were slower than their chips are: power caps, and chips that throttle or limp",
 }
 """What it means that a cause binds."""
@@ -121,18 +122,19 @@ def what_bound(run: Run, most: int = 12) -> Chapter:
     table = table[table["busy_s"] > 0] if len(table) else table
     if not sentences or not len(table):
         return Chapter(title, tuple(sentences) or ("No step ran.",))
+    causes = [cause for cause in CAUSES if cause != "switching" or table["switching_s"].any()]
     rows = [
         (
             label(row["start_s"], row["end_s"]),
             str(row["pool"]),
             percent(row["busy_s"] / row["up_s"] if row["up_s"] > 0 else float("nan")),
-            max(CAUSES, key=lambda cause: row[f"{cause}_s"]),
-            *(percent(row[f"{cause}_s"] / row["busy_s"]) for cause in CAUSES),
+            max(causes, key=lambda cause: row[f"{cause}_s"]),
+            *(percent(row[f"{cause}_s"] / row["busy_s"]) for cause in causes),
             digits(row["running"] / max(row["ready"] + row["draining"], 1e-9)),
         )
         for row in table.to_dict("records")
     ]
-    heads = ("window", "pool", ">busy", "bound by", *(f">{cause}" for cause in CAUSES), ">batch")
+    heads = ("window", "pool", ">busy", "bound by", *(f">{cause}" for cause in causes), ">batch")
     return Chapter(title, tuple(sentences), heads, tuple(rows))
 
 

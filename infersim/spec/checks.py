@@ -165,10 +165,10 @@ def check_speculation(pool: Pool, hardware: Hardware, engine: Engine) -> Iterato
         yield ("speculative",), f"{what}; remove it"
 
 
-def check_kinds(workload: Workload, model: Model | Diffusion) -> Iterator[Finding]:
-    """Images are asked of diffusion models, and nothing else is."""
-    images = isinstance(model, Diffusion)
-    for index, part in enumerate(workload.parts):
+def check_kinds(workload: Workload, models: list[Model | Diffusion]) -> Iterator[Finding]:
+    """Images are asked of diffusion models, and nothing else is; `models` are those that the classes ask for."""
+    for index, (part, model) in enumerate(zip(workload.parts, models, strict=True)):
+        images = isinstance(model, Diffusion)
         path = ("workload", "classes", index, "kind") if workload.classes else ("workload", "kind")
         if (part.is_kind == "image") != images:
             makes = "makes images; give kind: image and steps" if images else "makes none; name one of image models"
@@ -188,9 +188,24 @@ def check_rows(pool: Pool, engine: Engine, workload: Workload) -> Iterator[Findi
         yield ("batching", "max_num_seqs"), f"{what}; use at least {width}"
 
 
-def check_adapters(pool: Pool, hardware: Hardware, workload: Workload) -> Iterator[Finding]:
-    """Requests that name adapters find slots of their rank, from where adapters can be loaded."""
-    ranks = [rank for part in workload.parts if part.adapters for rank in part.adapters.ranks]
+def check_several(pool: Pool, hardware: Hardware, models: list[Model | Diffusion]) -> Iterator[Finding]:
+    """Models that take turns on a replica are models of tokens, on chips that weights can be copied to."""
+    if len(models) == 1:
+        return
+    if hardware.execution != "roofline":
+        what = f"{hardware.name} keeps the weights of one model in SRAM, and this pool serves {len(models)}"
+        yield ("hardware",), f"{what}; give each model a pool"
+    for model in models:
+        if isinstance(model, Diffusion):
+            yield ("models",), f"{model.name} makes images, which is not modelled beside others; give it a pool"
+
+
+def check_adapters(pool: Pool, hardware: Hardware, parts: list[Workload]) -> Iterator[Finding]:
+    """Requests that name adapters find slots of their rank, from where adapters can be loaded.
+
+    `parts` are the classes whose requests may come to this pool.
+    """
+    ranks = [rank for part in parts if part.adapters for rank in part.adapters.ranks]
     if pool.lora is None:
         if ranks:
             yield (

@@ -11,6 +11,7 @@ from infersim.spec.hardware import Hardware
 from infersim.spec.phases import Outage, PowerCap
 from infersim.spec.regions import Region, round_trip_ms
 from infersim.spec.scenario import Pool, Scenario, Takes
+from infersim.spec.zoo import asked_for, plain, served
 
 GEOGRAPHIC = {"nearest", "greenest", "follow_the_sun"}
 """Routers that go by regions."""
@@ -89,17 +90,18 @@ def check_takes(scenario: Scenario) -> Iterator[Finding]:
             yield path, "is for pools that requests are routed to, and this one has role decode; remove it"
         yield from _unknown(pool.takes.classes, classes, (*path, "classes"), "class")
     yield from _check_cascades(scenario)
-    for name in classes or [""]:
+    for name, (_, model) in zip(classes or [""], asked_for(scenario), strict=True):
+        able = [pool for pool in serving if plain(model) in {plain(one) for _, one in served(pool, scenario)}]
         spans = sorted(
             (pool.takes.min_input_tokens, pool.takes.max_input_tokens or 2**62)
-            for pool in serving
+            for pool in able
             if pool.takes.classes is None or name in pool.takes.classes
         )
         reached = 0
         for first, last in spans:
             if first <= reached + 1:
                 reached = max(reached, last)
-        if reached < 2**62:
+        if able and reached < 2**62:
             whose = f" of class {name}" if name else ""
             yield ("pools",), f"no pool takes prompts{whose} of {reached + 1} tokens; widen takes of one of them"
 

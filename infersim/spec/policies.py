@@ -8,7 +8,7 @@ from infersim.spec.autoscalers import NAMES
 
 ROUTERS = {
     "round_robin", "random", "least_outstanding", "power_of_two", "least_prompt_work", "least_kv_used",
-    "fastest_weighted", "session_sticky", "adapter_affinity", "prefix_aware", "cheapest_first", "nearest", "greenest",
+    "fastest_weighted", "session_sticky", "adapter_affinity", "model_affinity", "prefix_aware", "cheapest_first", "nearest", "greenest",
     "follow_the_sun",
 }  # fmt: skip
 AUTOSCALERS = set(NAMES)

@@ -4,7 +4,7 @@
 whether the model fits into memory (`infersim/cost/memory.py`). Read `dataplane/records.py` or `cost/tables.py` next.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from infersim.spec import catalogue
 from infersim.spec.assume import assuming, numbers_of
 from infersim.spec.base import Dtype
 from infersim.spec.checks import (
+    Finding,
     check_adapters,
     check_autoscalers,
     check_batching,
@@ -30,6 +31,7 @@ from infersim.spec.checks import (
     check_replicas,
     check_roles,
     check_rows,
+    check_several,
     check_speculation,
     matching_prices,
     own_price,
@@ -44,6 +46,7 @@ from infersim.spec.place_checks import check_caps, check_regions, check_takes, c
 from infersim.spec.placement import sram_chips
 from infersim.spec.policies import ROUTERS
 from infersim.spec.scenario import Pool, Scenario
+from infersim.spec.zoo import all_models, asked_by_lane, asked_for, check_models, numbers, plain, served
 
 Profile = TypeVar("Profile")
 
@@ -73,6 +76,8 @@ class ResolvedPool:
     """Chips of one replica."""
     draft: Model | None = None
     """What drafts tokens, if a model does."""
+    models: tuple[int, ...] = (0,)
+    """Numbers of the models that it serves."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,24 @@ class ResolvedScenario:
     scenario: Scenario
     """As written, with defaults filled in."""
     model: Model | Diffusion
+    """The scenario's own."""
     pools: tuple[ResolvedPool, ...]
     directory: Path
     """Where relative paths in the scenario start."""
     cell: tuple[int, int] = (0, 1)
     """Which of how many cells of the scenario this is; the first of one is the whole."""
+    others: tuple[Model | Diffusion, ...] = ()
+    """What pools and classes name besides."""
+
+    @property
+    def models(self) -> tuple[Model | Diffusion, ...]:
+        """All models, by number."""
+        return (self.model, *self.others)
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The number of the model that the requests of each lane ask for."""
+        return tuple(asked_by_lane(self.scenario))
 
     def error(self, path: KeyPath, message: str) -> SpecError:
         """An error about the value at `path`, with the file and line where it was written, for checks made later on."""
@@ -108,12 +126,13 @@ def resolve(scenario: Scenario) -> ResolvedScenario:
 
     Raises SpecError with every problem; messages name file and line if the scenario was read from a file.
     """
-    model, pools = resolve_pools(scenario)
+    models, pools = resolve_pools(scenario)
     origin = _origin(scenario)
     update: dict[str, object] = {"pools": [pool.pool for pool in pools]}
     if scenario.horizon_s is not None:
         update["sample_interval_s"] = sample_interval_s(scenario, scenario.horizon_s)
-    resolved = ResolvedScenario(scenario.model_copy(update=update), model, pools, origin.directory)
+    whole = scenario.model_copy(update=update)
+    resolved = ResolvedScenario(whole, models[0], pools, origin.directory, others=models[1:])
     missing = [
         origin.problem(("plugins", i), f"there is no file {path}; plugins lie relative to the scenario")
         for i, path in enumerate(resolved.plugin_files)
@@ -124,22 +143,25 @@ def resolve(scenario: Scenario) -> ResolvedScenario:
     return resolved
 
 
-def resolve_pools(scenario: Scenario) -> tuple[Model | Diffusion, tuple[ResolvedPool, ...]]:
-    """The model and the pools of a scenario; raises SpecError with all that is unknown or does not fit together."""
+def resolve_pools(scenario: Scenario) -> tuple[tuple[Model | Diffusion, ...], tuple[ResolvedPool, ...]]:
+    """The models, by number, and the pools of a scenario; raises SpecError with all that is unknown or does not fit together."""
     search = _Search(_origin(scenario), [])
     policy = scenario.router.policy
     if policy not in ROUTERS and not scenario.plugins:
         search.note(("router", "policy"), f"unknown policy {policy}; {nearest(policy, ROUTERS)}")
-    for check in (check_roles, check_autoscalers, check_regions, check_targets, check_takes):
+    for check in (check_roles, check_autoscalers, check_regions, check_targets, check_takes, check_models):
         for path, message in check(scenario):
             search.note(path, message)
-    model = search.find(catalogue.any_model, scenario.model, ("model",))
-    for path, message in check_kinds(scenario.workload, model) if model else ():
+    models = [search.find(catalogue.any_model, name, path) for path, name in all_models(scenario)]
+    known = numbers(scenario)
+    asked = [models[known[plain(name)]] for _, name in asked_for(scenario)]
+    found = [model for model in asked if model]
+    for path, message in check_kinds(scenario.workload, found) if len(found) == len(asked) else ():
         search.note(path, message)
-    pools = [_resolve_pool(scenario, index, model, search) for index in range(len(scenario.pools))]
-    if search.problems or model is None:
+    pools = [_resolve_pool(scenario, index, models, search) for index in range(len(scenario.pools))]
+    if search.problems:
         raise SpecError(sorted(search.problems, key=lambda problem: problem.line or 0))
-    return model, tuple(pool for pool in pools if pool)
+    return tuple(model for model in models if model), tuple(pool for pool in pools if pool)
 
 
 def sample_interval_s(scenario: Scenario, span_s: float) -> float:
@@ -200,10 +222,18 @@ class _Search:
 
 
 def _resolve_pool(
-    scenario: Scenario, index: int, model: Model | Diffusion | None, search: _Search
+    scenario: Scenario, index: int, models: list[Model | Diffusion | None], search: _Search
 ) -> ResolvedPool | None:
     """One pool with its profiles and defaults; None when something is missing, and every problem noted."""
     pool, path = scenario.pools[index], ("pools", index)
+    known = numbers(scenario)
+    served_here = tuple(known[plain(name)] for _, name in served(pool, scenario))
+    own = [model for number in served_here if (model := models[number])]
+    parts = [
+        part
+        for part, (_, name) in zip(scenario.workload.parts, asked_for(scenario), strict=True)
+        if known[plain(name)] in served_here
+    ]
     hardware = search.find(catalogue.hardware, pool.hardware, (*path, "hardware"))
     engine = search.find(catalogue.engine, pool.engine, (*path, "engine"))
     if hardware and engine:
@@ -214,7 +244,7 @@ def _resolve_pool(
         for where, message in check_caps(scenario, pool, hardware):
             search.note(where, message)
         findings += check_kv_cache(pool, hardware)
-        findings += check_adapters(pool, hardware, scenario.workload)
+        findings += check_adapters(pool, hardware, parts)
     if engine:
         findings += check_batching(pool, engine)
         findings += check_rows(pool, engine, scenario.workload)
@@ -226,26 +256,36 @@ def _resolve_pool(
     if hardware and engine:
         findings += check_speculation(pool, hardware, engine)
         findings += check_engine(hardware, engine)
-    if hardware and model:
-        stored = stored_dtypes(pool, hardware, model)
-        findings += check_dtype(hardware, stored.weights, "weights", pool.precision.weights is not None)
-        findings += check_dtype(hardware, stored.kv_cache, "kv_cache", pool.precision.kv_cache is not None)
-        if isinstance(model, Diffusion):
-            findings += check_images(pool, hardware)
-        else:
-            findings += check_layout(pool, hardware, model, engine is not None and engine.pads_heads)
+    if hardware:
+        findings += check_several(pool, hardware, own)
+        for model in own:
+            findings += _check_model(pool, hardware, model, engine is not None and engine.pads_heads)
+    findings = list(dict.fromkeys(findings))
     for inner, message in findings:
         search.note((*path, *inner), message)
-    if findings or not (hardware and engine and model):
+    if findings or not (hardware and engine and len(own) == len(served_here)):
         return None
-    if isinstance(model, Diffusion):
-        return _fill(pool, hardware, engine, stored)
+    model = own[0]
+    stored = stored_dtypes(pool, hardware, model)
+    if len(own) > 1 or isinstance(model, Diffusion):
+        return replace(_fill(pool, hardware, engine, stored, len(own) > 1), models=served_here)
     if pool.speculative and pool.speculative.method == "mtp":
         draft = model.model_copy(update={"layers": 1})
     if hardware.execution == "pipeline" and pool.parallelism.chips is None:
         chips = sram_chips(model, hardware, engine, stored.weights, stored.kv_cache)
         pool = pool.model_copy(update={"parallelism": pool.parallelism.model_copy(update={"chips": chips})})
-    return replace(_fill(pool, hardware, engine, stored), draft=draft)
+    return replace(_fill(pool, hardware, engine, stored), draft=draft, models=served_here)
+
+
+def _check_model(pool: Pool, hardware: Hardware, model: Model | Diffusion, pads_heads: bool) -> Iterator[Finding]:
+    """The chips of a pool can store a model and share it."""
+    stored = stored_dtypes(pool, hardware, model)
+    yield from check_dtype(hardware, stored.weights, "weights", pool.precision.weights is not None)
+    yield from check_dtype(hardware, stored.kv_cache, "kv_cache", pool.precision.kv_cache is not None)
+    if isinstance(model, Diffusion):
+        yield from check_images(pool, hardware)
+    else:
+        yield from check_layout(pool, hardware, model, pads_heads)
 
 
 def _assumed(
@@ -275,8 +315,8 @@ def stored_dtypes(pool: Pool, hardware: Hardware, model: Model | Diffusion) -> S
     return Stored(weights, pool.precision.kv_cache or (usable or sixteen)[0])
 
 
-def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> ResolvedPool:
-    """The pool with the defaults of its engine, model and chip written out."""
+def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored, several: bool = False) -> ResolvedPool:
+    """The pool with the defaults of its engine, model and chip written out; dtypes that each of several models has not."""
     chunks = pool.role == "decode" or pool.kv_cache.preemption == "swap"
     policy = pool.batching.policy or ("chunked_prefill" if chunks else engine.batching)
     seqs = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
@@ -288,7 +328,9 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored) -> Res
     ]
     filled = pool.model_copy(
         update={
-            "precision": pool.precision.model_copy(update={"weights": stored.weights, "kv_cache": stored.kv_cache}),
+            "precision": pool.precision
+            if several
+            else pool.precision.model_copy(update={"weights": stored.weights, "kv_cache": stored.kv_cache}),
             "batching": pool.batching.model_copy(
                 update={"policy": policy, "max_num_seqs": seqs, "max_num_batched_tokens": tokens}
             ),

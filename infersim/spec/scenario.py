@@ -20,6 +20,7 @@ from infersim.spec.regions import Region
 from infersim.spec.slo import Slo
 from infersim.spec.topology import Placement
 from infersim.spec.workload import Workload
+from infersim.spec.zoo import Switching
 
 if TYPE_CHECKING:
     from infersim.spec.document import Document
@@ -262,6 +263,12 @@ class Pool(Spec):
     """An engine of the catalogue, or a path to a profile."""
     assume: dict[str, float] = Field(default_factory=dict)
     """What if: numbers of the chip's or the engine's profile, by dotted key, replaced (`link.latency_us: 1`)."""
+    model: str | None = None
+    """The model that it serves; the scenario's when absent."""
+    models: list[str] | None = Field(default=None, min_length=1, max_length=1000)
+    """Several models, which each replica serves one after the other; the first is active when it becomes ready."""
+    switching: Switching | None = None
+    """How a replica goes from one of several models to the next; by the defaults of `Switching` when absent."""
     parallelism: Parallelism = Parallelism()
     """Chips of one replica."""
     precision: Precision = Precision()
@@ -309,7 +316,7 @@ class Router(Spec):
 
     policy: str = "least_outstanding"
     """round_robin, random, least_outstanding, power_of_two, least_prompt_work, least_kv_used, fastest_weighted,
-    session_sticky, adapter_affinity, prefix_aware, cheapest_first, or a plugin's name."""
+    session_sticky, adapter_affinity, model_affinity, prefix_aware, cheapest_first, or a plugin's name."""
     scrape_interval_s: NonNegative = 0.0
     """How often the router reads the replicas' signals [s]; 0: it always sees the present."""
 
@@ -336,7 +343,8 @@ class Scenario(Spec):
     description: str = ""
     """The question that this scenario answers."""
     model: str
-    """A model of the catalogue, a path to a profile, or a Hugging Face config.json."""
+    """A model of the catalogue, a path to a profile, or a Hugging Face config.json; what is asked for and served where
+    classes and pools name no other."""
     horizon_s: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
     """Requests arrive for this long [s], at most 1e9 (31 years); what is in flight then is served to the end. A trace may leave it out."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0

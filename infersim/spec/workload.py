@@ -29,6 +29,8 @@ class Tenant(OfKind):
 
     name: str = Field(min_length=1)
     """Unique in the workload."""
+    model: str | None = None
+    """The model that its requests ask for; the scenario's when absent."""
     share: Fraction | None = None
     """Part of the workload's arrivals; the shares sum to 1."""
     arrivals: Arrivals | None = None

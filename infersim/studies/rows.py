@@ -44,7 +44,7 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def fingerprint(resolved: ResolvedScenario) -> str:
     """A hash of everything that decides a run: scenario, profiles, plugins, files of the workload, version."""
-    parts = [__version__, resolved_yaml(resolved.scenario), resolved.model.model_dump_json()]
+    parts = [__version__, resolved_yaml(resolved.scenario), *(model.model_dump_json() for model in resolved.models)]
     for pool in resolved.pools:
         parts += [pool.hardware.model_dump_json(), pool.engine.model_dump_json()]
     tables = [

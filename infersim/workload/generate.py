@@ -66,14 +66,15 @@ class Offered:
         directory: Path | None = None,
         deadlines_s: Sequence[float | None] = (),
         cell: tuple[int, int] = (0, 1),
+        models: Sequence[int] = (),
     ) -> None:
-        """Nothing is read or drawn yet. `deadlines_s` are the TTFT limits of the classes, in their order.
+        """Nothing is read or drawn yet. `deadlines_s` are the TTFT limits of the classes, in their order, `models` what they ask for.
 
         `cell` (number, of how many) has only those requests that the hash of their session, or else id, sends there.
         """
         self._workload, self._horizon_s, self._seed, self._directory = workload, horizon_s, seed, directory
         self._within = np.array([np.inf if limit is None else limit for limit in deadlines_s])
-        self._cell = cell
+        self._cell, self._models = cell, np.array(models, np.int64)
         parts = workload.parts
         self._calls = Calls([part.cascade for part in parts], seed)
         self._within = self._within[self._calls.tenant] if self._within.size else self._within
@@ -168,9 +169,11 @@ class Offered:
             yield ids, chunk
 
     def _of_classes(self, records: NDArray[np.void], prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Fill in what goes by class: deadlines, samples and adapters; return the names of the prefix blocks."""
+        """Fill in what goes by class: deadlines, models, samples and adapters; return the names of the prefix blocks."""
         if self._within.size:
             records["deadline_s"] = self._within[records["tenant"]]
+        if self._models.any():
+            records["model"] = self._models[records["tenant"]]
         if self._forks.any():
             records["forks"] = self._forks[records["tenant"]]
         return prefixes if self._adapters is None else self._adapters.name(records, prefixes)

@@ -67,7 +67,7 @@ def test_the_whole_has_each_period_once_and_pays_for_every_lease(result: Result)
     assert sum(entry["requests"] for entry in summary["phases"]) == len(result.requests)
     assert result.replicas["cost_usd"].sum() == pytest.approx(summary["cost"]["total_usd"])
     last = result.timeline[result.timeline["time_s"] == result.timeline["time_s"].max()]
-    causes = [f"{cause}_s" for cause in ("compute", "memory", "network", "launch", "slowed")]
+    causes = [f"{cause}_s" for cause in ("compute", "memory", "network", "launch", "slowed", "switching")]
     assert last[causes].to_numpy().sum() == pytest.approx(last["busy_s"].sum())
     assert last["slowed_s"].sum() > 0
 

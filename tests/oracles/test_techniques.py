@@ -8,7 +8,7 @@ import pytest
 
 from infersim.results.result import Result
 from tests import techniques
-from tests.techniques import GROUPS, served, shared
+from tests.techniques import GROUPS, ZOO, served, shared, zoo
 
 
 def ways(title: str) -> list[Result]:
@@ -109,3 +109,22 @@ def test_readme_shows_these_tables():
     readme = (techniques.ROOT / "README.md").read_text(encoding="utf-8")
     missing = [line for line in techniques.tables().splitlines() if line and line not in readme]
     assert not missing, "make readme"
+
+
+def test_models_that_are_asked_for_now_and_then_share_gpus():
+    """Aegaeon (SOSP 2025) serves up to seven models on a GPU, ServerlessLLM (OSDI 2024) keeps them near: at low and skewed load most
+    GPUs of their own would idle. The price is the first token of a model that has to wait for its turn."""
+    apart, three, two, *_ = map(zoo, ZOO)
+    dollars = [result.summary["cost"]["total_usd"] for result in (apart, three, two)]
+    assert dollars[1] < 0.6 * dollars[0]
+    assert dollars[2] < 0.4 * dollars[0]
+    waits = [latency(result, "ttft") for result in (apart, three, two)]
+    assert waits[0] < 0.3 < waits[1] < waits[2]
+    assert latency(three, "tpot") < 1.5 * latency(apart, "tpot")  # who has his turn has the GPU for himself
+
+
+def test_models_that_are_all_busy_do_not_share_gpus():
+    """A batch is of one model: on as many GPUs in turns, each model's requests come in smaller batches and wait for others'."""
+    *_, apart, turns = map(zoo, ZOO)
+    assert latency(turns, "ttft") > 3 * latency(apart, "ttft")
+    assert latency(turns, "e2e", "mean") > latency(apart, "e2e", "mean")

@@ -13,7 +13,7 @@ from tests.twin.by_hand import pool
 
 SHIPPED = [
     "round_robin", "random", "least_outstanding", "power_of_two", "least_prompt_work", "least_kv_used",
-    "fastest_weighted", "session_sticky", "prefix_aware", "cheapest_first",
+    "fastest_weighted", "session_sticky", "prefix_aware", "cheapest_first", "model_affinity",
 ]  # fmt: skip
 
 
@@ -282,3 +282,14 @@ def test_decode_replicas_are_chosen_by_true_signals(router: str, chosen: int) ->
     while fleet.advance(math.inf).why != Why.FINISHED:
         pass
     assert fleet.outcomes()["pool"].tolist()[1] == 1 + chosen
+
+
+def test_model_affinity_stays_with_an_active_model_until_others_are_half_as_busy() -> None:
+    def chosen(outstanding: list[int], model: list[int], resident: list[int]) -> int:
+        return Crowd("model_affinity", 3, outstanding=outstanding, model=model, resident=resident).choose()
+
+    # The request asks for model 0: on its own 9 count 9, elsewhere 3 count 2 x 3 + 8, or + 4 where its weights are.
+    assert chosen([9, 3, 9], [0, 1, 2], [1, 0, 0]) == 0
+    assert chosen([9, 2, 3], [0, 1, 2], [1, 1, 0]) == 1
+    assert chosen([15, 3, 3], [0, 1, 2], [1, 0, 0]) == 1
+    assert chosen([4, 3, 2], [0, 0, 0], [1, 1, 1]) == 2

@@ -51,7 +51,7 @@ def test_utilisation() -> None:
     assert use["busy"] == pytest.approx(8 / 27)
     assert use["mfu"] == pytest.approx(0.1)
     assert use["mbu"] == pytest.approx(0.1)
-    shares = {"compute": 0.0, "memory": 0.6, "network": 0.0, "launch": 0.4, "slowed": 0.0}
+    shares = {"compute": 0.0, "memory": 0.6, "network": 0.0, "launch": 0.4, "slowed": 0.0, "switching": 0.0}
     assert use["time_share"] == pytest.approx(shares)
     assert (use["steps"], use["mean_sequences"]) == (100, 1.0)
 

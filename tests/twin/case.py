@@ -79,10 +79,12 @@ class Run:
     """[pool, start, end, the end that was to be] of each step [s]."""
     looks: list[tuple[int, ...]]
     """Ready and draining replicas, requests waiting (or in front ends, or on the way) and running, KV blocks in use,
-    requests routed and ended so far."""
+    requests routed and ended so far, KV blocks."""
     drained: dict[int, float]
     """When each replica that was not empty when told to drain was empty, by serial number [s]."""
 
+    switches: list[list[float]] = field(default_factory=list)
+    """The same of each switch from one model to another."""
     near_tie: bool = False
     """Whether what comes first is left to chance: times that differ by rounding alone, or followers of replicas in lockstep."""
 

@@ -59,7 +59,8 @@ def random_case(seed: int, most: int = 40) -> Case:
     case = with_own(rng, case) if rng.random() < 0.2 else case
     case = with_adapters(rng, case) if rng.random() < 0.3 else case
     case = with_regions(rng, case) if rng.random() < 0.3 else case
-    return with_router(rng, case) if rng.random() < 0.5 else case
+    case = with_router(rng, case) if rng.random() < 0.5 else case
+    return with_models(rng, case) if rng.random() < 0.3 else case
 
 
 def with_router(rng: np.random.Generator, case: Case) -> Case:
@@ -93,6 +94,60 @@ def with_adapters(rng: np.random.Generator, case: Case) -> Case:
     ]
     sources = [replace(source, requests=tuned(source.requests)) for source in case.sources]
     return replace(case, pools=pools, requests=tuned(case.requests), sources=sources)
+
+
+def with_models(rng: np.random.Generator, case: Case) -> Case:
+    """The case with several models, if no pool has a role: one pool serves all of them, others some, or one."""
+    if any(pool.role != "both" for pool in case.pools):
+        return case
+    count, skew = int(rng.integers(2, 5)), rng.choice([0, 2])
+    chances = np.arange(1.0, count + 1) ** -skew
+
+    def asked(requests: np.ndarray) -> np.ndarray:
+        rows = requests.copy()
+        rows["model"] = rng.choice(count, size=len(rows), p=chances / chances.sum())
+        return rows
+
+    pools = [
+        with_others(rng, pool, rng.permutation(count)[: count if index == 0 else rng.integers(1, count + 1)].tolist())
+        for index, pool in enumerate(case.pools)
+    ]
+    sources = [replace(source, requests=asked(source.requests)) for source in case.sources]
+    last = max([0.0, *(time for time, _, _ in case.actions)])
+    actions = [*case.actions, (last, "open", 0)]  # so that nobody is held for ever
+    return replace(case, pools=pools, requests=asked(case.requests), sources=sources, actions=actions)
+
+
+def with_others(rng: np.random.Generator, pool: PoolCost, models: list[int]) -> PoolCost:
+    """The pool with these models; each of several is slower or faster than the pool was, and has more or fewer blocks."""
+    if len(models) == 1:
+        return replace(pool, model=models[0])
+    sizes = rng.integers(1, 10, size=len(models)).tolist()
+    pool = replace(
+        pool,
+        acceptance=(),
+        adapter_slots=0,
+        queue_order="fcfs" if pool.queue_order == "fair_share" else pool.queue_order,
+        switch_s=STEP_S * float(rng.choice([0, rng.random()])),
+        turn_s=STEP_S * float(rng.choice([0, rng.exponential(5), rng.exponential(50)])),
+        model_bytes=int(max(sizes) + rng.choice([0, rng.integers(15)])),
+        eviction=str(rng.choice(["lru", "cost_aware"])),
+    )
+    first, *others = (
+        replace(
+            pool,
+            model=model,
+            weight_bytes=size,
+            load_s=STEP_S * float(rng.choice([0, 1, 10])) * rng.random(),
+            linear_s=pool.linear_s * rng.uniform(0.5, 2),
+            decode_per_context_s=pool.decode_per_context_s * rng.uniform(0.5, 2),
+            request_overhead_s=pool.request_overhead_s * float(rng.choice([1, 2])),
+            blocks=pool.blocks // int(rng.choice([1, 2])),
+            max_context=int(rng.choice([40, 1000])),
+        )
+        for model, size in zip(models, sizes, strict=True)
+    )
+    return replace(first, others=tuple(others))
 
 
 def with_regions(rng: np.random.Generator, case: Case) -> Case:

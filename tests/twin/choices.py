@@ -34,6 +34,7 @@ def switches_of(case: Case, pool: PoolCost) -> dict[str, bool]:
         "front end": pool.request_overhead_s > 0,
         "speculation": len(pool.acceptance) > 0,
         "adapters": pool.adapter_slots > 0,
+        "models": len(pool.others) > 0,
         "regions": any(pool.network_s),
         "choosy": not all(pool.takes) or pool.min_input_tokens > 1,
         "full queues": pool.max_queued is not None,
@@ -70,4 +71,6 @@ def never_together() -> set[frozenset[Choice]]:
     pairs += product([windows], [decode, ("role", "prefill"), *on("prefix cache", "host tier")])
     pairs += [(("host tier", True), ("prefix cache", False))]
     pairs += product([rows], [*on("speculation"), ("batching", "own"), ("queue order", "own")])
+    others = [decode, ("role", "prefill"), ("queue order", "fair_share"), *on("adapters", "speculation")]
+    pairs += product(on("models"), others)
     return {frozenset(pair) for pair in pairs}

@@ -40,6 +40,12 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
         return any(memory.cache.has(name) for name in sequence.request.names[len(memory.entries[sequence]) : complete])
 
     note(Forming, "admit", "set aside", lambda forming, _: forming.aside)
+    note(
+        Forming,
+        "admit",
+        "passed by another model's",
+        lambda forming, head: any(each.request.model != head.request.model for each in forming.aside),
+    )
     note(PrefixCache, "evict_down_to", "eviction", lambda cache, most: len(cache.idle) > most)
     note(PrefixCache, "use", "sharing", lambda cache, name: name in cache.users)
     note(Memory, "name_blocks", "the same prefix computed twice", computed_twice)
@@ -74,6 +80,8 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
             "round trip": any(any(pool.network_s) for pool in case.pools),
             "choosy pool": any(not all(pool.takes) for pool in case.pools),
             "own batching": any(pool.batching == "own" for pool in case.pools),
+            "switch between models": any(tally.switches for tally in run.tallies),
+            "model evicted": any(tally.evictions for tally in run.tallies),
             "own order": any(pool.queue_order == "own" for pool in case.pools),
             "drafts accepted": any(len(set(times)) < len(times) for times in run.token_times),
         }
@@ -82,6 +90,7 @@ def test_the_cases_visit_the_corners(monkeypatch: pytest.MonkeyPatch):
     rare = {
         "swap": 5,
         "never sent": 5,
+        "passed by another model's": 5,
         "set aside": 10,
         "loaded anew": 10,
         "preempted thrice": 5,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from infersim.dataplane.records import OUTCOME, REQUEST
+from infersim.dataplane.tally import Tally
 from tests import naive
 from tests.twin import compiled
 from tests.twin.case import Case, Run
@@ -39,8 +40,10 @@ def differences(case: Case, twin: Run, loop: compiled.LoopRun) -> list[str]:
         found += [
             f"request {i}: {name} {ours[i]!r} in the twin, {theirs[i]!r} in the loop" for i in np.flatnonzero(~same)
         ]
-    for pool, (ours, theirs) in enumerate(zip(twin.tallies, loop.tallies, strict=True)):
+    for pool, ours, theirs in parts(twin.tallies, loop.tallies):
         for name, a in vars(ours).items():
+            if name == "by_model":
+                continue
             b = getattr(theirs, name)
             if name in WHOLE_TALLIES:  # but for parts of steps that a failure broke off
                 same = np.allclose(a, b, rtol=0, atol=TOLERANCE * max(np.max(a), 1.0))
@@ -56,6 +59,16 @@ def differences(case: Case, twin: Run, loop: compiled.LoopRun) -> list[str]:
         if abs(time - twin.drained[serial]) > allowed:
             found.append(f"replica {serial}: drained at {twin.drained[serial]} in the twin, at {time} in the loop")
     return found
+
+
+def parts(ours: list[Tally], theirs: list[Tally]) -> list[tuple[str, Tally, Tally]]:
+    """The tallies of all pools, and of the models of those that have several, side by side."""
+    found = [(str(pool), *both) for pool, both in enumerate(zip(ours, theirs, strict=True))]
+    return found + [
+        (f"{pool}, model at place {place}", *both)
+        for pool, our, their in found
+        for place, both in enumerate(zip(our.by_model, their.by_model, strict=True))
+    ]
 
 
 def smallest(case: Case, fails: Callable[[Case], object]) -> Case:
@@ -143,12 +156,13 @@ def test_what_can_be_read_on_the_way(seed: int):
     for (time, _, pool), shows, (occupancy, tally) in zip(sorted(looks), twin.looks, loop.looks, strict=True):
         assert (occupancy.ready, occupancy.draining) == shows[:2]
         assert (occupancy.waiting, occupancy.running, occupancy.kv_blocks_used) == shows[2:5]
-        assert (occupancy.routed, occupancy.ended) == shows[5:]
-        assert occupancy.kv_blocks == sum(shows[:2]) * case.pools[pool].blocks
+        assert (occupancy.routed, occupancy.ended) == shows[5:7]
+        assert occupancy.kv_blocks == shows[7]
         steps = [step[1:] for step in twin.steps if step[0] == pool and step[1] <= time]
         # A step that is broken off counts in part.
         counted = sum((stop - start) / (planned - start) for start, stop, planned in steps if stop <= time)
         assert math.isclose(tally.steps_by_batch.sum(), counted, rel_tol=TOLERANCE)
+        steps += [switch[1:] for switch in twin.switches if switch[0] == pool and switch[1] <= time]
         busy = sum(min(stop, time) - start for start, stop, _ in steps)
         assert math.isclose(tally.busy_s, busy, rel_tol=TOLERANCE, abs_tol=TOLERANCE * end)
         tokens = [[left for left in times if left[0] <= time] for times in twin.tokens]
