@@ -20,6 +20,7 @@ from infersim.results.why_cost import idle_windows, what_bound, why_bill
 from infersim.results.why_endings import why_endings
 from infersim.results.why_fleet import why_fleet
 from infersim.results.why_latency import why_tpot, why_ttft
+from infersim.results.why_models import why_models
 
 
 def explain(run: Run | str | Path, request: int | None = None) -> Explanation:
@@ -41,6 +42,7 @@ def why(run: Run) -> tuple[Chapter, ...]:
         why_slo(run),
         *why_endings(run),
         *why_cascades(run),
+        *why_models(run),
         *why_fleet(run),
         why_ttft(run),
         why_tpot(run),

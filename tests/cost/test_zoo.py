@@ -8,7 +8,9 @@ from infersim import simulate
 from infersim.cost.energy import usage
 from infersim.cost.memory import DoesNotFit
 from infersim.cost.tables import CostTables
+from infersim.results.explain import explain
 from infersim.results.result import Result
+from infersim.results.units import percent
 from infersim.simulate import cost_tables
 from infersim.spec.load import load_scenario
 from infersim.spec.resolve import resolve
@@ -108,6 +110,15 @@ def test_results_by_model(run: Result) -> None:
         assert by_model[model]["output_tokens"] == own["output_tokens"].sum()
         assert by_model[model]["ttft_p99_s"] == pytest.approx(own["ttft_s"].quantile(0.99))
     assert sum(model["switches"] for model in run.summary["pools"]["shared"]["models"].values()) > 3
+
+
+def test_the_explanation_says_what_switching_took(run: Result) -> None:
+    told, models = str(explain(run)), run.summary["pools"]["shared"]["models"]
+    switches = sum(one["switches"] for one in models.values())
+    share = run.record.pools[0].tally.switching_s / run.record.pools[0].tally.busy_s
+    assert "Models that take turns in shared" in told
+    assert f"Replicas switched {switches:,} times" in told
+    assert percent(share) in told
 
 
 def test_a_model_alone_in_its_pool_costs_what_it_costs_as_the_scenarios_model() -> None:
