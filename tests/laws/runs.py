@@ -53,10 +53,24 @@ class Trial:
 def cases_of(technique: str) -> list[Case]:
     """Random cases that are served by a technique, with all that may happen to requests."""
     first = TECHNIQUES.index(technique) * RANDOM_CASES
-    cases = [*map(random_case, range(first, first + RANDOM_CASES)), busy_case(TECHNIQUES.index(technique))]
+    cases = [of_one_model(random_case(seed)) for seed in range(first, first + RANDOM_CASES)]
+    cases.append(busy_case(TECHNIQUES.index(technique)))
     if "-" in technique:
         return [served_as(case, *technique.split("-")) for case in cases]
     return [replace(case, router=technique) for case in cases]
+
+
+def of_one_model(case: Case) -> Case:
+    """The case without models that take turns; `test_models.py` has their laws."""
+
+    def plain(requests: np.ndarray) -> np.ndarray:
+        rows = requests.copy()
+        rows["model"] = 0
+        return rows
+
+    sources = [replace(source, requests=plain(source.requests)) for source in case.sources]
+    pools = [replace(pool, model=0, others=()) for pool in case.pools]
+    return replace(case, pools=pools, requests=plain(case.requests), sources=sources)
 
 
 def served_as(case: Case, batching: str, queue_order: str) -> Case:
