@@ -48,6 +48,7 @@ readme: $(VENV)/.installed-test
 claims: $(VENV)/.installed
 	$(BIN)/infersim claims --out runs/claims $(if $(UPDATE),--update,--check) docs/claims.csv
 	$(if $(UPDATE),cp runs/claims/claims.md docs/claims.md)
+	$(if $(UPDATE),$(BIN)/python -m tests.readme claims)
 
 # From the docstrings, one page a module, with search; needs no network.
 docs: $(VENV)/.installed-test

@@ -278,4 +278,23 @@ def _with_warnings(run: "RunRecord") -> "RunRecord":
     warnings = [f"{pool.name}: {note}" for pool in run.pools for note in pool.tables.notes]
     if rejected:
         warnings.append(f"{rejected} of {sums.arrived} requests were rejected: longer than the context or the KV cache")
-    return replace(run, warnings=[*warnings, *run.warnings])
+    return replace(run, warnings=[*warnings, *_out_of_reach(run), *run.warnings])
+
+
+def _out_of_reach(run: "RunRecord") -> "Iterator[str]":
+    """Limits of SLOs that no replica of any pool can keep, were it alone with the shortest prompt."""
+    import numpy as np
+
+    from infersim.cost.least import least_tpot, least_ttft
+
+    shortest, two = np.ones(1), np.full(1, 2.0)
+    asked = zip(run.pools, run.scenario.pools, strict=True)
+    emitted = [(pool.tables, 1 + (spec.speculative.tokens if spec.speculative else 0)) for pool, spec in asked]
+    floors = {
+        "ttft_p99_s": lambda: min(least_ttft(tables, shortest)[0] for tables, _ in emitted),
+        "tpot_p99_s": lambda: min(least_tpot(tables, shortest, two)[0] / tokens for tables, tokens in emitted),
+    }
+    for key, least in floors.items():
+        limits = [value for slo in run.scenario.class_slos if (value := getattr(slo, key)) is not None]
+        if limits and (limit := min(limits)) < (floor_s := float(least())):
+            yield f"no replica can keep slo.{key} {limit:g}: it takes {floor_s:.3g} s at least, alone and with the shortest prompt"

@@ -2,7 +2,7 @@
 
 A block of language `console` holds a command after `$ ` and then what it prints, without blanks at the ends of lines. One
 that replays a recorded trace is left alone where INFERSIM_TRACES does not say where traces are. Tables of techniques are
-written too (`techniques.py`).
+written too (`techniques.py`), and the claims in short, from `docs/claims.md`.
 """
 
 import os
@@ -18,6 +18,7 @@ from tests import techniques
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+CLAIMS = re.compile(r"<!-- claims -->\n.*?<!-- end of claims -->\n", re.DOTALL)
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 PICTURES = {
     "shootout/shootout.png": ROOT / "docs/pictures/shootout.png",
@@ -51,6 +52,12 @@ def printed(command: str, keep_pictures: bool = False) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()).strip("\n") + "\n"
 
 
+def with_claims(text: str) -> str:
+    """The README's text with the table of claims in short that `infersim claims` wrote."""
+    table = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8").partition("\n\n")[0]
+    return CLAIMS.sub(lambda _: f"<!-- claims -->\n{table}\n<!-- end of claims -->\n", text)
+
+
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
     wanted = sys.argv[1:]
@@ -60,4 +67,6 @@ if __name__ == "__main__":
             text = text.replace(f"$ {command}\n{output}```", f"$ {command}\n{now}```")
     if not wanted or "techniques" in wanted:
         text = techniques.renewed(text)
+    if not wanted or "claims" in wanted:
+        text = with_claims(text)
     README.write_text(text, encoding="utf-8")

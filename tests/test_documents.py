@@ -89,6 +89,13 @@ def test_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         exec(compile(text, "README.md", "exec"), {})
 
 
+def test_the_readme_tells_the_claims_as_they_came_out() -> None:
+    """`make claims UPDATE=1` writes both."""
+    assert readme.with_claims((ROOT / "README.md").read_text(encoding="utf-8")) == (ROOT / "README.md").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_the_readme_tells_the_verdicts_of_the_committed_table() -> None:
     told = re.findall(
         r"^\| (\d+) \| [^|]+ \| (holds|holds if|does not hold) \|", (ROOT / "README.md").read_text(), re.MULTILINE

@@ -229,3 +229,24 @@ def test_progress_goes_up_to_the_horizon() -> None:
     assert {to_do for _, to_do in told} == {120}
     assert told[0][0] == 0
     assert told[-1][0] == 120
+
+
+def test_a_limit_that_no_replica_can_keep_is_told() -> None:
+    """A token of 8B in 16 bit on an H100 takes 16 GB over 3.35 TB/s, 4.8 ms, whatever the fleet."""
+    run = {
+        "name": "n",
+        "model": "llama-3.1-8b",
+        "horizon_s": 5,
+        "workload": {
+            "arrivals": {"process": "constant", "rate_rps": 1},
+            "input_tokens": {"distribution": "constant", "value": 10},
+            "output_tokens": {"distribution": "constant", "value": 5},
+        },
+        "pools": [{"name": "p", "hardware": "h100-sxm"}],
+    }
+    told = simulate(run | {"slo": {"ttft_p99_s": 1e-6, "tpot_p99_s": 0.0047}}).summary["warnings"]
+    assert [text.split(":")[0] for text in told] == [
+        "no replica can keep slo.ttft_p99_s 1e-06",
+        "no replica can keep slo.tpot_p99_s 0.0047",
+    ]
+    assert simulate(run | {"slo": {"ttft_p99_s": 0.5, "tpot_p99_s": 0.05}}).summary["warnings"] == []

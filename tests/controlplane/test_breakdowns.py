@@ -1,4 +1,5 @@
-"""A server that breaks down, against queueing theory: M/M/1 with breakdowns, interrupted service repeated from its start.
+"""Servers that break down, against queueing theory: M/M/1 with breakdowns, interrupted service repeated from its start; and
+M/M/c whose breakdowns lose everybody who is there.
 
 Up times are exponential with rate xi, repairs exponential with mean d, whether it works or not. An interrupted service of
 length s begins anew with the same s (preemptive repeat identical). With C the time from a service's start to its end,
@@ -7,6 +8,10 @@ length s begins anew with the same s (preemptive repeat identical). With C the t
 
 the second term being what arrivals to an idle server wait for a repair (Avi-Itzhak and Naor, Operations Research 1963;
 Gaver, JRSS B 1962; the decomposition is Fuhrmann and Cooper's, Operations Research 1985).
+
+With c places that break down together and lose whom they hold, while those who come during the repair wait for its end, how many
+are there is a Markov chain (the queue with catastrophes and repairs: Chao, Operations Research Letters 1995; Yechiali, Queueing
+Systems 2007), solved here numerically; Little's law turns its mean into a time.
 """
 
 from dataclasses import replace
@@ -20,7 +25,7 @@ from infersim.controlplane.datacenter import Datacenter
 from infersim.controlplane.places import Places
 from infersim.cost.cold_start import Phases
 from infersim.dataplane.fleet import Fleet
-from infersim.dataplane.records import FINISHED, REQUEST
+from infersim.dataplane.records import FINISHED, LOST, REQUEST
 from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
 from infersim.spec.faults import Fault, Repair
@@ -55,25 +60,66 @@ def test_the_first_moment_has_a_closed_form() -> None:
     assert completion_moments()[0] == pytest.approx((1 + REPAIR_S / UP_S) / (1 / SERVICE_S - 1 / UP_S), rel=1e-6)
 
 
-def simulated_wait(rate: float, requests: int, seed: int) -> float:
-    """Mean E2E less mean service of geometric answers, one second a token, on one replica on one place [s]."""
+def simulated(rate: float, requests: int, seed: int, places: int, replays: int) -> np.ndarray:
+    """Outcomes of geometric answers, one second a token, on one replica with so many places in its batch."""
     draws = np.random.default_rng(seed)
     sent = np.zeros(requests, REQUEST)
     sent["id"], sent["input_tokens"] = np.arange(requests), 1
     sent["arrival_s"] = np.cumsum(draws.exponential(1 / rate, requests))
     outputs = draws.geometric(1 / SERVICE_S, requests)
-    cost = replace(tables(1), max_context=2**40)
+    cost = replace(tables(places), max_context=2**40)
     fleet = Fleet([replace(pool_cost(cost), blocks=2**20)], [(sent, outputs)], ROUTERS["least_outstanding"].compiled)
     seller = replace(source(), provision_s=(0.0, None))
-    pool = replace(terms(cost), phases=AT_ONCE, sources=[seller], places=Places(Placement(places=1), 1), replays=10_000)
+    pool = replace(
+        terms(cost), phases=AT_ONCE, sources=[seller], places=Places(Placement(places=1), 1), replays=replays
+    )
     house = Datacenter(fleet, [pool])
     house.pools[0].open(ready=True)
     breaks = Fault(what="chip", mtbf_hours=UP_S / 3600, repair=Repair(mean_s=REPAIR_S))
     faults.break_at_random(house.env, house.pools[0], breaks, 0, seed, 1)
     house.run(1.0, 1e9)
-    rows = fleet.outcomes()
+    return fleet.outcomes()
+
+
+def simulated_wait(rate: float, requests: int, seed: int) -> float:
+    """Mean E2E on one place, everybody served [s]."""
+    rows = simulated(rate, requests, seed, 1, 10_000)
     assert (rows["status"] == FINISHED).all()
     return float((rows["finish_s"] - rows["arrival_s"]).mean())
+
+
+def with_catastrophes(rate: float, places: int, most: int) -> tuple[float, float]:
+    """Mean number there and share of customers that are lost, of the chain (up or down, number) cut at `most`."""
+    states = most + 1  # up: 0 .. most, then down
+    flow = np.zeros((2 * states, 2 * states))
+    for n in range(states):
+        up, down = n, states + n
+        if n < most:
+            flow[up, up + 1] = flow[down, down + 1] = rate
+        if n:
+            flow[up, up - 1] = min(n, places) / SERVICE_S
+        flow[up, states] += 1 / UP_S
+        flow[down, up] += 1 / REPAIR_S
+    balance = flow.T - np.diag(flow.sum(axis=1))
+    balance[-1] = 1.0
+    share = np.linalg.solve(balance, np.append(np.zeros(2 * states - 1), 1.0))
+    number = np.tile(np.arange(states), 2)
+    return float(share @ number), float(share[:states] @ number[:states] / UP_S / rate)
+
+
+def test_many_servers_with_breakdowns_that_lose_everybody() -> None:
+    """Four places at a load of 0.7, within four standard errors of eight runs."""
+    rate = 0.7 * 4 / SERVICE_S
+    number, lost = with_catastrophes(rate, 4, 150)
+    runs = [simulated(rate, 6000, seed, 4, 0) for seed in range(8)]
+    for expected, found in (
+        (number / rate, [float((rows["finish_s"] - rows["arrival_s"]).mean()) for rows in runs]),
+        (lost, [float((rows["status"] == LOST).mean()) for rows in runs]),
+    ):
+        error = np.std(found, ddof=1) / np.sqrt(len(found))
+        assert error < 0.06 * expected
+        assert np.mean(found) == pytest.approx(expected, abs=4 * error)
+    assert lost > 0.1  # the breakdowns matter
 
 
 def test_sojourn_with_breakdowns() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from infersim.results.directory import read_run
+from infersim.results.directory import read_run, to_json
+from infersim.simulate import simulate
 from infersim.spec.catalogue import scenario_names
 from infersim.studies.claims import CLAIMS, settle
 from infersim.studies.claims.claim import Case, Check, Claim, about, at_least, at_most, between, on
@@ -13,7 +14,7 @@ from infersim.studies.claims.evidence import estimated
 from infersim.studies.claims.flips import flips, read, table, write
 from infersim.studies.claims.measure import Measured, Task, measure
 from infersim.studies.claims.reading import Reading, ratio
-from infersim.studies.claims.settle import Settled
+from infersim.studies.claims.settle import Settled, estimates
 from infersim.studies.claims.verdict import judge, shown
 from infersim.studies.errors import StudyError
 
@@ -162,6 +163,28 @@ def test_every_number_traces_to_a_run(quick: tuple[Settled, Path]) -> None:
             place = out / f"{row['claim']:02d}" / case.replace(" ", "-")
             cannot = settled.claims.set_index("claim").loc[row["claim"], "cannot"]
             assert f"{case}: " in cannot or read_run(place).summary["provenance"]
+
+
+def test_the_scenario_of_a_run_directory_gives_its_numbers_again(quick: tuple[Settled, Path]) -> None:
+    """Those of links that take no time included: what was changed stands in the scenario."""
+    places = [place for place in sorted((quick[1] / "09").iterdir()) if place.name.startswith("70B")]
+    assert len(places) == 2
+    for place in places:
+        again = simulate(place / "scenario.yaml").summary
+        assert to_json(again) == (place / "summary.json").read_text()
+
+
+def test_what_is_estimated_is_told_by_grades_alone() -> None:
+    for each in CLAIMS:
+        assert "estimat" not in each.hinges + each.short, f"claim {each.number} types what grades say"
+        assert all(f"{{{number}}}" not in each.short for number in range(len(each.checks), 99))
+
+
+def test_what_a_verdict_rests_on_in_short() -> None:
+    row = {"estimated": "h100-sxm: price ± 30%, power; vllm: price", "unsure": ""}
+    assert estimates(row) == "power, price"
+    assert estimates(row | {"unsure": "on Mondays"}) == "power, price; may turn it"
+    assert estimates({"estimated": "", "unsure": ""}) == "none"
 
 
 def test_a_turned_verdict_is_noticed(quick: tuple[Settled, Path], tmp_path: Path) -> None:

@@ -32,8 +32,6 @@ class Case:
     """The load."""
     spread: bool = True
     """Whether it is replicated; not for long runs."""
-    profile: tuple[tuple[str, float], ...] = ()
-    """Numbers of the chip's or the engine's profile that are changed: what if a link took no time?"""
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,11 @@ class Claim:
     simulated: str
     """What stands for it."""
     hinges: str
-    """What the verdict hinges on, in words; estimated inputs are added by themselves."""
+    """What the verdict hinges on, in words; estimated inputs are added by themselves, from their grades."""
     cases: tuple[Case, ...]
     checks: tuple[Check, ...]
+    short: str = ""
+    """What came out, in a line; {3} is the number of the fourth check."""
 
 
 def on(
@@ -116,7 +116,6 @@ def on(
     engine: str = "vllm",
     at: At = "slo",
     spread: bool = True,
-    profile: tuple[tuple[str, float], ...] = (),
     **more: Any,
 ) -> Case:
     """A case: the scenario's first pool on a chip; `more` are keys with `__` for dots (`model`, `slo__ttft_p99_s`)."""
@@ -129,4 +128,4 @@ def on(
         changes["pools.0.precision.kv_cache"] = kv or "bf16"
     changes |= {key.replace("__", "."): value for key, value in more.items()}
     settings = tuple(as_setting(key, value) for key, value in changes.items())
-    return Case(name, f"claims/{scenario}", settings, at, spread, profile)
+    return Case(name, f"claims/{scenario}", settings, at, spread)

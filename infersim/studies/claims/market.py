@@ -16,8 +16,8 @@ ATTAINED, TOTAL = "slo.attainment", "cost.total_usd"
 
 def _day() -> Claim:
     file, spike = "15_day_and_night", "15_viral_spike"
-    seconds = (("provision_s", 5.0), ("initialise_s", 5.0), ("load_gb_s", 4.0))
-    minutes = (("provision_s", 300.0), ("initialise_s", 120.0))
+    seconds = {"provision_s": 5.0, "initialise_s": 5.0, "load_gb_s": 4.0}
+    minutes = {"provision_s": 300.0, "initialise_s": 120.0}
     zero: dict[str, Any] = {"pools__0__replicas": {"initial": 0, "min": 0, "max": 40},
             "pools__0__autoscaler": {"policy": "knative_kpa", "target": 16, "scale_down_delay_s": 300}}  # fmt: skip
     peak: dict[str, Any] = {"pools__0__replicas": {"initial": 16, "max": 40}, "pools__0__autoscaler": None}
@@ -40,9 +40,9 @@ def _day() -> Claim:
         15, "Day, night and a spike", "10 requests a second at 3 am, 10,000 at noon: autoscaling and scale to zero save most of a fleet for the peak; a viral "
         "spike is absorbed", "articles; no trace is named", "8B on L40S for a day at a two-hundredth of that load: 16 replicas all day; target concurrency; Knative "
         "to zero. A spike of ten times within 30 s: cold starts as they are, of seconds, of minutes",
-        "cold starts, estimates all of them, and how much is kept in reserve; scale to zero pays where nights are empty, not merely quiet",
+        "how long cold starts take, and how much is kept in reserve; scale to zero pays where nights are empty, not merely quiet",
         (case("peak", file, **peak), case("scaled", file), case("to zero", file, **zero), case("spike", spike),
-         case("spike seconds", spike, profile=seconds), case("spike minutes", spike, profile=minutes)),
+         case("spike seconds", spike, pools__0__assume=seconds), case("spike minutes", spike, pools__0__assume=minutes)),
         (
             costs("scaled", "cost of autoscaling"), kept("scaled", "SLO under autoscaling"),
             costs("to zero", "cost of scale to zero"), kept("to zero", "SLO under scale to zero"),
@@ -52,6 +52,7 @@ def _day() -> Claim:
             kept("spike minutes", "a spike, cold starts of seven minutes"),
             Check("TTFT p99 in the hour of the spike", lambda r: r("spike", "latency.ttft_s.p99"), "s"),
         ),
+        short="{0} of the bill of a day, with {1} within the SLO; of a spike {6} in time, {7} with cold starts of seconds, {8} of minutes",
     )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _price() -> Claim:
         16, "The price of GPT-4-class tokens", "0.02 to 0.06 dollars for 1,000 tokens; the price falls by an order of magnitude by 2029",
         "the list prices of GPT-4 in 2023; forecasts", "Llama 3.1 405B on eight A100 (int8), H100 (fp8), B200 and Rubin (fp4), and DeepSeek-V3 on eight H200; chat, "
         "TTFT 3 s, TPOT 100 ms; rented on demand, and owned over four years", "prices: a chip on demand costs what the market bears, so the price of tokens falls "
-        "slower than that of work; Rubin's prices and efficiencies are estimates, and software and models are left as they are",
+        "slower than that of work; software and models are left as they are",
         (*(case(name, keys) for name, _, keys in GENERATIONS), *(case(f"{name} owned", keys, **owned) for name, _, keys in GENERATIONS),
          case("deepseek", deepseek)),
         (
@@ -104,6 +105,7 @@ def _price() -> Claim:
             Check("fall from 2026 to 2029 at the pace of 2020 to 2026", lambda r: by_2029(r, " owned"), claimed=at_least(10),
                   when="an order of magnitude by 2029, owned"),
         ),
+        short="1,000 tokens of 405B cost {0} on A100, {1} on H100, {2} on B200, of DeepSeek-V3 {3}; by 2029 prices on demand fall {10}, owned {11}",
     )  # fmt: skip
 
 
@@ -141,6 +143,7 @@ def _fleet() -> Claim:
         17, "100 billion tokens a day", "100 billion tokens a day are served with less than 10 megawatts", "a question; the scale is what OpenAI said of its service in 2024", "Llama 3.1 70B within TTFT 1 s and TPOT 50 ms on each kind of chip, at the load of the "
         "SLO all day; power with PUE 1.2, Virginia's grid", "that the load is even: a fleet for the peak of a day is twice as large; and the model: 8B takes a tenth",
         tuple(on(name, file, **keys) for name, keys in FLEETS), tuple(check for name, _ in FLEETS for check in checks(name)),
+        short="GB200: {12} and {13}; H100: {0} and {1}; Trainium2: {28} and {29}",
     )  # fmt: skip
 
 
@@ -178,6 +181,7 @@ def _small() -> Claim:
             Check("dollars a token of a mixture over those of a dense model as good",
                   lambda r: ratio(r.usd("mixtral"), r.usd("llama 2 70B")), claimed=at_most(0.5), when="Mixtral 8x7B against Llama 2 70B"),
         ),
+        short="{0} against 70B, {1} against 405B; cascades cost {3} of 70B alone if they pass 20 % on, {4} if half; mixtures {5} and {6} of dense models as good",
     )  # fmt: skip
 
 
@@ -208,7 +212,7 @@ def _edge() -> Claim:
     return Claim(
         19, "Edge against datacentre", "A small model on your own chip is faster, thriftier and cheaper than a shared GPU", "vendors of laptop and phone chips",
         "Phi-4-mini (3.8B) for a lone user on Apple M4 and Snapdragon 8 Gen 3 in 4 bit, and on a shared L4 in fp8 at TPOT 50 ms; the edge pays for electricity at "
-        "0.17 USD/kWh, the chip being there anyway", "whether the chip counts as paid; power and efficiencies of phone chips are estimates; the network (some 50 ms) is left out",
+        "0.17 USD/kWh, the chip being there anyway", "whether the chip counts as paid; the network (some 50 ms) is left out",
         (on("laptop", file, "apple-m4", weights="int4", kv="fp16", **own), on("phone", file, "snapdragon-8-gen-3", weights="int4", kv="fp16", **own),
          on("l4", file, "l4", **FP8), on("h100", file, "h100-sxm", **FP8)),
         (
@@ -218,6 +222,7 @@ def _edge() -> Claim:
             *(pace(name) for name in chips),
             Check("dollars a token of a shared H100 over a shared L4's", lambda r: ratio(r.usd("h100"), r.usd("l4"))),
         ),
+        short="laptop and phone: {0} and {1} the time of an answer, {2} and {3} the joules, {4} and {5} the dollars, for the chip is there anyway",
     )  # fmt: skip
 
 
@@ -250,6 +255,7 @@ def _energy() -> Claim:
             Check("an answer on a fleet of which 2 % are used", lambda r: r("H100 alone", watt_hours), "Wh", at_least(3), "3 Wh on H100 that idle 98 % of the time"),
             *(grams(region, name) for name, region in REGIONS),
         ),
+        short="{2} to {4} of a full fleet, {5} for DeepSeek-V3, {7} of an idle one",
     )  # fmt: skip
 
 

@@ -65,7 +65,6 @@ def measure(task: Task) -> Measured:
         return Measured(None, error.problems[0].message)
     except DoesNotFit as error:
         return Measured(None, str(error.__cause__ or error))
-    resolved = _changed(resolved, case.profile)
     if task.replication:
         seeded = resolved.scenario.model_copy(update={"seed": resolved.scenario.seed + task.replication})
         resolved = replace(varied(resolved, task.replication), scenario=seeded)
@@ -115,26 +114,6 @@ def _quiet(resolved: ResolvedScenario) -> Fleet:
 def _over(resolved: ResolvedScenario, horizon_s: float) -> ResolvedScenario:
     scenario = resolved.scenario.model_copy(update={"horizon_s": horizon_s})
     return replace(resolved, scenario=scenario)
-
-
-def _changed(resolved: ResolvedScenario, numbers: tuple[tuple[str, float], ...]) -> ResolvedScenario:
-    """The scenario with numbers of its chips' and engines' profiles changed."""
-    for key, value in numbers:
-        pools = []
-        for pool in resolved.pools:
-            part = "hardware" if hasattr(pool.hardware, key.partition(".")[0]) else "engine"
-            changed = _with(getattr(pool, part), key.split("."), value)
-            pools.append(replace(pool, **{part: changed}))
-        resolved = replace(resolved, pools=tuple(pools))
-    return resolved
-
-
-def _with(profile: Any, path: list[str], value: float) -> Any:
-    """A profile with the graded number at a path replaced."""
-    head, *rest = path
-    inner = getattr(profile, head)
-    update = _with(inner, rest, value) if rest else inner.model_copy(update={"value": value})
-    return profile.model_copy(update={head: update})
 
 
 def _dtypes(resolved: ResolvedScenario) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from infersim.studies.claims.claim import Case, Check, Claim, at_least, at_most, on
 from infersim.studies.claims.reading import ratio
 
-FREE = (("link.latency_us", 1e-9), ("link.one_way_gb_s", 1e12))
+FREE = {"link.latency_us": 1e-9, "link.one_way_gb_s": 1e12}
 """Links that take no time."""
 JOULES = "energy.j_per_output_token"
 
@@ -43,6 +43,7 @@ def _gb200() -> Claim:
         "is that of bandwidth and of fp4 to fp8", tuple(case for limit in limits for case in pair(limit)),
         (*(thirty(limit) for limit in limits), twenty_fifth("dollars", usd, 50), twenty_fifth("joules", JOULES, 50),
          twenty_fifth("dollars", usd, 15), twenty_fifth("joules", JOULES, 15)),
+        short="{1}, {2} and {3} the tokens at 30, 50 and 100 ms a token ({0} at 15 ms); at 50 ms {4} of the dollars and {5} of the joules",
     )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def _groq() -> Claim:
         8, "Groq", "Several times the speed of GPUs for one user; 35 times the tokens of GPUs with the new LPU racks",
         "Groq, of 2024; NVIDIA of its LPX racks, 2026, tokens a megawatt",
         "Llama 2 70B, int8 on 576 LPUs, fp8 on 256 LPUs of an LPX rack, and fp8 on 8 H100; at the SLO TPOT 5 ms (200 tokens/s a user), for H100 TPOT 50 and 10 ms",
-        "how full the pipeline is: 576 chips are paid for by the hour whoever comes, and the price of a chip is an estimate",
+        "how full the pipeline is: 576 chips are paid for by the hour whoever comes",
         (on("lpu alone", file, "groq-lpu", **lpu, at="alone"), on("h100 alone", file, "h100-sxm", **gpu, at="alone"),
          on("lpx alone", file, "groq-lpx", **lpx, at="alone"), on("lpu", file, "groq-lpu", **lpu), on("lpx", file, "groq-lpx", **lpx),
          on("lpu at 10 requests/s", file, "groq-lpu", **lpu, at="as it stands"), on("h100", file, "h100-sxm", **gpu, **loose),
@@ -83,6 +84,7 @@ def _groq() -> Claim:
                   claimed=at_least(35), when="tokens for the same energy, H100 at 20 tokens/s a user"),
             watt("lpx"),
         ),
+        short="{0} the speed of a user who has eight H100 to himself, {2} that of one who shares them; {4} their dollars when full, {5} at 10 requests/s; {7} the tokens a joule on the new racks",
     )  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def _cerebras() -> Claim:
             "weights": "bf16",
         }
         own = on(name, file, "cerebras-wse3", **keys, at="alone")
-        return own, on(f"{name} ideal links", file, "cerebras-wse3", **keys, at="alone", profile=FREE)
+        return own, on(f"{name} ideal links", file, "cerebras-wse3", **keys, at="alone", pools__0__assume=FREE)
 
     nineteen = on("405B on 19", file, "cerebras-wse3", model="llama-3.1-405b", engine="cerebras", weights="bf16", at="alone",
                   pools__0__parallelism={"chips": 19})  # fmt: skip
@@ -116,13 +118,14 @@ def _cerebras() -> Claim:
     return Claim(
         9, "Wafers without links", "No inter-chip overhead: the model lives on one wafer", "Cerebras, 2024; its launch figures of 1,800 and 450 tokens/s for 8B and 70B",
         "8B on 1, 70B on 4 and 405B on 20 WSE-3 in 16 bit (19 hold the weights, and nothing else), a lone user, with links as they are and with links that take no time",
-        "5 us a hop between wafers, an estimate: a token passes each wafer once, so beside its 2 to 4 ms the links are little, and grow with the wafers; "
+        "the time of a hop between wafers: a token passes each wafer once, so beside its 2 to 4 ms the links are little, and grow with the wafers; "
         "what grows is the time of the layers themselves", (*(case for size in sizes for case in cases(*size)), nineteen),
         (
             Check("405B fits on 19 wafers with a KV cache", lambda r: r("405B on 19", "runs"), "yes"),
             *(lost(name, wafers) for name, _, wafers in sizes),
             *(pace(name) for name, _, _ in sizes),
         ),
+        short="{2} of a token's time at four wafers, {3} at twenty; 19 hold 405B with a cache: {0}",
     )  # fmt: skip
 
 
@@ -168,6 +171,7 @@ def _trainium_with_cerebras() -> Claim:
         (gain("", "capacity, chat"), gain(" long", "capacity, prompts of 6,000 tokens"), cheaper("", "cost, chat"),
          cheaper(" long", "cost, prompts of 6,000 tokens"),
          Check("dollars a token of Trainium alone, at a twentieth of the speed, over those of the split", lambda r: ratio(r.usd("trainium"), r.usd("split")))),
+        short="{0} the requests for chat, {1} for long prompts, at {2} and {3} the dollars a token",
     )  # fmt: skip
 
 
@@ -199,9 +203,10 @@ def _others() -> Claim:
     return Claim(
         11, "The other chips", "MTIA, Maia, SambaNova, Gaudi 3 and Qualcomm serve cheaper than GPUs", "their vendors; few measurements, and no list prices",
         "8B and 70B in 16 bit, chat, TTFT 2 s and TPOT 100 ms, against H100 (one, four) at AWS's price on demand",
-        "prices: none of these chips but Gaudi 3 and Cloud AI 100 can be rented widely, and the profiles' prices are estimates from the cost of a board",
+        "prices: none of these chips but Gaudi 3 and Cloud AI 100 can be rented widely",
         (*both("H100", "h100-sxm", "vllm", 1, 4), *(case for row in OTHERS for case in both(*row))),
         tuple(check for name, *_ in OTHERS for size in ("8B", "70B") for check in against(name, size)),
+        short="dollars of an H100 for 8B and 70B: MTIA 200 {1}, {3}; Maia 100 {5}, {7}; Maia 200 {9}, {11}; SN40L {13}, {15}; Gaudi 3 {17}, {19}; Cloud AI 100 {21}, {23}",
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class Settled:
     """Claims and what became of them."""
 
     claims: pd.DataFrame
-    """One row a claim: claim (number), title, text, source, simulated, verdict, conditions and unless (of `holds if`), hinges, estimated
+    """One row a claim: claim (number), title, text, source, simulated, verdict, conditions and unless (of `holds if`), short, hinges, estimated
     (graded numbers on which it rests), unsure (checks whose answer changes within the spreads), cannot (cases that
     cannot run, and why)."""
     checks: pd.DataFrame
@@ -56,9 +56,17 @@ class Settled:
         rows = self.checks[self.checks["claim"] == claim].to_dict("records")
         return [_line(row) for row in rows]
 
+    def in_short(self) -> str:
+        """A table for people in a hurry: claim, verdict, what came out, and which estimates that rests on."""
+        lines = ["| | claim | verdict | in short | estimates behind it |", "|---|---|---|---|---|"]
+        for row in self.claims.to_dict("records"):
+            cells = (row["title"], row["verdict"], row["short"], estimates(row))
+            lines.append(f"| {row['claim']} | " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        return "\n".join(lines) + "\n"
+
     def as_markdown(self) -> str:
-        """The table, one row a claim."""
-        lines = ["| | claim | result | verdict | hinges on |", "|---|---|---|---|---|"]
+        """The table in short, and the whole: every number, one row a claim."""
+        lines = [self.in_short(), "| | claim | result | verdict | hinges on |", "|---|---|---|---|---|"]
         for row in self.claims.to_dict("records"):
             result = "<br>".join(self.numbers(row["claim"]))
             cells = (f"{row['text']} ({row['source']})", result, in_words(row), hinge(row))
@@ -83,6 +91,17 @@ def _line(row: dict) -> str:
 def in_words(row: dict) -> str:
     """A claim's verdict with its conditions."""
     return row["verdict"] + (f" {row['conditions']}; not if {row['unless']}" if row["conditions"] else "")
+
+
+def estimates(row: dict) -> str:
+    """What is estimated of that on which a verdict rests, without the profiles: `efficiency, price`; and if that may turn it."""
+    kinds = [
+        kind.partition(" ±")[0]
+        for owner in row["estimated"].split("; ")
+        for kind in owner.partition(": ")[2].split(", ")
+    ]
+    told = ", ".join(sorted({kind for kind in kinds if kind})) or "none"
+    return f"{told}; may turn it" if row["unsure"] else told
 
 
 def hinge(row: dict) -> str:

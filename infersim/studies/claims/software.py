@@ -77,6 +77,7 @@ def _stack() -> Claim:
             Check("dollars a token of one at a time over those of the whole stack",
                   lambda r: ratio(r.usd("one at a time"), r.usd("half the chips")), claimed=at_least(3), when="the whole stack against one at a time"),
         ),
+        short="continuous batching {19}, the stack {20} against static batches; 8 bit costs {9} of 16 bit, {11} on half the chips; drafts: {16} for a lone user, {17} in a full batch",
     )  # fmt: skip
 
 
@@ -110,6 +111,7 @@ def _context() -> Claim:
         "Llama 3.1 70B in fp8 on eight H100 with 8 KV heads, and if it had 64; prompts of 1,000 to 32,000 tokens and some 1,000 out, TTFT 20 s, TPOT 200 ms",
         "what binds: KV heads save reading and room in decoding; the work of long prompts, which grows with the square of their length, they do not save",
         tuple(case for tokens in LENGTHS for case in trio(tokens)), tuple(check for tokens in LENGTHS for check in checks(tokens)),
+        short="without grouped queries {0} to {6} the dollars, the more the longer; with KV in 16 instead of 8 bit {1} to {7}",
     )  # fmt: skip
 
 
@@ -154,6 +156,7 @@ def _reasoning() -> Claim:
             Check("1,000 questions, ten times the tokens", lambda r: r("ten times", A_QUERY), "usd"),
             gpu_seconds("405b", "405B on 8 H100"), gpu_seconds("deepseek h200", "DeepSeek-V3 on 8 H200"), gpu_seconds("deepseek gb200", "DeepSeek-V3 on 8 GB200"),
         ),
+        short="ten times the tokens take {2} the time and cost {0}, with four samples {1}; a query is {6} on GB200, {5} on H200, {4} for 405B on H100",
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def judge(claim: Claim, replications: Sequence[Mapping[str, Measured]]) -> tuple
         "verdict": verdict,
         "conditions": _listed(row["when"] for row in held) if verdict == IF else "",
         "unless": _listed(row["when"] for row in asked if not row["holds"]) if verdict == IF else "",
+        "short": claim.short.format(*(shown(row["value"], row["unit"]) for row in found)),
         "hinges": claim.hinges,
         "estimated": "; ".join(estimated(seen, replications[0])),
         "unsure": _listed(unsure),
