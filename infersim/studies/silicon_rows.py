@@ -93,7 +93,7 @@ def silicon_case(row: Fields) -> Case:
             varied=varied,
             requests=LOOPS * asked,
             users=asked,
-            ramp_counts=True,
+            ramp_counts=users is not None,  # a batch size is that of a steady state
         ),
         rows=tuple(
             Row({"id": row["id"]}, metric, "mean", _number(row[column]))
