@@ -42,10 +42,6 @@ SCATTERED_SHARE = 0.4
 EXPERT_SHARE = 0.8
 """Share of a dense product's arithmetic rate that experts reach, where the engine does not say: tokens are padded for
 each expert and experts unevenly loaded; 0.6 to 1 in the same fits."""
-BLOCK_SCALED_SHARE = 0.65
-"""Share of that rate that remains where experts are in fp8: checkpoints scale blocks of 128 x 128, and the scales are
-applied outside the tensor cores. From 4,096 tokens on fp8_block takes 1.3 to 1.8 times as long over fp8's peak as bf16
-over its own under vLLM and TensorRT-LLM on H100, H200 and B200 in the same tables."""
 CONVERTED_SHARE = 0.6
 """Share of arithmetic and of bandwidth that experts keep where their weights are stored in fewer bits than they are
 computed in and unpacked on the way: mxfp4 on Hopper takes 1.4 to 2.3 times as long under vLLM, 1.5 to 3.3 under SGLang
@@ -117,9 +113,7 @@ def visited(operator: Operator, tokens: Array, d: Deployment) -> Array | float:
 def expert_share(d: Deployment) -> float:
     """Share of a dense product's arithmetic rate that experts reach."""
     share = EXPERT_SHARE if d.engine.expert_share is None else d.engine.expert_share.value
-    if unpacked(d):
-        return share * CONVERTED_SHARE
-    return share * BLOCK_SCALED_SHARE if d.weights == "fp8" else share
+    return share * CONVERTED_SHARE if unpacked(d) else share
 
 
 def unpacked(d: Deployment) -> bool:
