@@ -139,7 +139,7 @@ def test_shapes_are_padded_to_compiled_sizes() -> None:
 
 
 def test_pipeline_stages_divide_the_work_but_not_the_latency_of_one_token() -> None:
-    case = Case("llama-3.1-8b", "h100-sxm", "tensorrt-llm", (("tensor", 2),))  # compiled: nobody waits for launches
+    case = Case("llama-3.1-8b", "h100-sxm", "static", (("tensor", 2),))  # compiled: nobody waits for launches
     flat = case.tables()
     staged = case.tables(layout=case.parallelism.model_copy(update={"pipeline": 2}))
     assert staged.chips == 2 * flat.chips

@@ -40,6 +40,7 @@ def tally_of(
         busy_s=tables.step_s(tokens, sequences, decoding, context, chunks),
         itl_counts=np.zeros(ITL_BINS),
         itl_sum_s=0.0,
+        mixed_steps_by_tokens=once(tables.max_num_batched_tokens + 1, tokens, float(bool(chunks))),
     )
 
 

@@ -12,11 +12,11 @@ import pytest
 from infersim.cli.app import app
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
-from infersim.studies.cases import Case, Load
+from infersim.studies.cases import Case, Load, Refused
 from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
 from infersim.studies.resimulation import _until_scheduled, compiled_for, lengths, resimulate
-from infersim.studies.silicon_rows import silicon_case
+from infersim.studies.silicon_rows import silicon_case, silicon_cases
 from infersim.studies.validation import OWN, validate
 
 ROW = {
@@ -158,6 +158,33 @@ def test_layouts_of_the_silicon_sample(columns: tuple[int, ...], layout: tuple[i
     assert [(r.metric, r.actual) for r in case.rows] == [("ttft_ms", 100.0)]
 
 
+def apart(**sizes: str) -> dict[str, str]:
+    """A run of prefill and decode pools in the sample: two prefill workers of four chips, three decode workers of eight."""
+    pools = {"prefill": ("2.0", "1.0", "4.0", "1.0", "4.0"), "decode": ("3.0", "8.0", "1.0", "1.0", "8.0")}
+    keys = ("num_workers", "tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+    columns = {f"{pool}_{key}": size for pool, values in pools.items() for key, size in zip(keys, values, strict=True)}
+    return {"id": "a", "silicon_data_source": "db-dump; silicon_concurrency=12; x", "backend": "trtllm", "mode": "disagg",
+            "model_path": "deepseek-ai/DeepSeek-V3", "system": "gb200", "precision": "fp4", "isl": "1024", "osl": "128",
+            "batch_size": "", "pp_size": "", "silicon_ttft_ms": "100.0", "silicon_tpot_ms": "10.0",
+            **dict.fromkeys(("tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size"), ""), **columns, **sizes}  # fmt: skip
+
+
+def test_pools_apart_are_served_where_their_sizes_are_said_in_the_row_or_of_the_same_run_elsewhere() -> None:
+    unsaid = apart(id="b", prefill_num_workers="", decode_num_workers="")
+    other = apart(id="c", prefill_num_workers="", silicon_tpot_ms="11.0")
+    first, second, refused, _ = silicon_cases([apart(), unsaid, other])
+    assert isinstance(first, Case)
+    assert (first.prefill_replicas, first.replicas) == (2, 3)
+    assert (first.prefill_layout, (first.tensor, first.expert, first.attention_data)) == ((4, 4, 4), (8, 8, 1))
+    assert isinstance(second, Case)
+    assert (second.prefill_replicas, second.replicas) == (2, 3)
+    assert isinstance(refused, Refused)
+    assert "sizes are not said" in refused.reason
+    outcome = resimulate(first)  # Little's law: twelve users, but for the last ones
+    rate = len(outcome.outputs) / outcome.makespan_s
+    assert rate * outcome.seconds["e2e_s"].mean() == pytest.approx(12, rel=0.1)
+
+
 def test_the_error_of_single_requests(tmp_path: Path) -> None:
     """Two requests that never meet take what each takes alone, so their errors are those of the clock we wrote."""
     folder = tmp_path / "h100_mine"
@@ -197,6 +224,10 @@ def test_a_users_next_request_waits_for_the_running_step(ahead: bool, waits_s: f
 @pytest.mark.parametrize(("said", "profile"), [
     ("vLLM 2024-11", "vllm-v0"), ("vLLM (2024)", "vllm-v0"), ("vLLM 0.5.2", "vllm-v0"), ("vLLM v0.9.2", "vllm"),
     ("vLLM 0.10.0 (ROCm 6.4.1)", "vllm"), ("vLLM V1 TPU prototype (2024-11)", "jetstream"), ("SGLang v0.4.9", "sglang"),
+    ("TensorRT-LLM 0.14", "tensorrt-llm-v0"), ("TensorRT-LLM 0.5", "tensorrt-llm-v0"), ("trtllm", "tensorrt-llm"),
+    ("TensorRT-LLM 0.20 (PyTorch backend)", "tensorrt-llm"), ("TensorRT-LLM 1.0", "tensorrt-llm"),
+    ("TensorRT-LLM", "tensorrt-llm"), ("TensorRT-LLM (TensorRT 10.2.0, CUDA 12.4)", "tensorrt-llm-v0"),
+    ("TensorRT 10.11, CUDA 12.9", "tensorrt-llm-v0"), ("NVIDIA NIM 1.8.0 (TensorRT-LLM)", "tensorrt-llm-v0"),
 ])  # fmt: skip
 def test_an_engines_version_decides_its_profile(said: str, profile: str) -> None:
     assert engine_name(said) == profile
