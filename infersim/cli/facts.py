@@ -60,6 +60,10 @@ def plain_table(title: str, *columns: str) -> "Table":
     return table
 
 
+MOST_LISTED = 8
+"""Longer lists of numbers are told by their ends, so that columns stay narrow."""
+
+
 def number(value: float) -> str:
     """Up to six significant digits; whole thousands are set apart."""
     if abs(value) >= 1e3 and value == round(value):
@@ -70,6 +74,8 @@ def number(value: float) -> str:
 def plain(value: Any) -> str:
     """A value that is no graded number."""
     if isinstance(value, list):
+        if len(value) > MOST_LISTED and all(isinstance(entry, int | float) for entry in value):
+            return f"{len(value)} from {number(min(value))} to {number(max(value))}"
         return ", ".join(plain(entry) for entry in value)
     if isinstance(value, bool):
         return "yes" if value else "no"

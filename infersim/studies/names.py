@@ -31,9 +31,9 @@ ENGINES = (
     (r"llama\.cpp|mlc|exllama|awq|gpt-fast", "local"),
     (r"unstated", "eager"),
     (r"deepspeed|fastertransformer|lmdeploy", "static"),
-    (r"\bnim\b", "tensorrt-llm-v0"),
+    (r"\bnim\b", "tensorrt-llm-0"),
     (r"trtllm|tensorrt-llm(?! (0\.1?\d\b|\())", "tensorrt-llm"),
-    (r"tensorrt|cuda", "tensorrt-llm-v0"),
+    (r"tensorrt|cuda", "tensorrt-llm-0"),
     (r"deepseek", "sglang"),
     (r"pytorch", "vllm"),
 )

@@ -85,7 +85,7 @@ def test_h100_serving_at_every_rate() -> None:
 
 def test_h100_left_out() -> None:
     """TPOT of one user of Llama-3.3-70B fp8 on two chips under NVIDIA NIM 1.8.0: nothing was fitted to it."""
-    tables = Case("llama-3.3-70b", "h100-sxm", "tensorrt-llm-v0", tensor(2), "fp8", "fp8").tables(8, 8192)
+    tables = Case("llama-3.3-70b", "h100-sxm", "tensorrt-llm-0", tensor(2), "fp8", "fp8").tables(8, 8192)
     for row in selected(hardware="H100-SXM", engine="NVIDIA NIM", metric="itl_ms", batch_or_concurrency="1"):
         within(
             decode_step_s(tables, 1, int(row["isl_tokens"]) + int(row["osl_tokens"]) / 2),
@@ -98,7 +98,7 @@ def test_l40s() -> None:
     """TensorRT-LLM 0.5, Llama-2-7B fp8 on one card; nothing was fitted to it."""
     for row in selected(hardware="L40S", engine="TensorRT-LLM 0.5", scenario="fixed_batch", metric="output_tok_s"):
         batch, prompt, output = (int(row[k]) for k in ("batch_or_concurrency", "isl_tokens", "osl_tokens"))
-        tables = Case("llama-2-7b", "l40s", "tensorrt-llm-v0", tensor(1), "fp8", "fp8").tables(max(batch, 8), 8192)
+        tables = Case("llama-2-7b", "l40s", "tensorrt-llm-0", tensor(1), "fp8", "fp8").tables(max(batch, 8), 8192)
         within(batch * output / fixed_batch(tables, batch, prompt, output), float(row["value"]))
 
 

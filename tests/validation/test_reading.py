@@ -224,10 +224,10 @@ def test_a_users_next_request_waits_for_the_running_step(ahead: bool, waits_s: f
 @pytest.mark.parametrize(("said", "profile"), [
     ("vLLM 2024-11", "vllm-v0"), ("vLLM (2024)", "vllm-v0"), ("vLLM 0.5.2", "vllm-v0"), ("vLLM v0.9.2", "vllm"),
     ("vLLM 0.10.0 (ROCm 6.4.1)", "vllm"), ("vLLM V1 TPU prototype (2024-11)", "jetstream"), ("SGLang v0.4.9", "sglang"),
-    ("TensorRT-LLM 0.14", "tensorrt-llm-v0"), ("TensorRT-LLM 0.5", "tensorrt-llm-v0"), ("trtllm", "tensorrt-llm"),
+    ("TensorRT-LLM 0.14", "tensorrt-llm-0"), ("TensorRT-LLM 0.5", "tensorrt-llm-0"), ("trtllm", "tensorrt-llm"),
     ("TensorRT-LLM 0.20 (PyTorch backend)", "tensorrt-llm"), ("TensorRT-LLM 1.0", "tensorrt-llm"),
-    ("TensorRT-LLM", "tensorrt-llm"), ("TensorRT-LLM (TensorRT 10.2.0, CUDA 12.4)", "tensorrt-llm-v0"),
-    ("TensorRT 10.11, CUDA 12.9", "tensorrt-llm-v0"), ("NVIDIA NIM 1.8.0 (TensorRT-LLM)", "tensorrt-llm-v0"),
+    ("TensorRT-LLM", "tensorrt-llm"), ("TensorRT-LLM (TensorRT 10.2.0, CUDA 12.4)", "tensorrt-llm-0"),
+    ("TensorRT 10.11, CUDA 12.9", "tensorrt-llm-0"), ("NVIDIA NIM 1.8.0 (TensorRT-LLM)", "tensorrt-llm-0"),
 ])  # fmt: skip
 def test_an_engines_version_decides_its_profile(said: str, profile: str) -> None:
     assert engine_name(said) == profile
