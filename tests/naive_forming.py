@@ -77,13 +77,13 @@ class Forming:
             pool=replica.pool_index,
             now_s=self.now,
             steps=replica.steps,
-            waiting=len(replica.queue.waiting),
+            waiting=rows(replica.queue.waiting),
             waiting_tokens=sum(each.prompt for each in replica.queue.waiting),
             head_tokens=head.prompt if head else 0,
             head_wait_s=self.now - head.queued_at if head else 0.0,
-            running=len(replica.batch),
-            decoding=len(decoding),
-            context=sum(each.computed + 1 for each in decoding),
+            running=rows(replica.batch),
+            decoding=rows(decoding),
+            context=sum(each.request.width * (each.computed + 1) for each in decoding),
             prefilling_tokens=sum(each.prompt - each.computed for each in replica.batch if not each.prefilled),
             kv_free=self.memory.free(),
             kv_blocks=pool.blocks,
@@ -214,3 +214,8 @@ class Forming:
         head.request.enter("decode" if head.decoding() else "prefill", self.now)
         self.give(head, tokens)
         return True
+
+
+def rows(sequences: list[Sequence]) -> int:
+    """How many rows they have, or will have when their prompts are processed."""
+    return sum(each.request.width for each in sequences)

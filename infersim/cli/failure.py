@@ -23,7 +23,7 @@ MENDABLE = {
     "infersim.workload.traces.TraceError",
     "infersim.cost.memory.DoesNotFit",
     "infersim.policies.errors.PolicyError",
-    "infersim.controlplane.datacenter.Standstill",
+    "infersim.controlplane.standstill.Standstill",
     "infersim.results.directory.OutputError",
     "infersim.results.directory.RunDirectoryError",
     "infersim.results.story.UnknownRequest",

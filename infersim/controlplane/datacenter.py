@@ -1,6 +1,6 @@
 """The datacentre: pools on one clock, sampled at regular times, watched for standstill, run to the last request.
 
-Not here: how it is put together from a scenario (`infersim/simulate.py`).
+What is said at a standstill is in `standstill.py`. Not here: how it is put together from a scenario (`infersim/simulate.py`).
 """
 
 from collections.abc import Callable, Generator
@@ -13,14 +13,11 @@ from infersim.controlplane.ledger import LEASE, SAMPLE
 from infersim.controlplane.phases import Period
 from infersim.controlplane.pool import Log, Pool, Terms
 from infersim.controlplane.replica import Replica
+from infersim.controlplane.standstill import Standstill, complaint
 from infersim.dataplane.fleet import Fleet
 
 STANDSTILL_S = 6 * 3600.0
 """Simulated time without a single step, with requests in flight, after which a run is given up."""
-
-
-class Standstill(RuntimeError):
-    """Time passes, requests are in flight, and nothing is being served."""
 
 
 class Datacenter:
@@ -70,24 +67,12 @@ class Datacenter:
     def _watchdog(self) -> Generator[simpy.Event, object, None]:
         """Give up when requests have waited for STANDSTILL_S in which nothing at all was served."""
         while True:
-            before, waited = self._progress(), self.env.fleet.in_flight > 0
+            before, waiting = self._progress(), self.env.fleet.oldest()
             yield self.env.timeout(STANDSTILL_S)
-            if waited and self._progress() == before:
-                raise Standstill(self._complaint())
+            if waiting and self._progress() == before and (first := self.env.fleet.oldest()):
+                raise Standstill(complaint(first, self.env.fleet, self.pools, STANDSTILL_S))
 
     def _progress(self) -> list[tuple[float, int]]:
         """What changes whenever anything is served: seconds in steps, and requests that ended."""
         seen = [self.env.fleet.observe(pool.number) for pool in self.pools]
         return [(tally.busy_s, held.ended) for held, tally in seen]
-
-    def _complaint(self) -> str:
-        fleet = self.env.fleet
-        pools = "; ".join(
-            f"pool {pool.name}: {len(pool.serving)} ready, {len(pool.starting)} starting, {fleet.observe(pool.number)[0].waiting} waiting"
-            for pool in self.pools
-        )
-        return (
-            f"standstill at {self.env.now:g} s: {fleet.in_flight} requests in flight ({max(fleet.held_for(pool.number) for pool in self.pools)} without a replica) "
-            f"and no step in {STANDSTILL_S:g} s. {pools}. "
-            "Give a pool at least one replica, or an autoscaler that starts one."
-        )

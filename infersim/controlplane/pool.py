@@ -61,6 +61,8 @@ class Pool:
         """Told to go, and not yet given back."""
         self.warm: list[Replica] = []
         """Kept, or on the way to be, until they are wanted."""
+        self.autoscaler: str | None = None
+        """The policy that decides how many replicas there are."""
         self.most = 2**53
         """More replicas than this are never asked for (the scenario's replicas.max)."""
         self._throttle = 1.0

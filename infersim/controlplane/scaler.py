@@ -26,6 +26,7 @@ def autoscale(
     change. The first time in a row that it wants more than the most is an event (`limited`).
     """
     env, periods = pool.env, spec.periods_s
+    pool.autoscaler = registered.name
     up_cooldown_s, down_cooldown_s = spec.cooldowns_s
     last_up_s = last_change_s = -math.inf
     limited = False

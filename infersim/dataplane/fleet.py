@@ -19,7 +19,7 @@ from infersim.dataplane.arrays import Arrays
 from infersim.dataplane.faults import PolicyFault, exceptions_of_policies
 from infersim.dataplane.feeding import Chunk, Feed, SourceChunk
 from infersim.dataplane.groups import Policies
-from infersim.dataplane.internal import ADAPTER, AHEAD, AWAY, LEAVING, MODEL, SENDING, SERVER, SHARE
+from infersim.dataplane.internal import ADAPTER, AHEAD, AWAY, HELD, LEAVING, MODEL, SENDING, SERVER, SHARE, STATES
 from infersim.dataplane.layout import PoolCost, tally_of
 from infersim.dataplane.records import (
     ASKED,
@@ -78,6 +78,21 @@ class Occupancy:
     kv_blocks: int
     routed: int
     ended: int
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A request in flight, and what it does."""
+
+    request: int
+    state: str
+    """One of STATES: held, queued, leaving (a prefill pool) ..."""
+    since_s: float
+    """When it entered that state."""
+    pool: int
+    """NONE while it is held,"""
+    replica: int
+    """and so the serial number of its replica."""
 
 
 class Fleet:
@@ -159,6 +174,19 @@ class Fleet:
     def several_models(self) -> bool:
         """Whether there are several models, so that no replica serves everybody."""
         return bool(self._clock.models)
+
+    def oldest(self) -> Waiting | None:
+        """Of the requests in flight the first whose client is not away, if there is one."""
+        roll, replicas = self._arrays.roll, self._arrays.engines.replicas
+        slots = self._arrays.slots_in_use
+        slots = slots[~np.isin(roll.flights.state[slots], (AWAY, AHEAD)) & ~roll.flights.ghost[slots]]
+        if len(slots) == 0:
+            return None
+        slot = slots[np.argmin(roll.asked.id[slots])]
+        flight = roll.flights[slot]
+        at = int(flight.source if flight.state == LEAVING else flight.replica)
+        pool, serial = (int(replicas[at].pool), int(replicas[at].serial)) if flight.state != HELD else (NONE, NONE)
+        return Waiting(int(roll.asked[slot].id), STATES[flight.state], float(flight.since_s), pool, serial)
 
     def receives(self, pool: int) -> bool:
         """Whether a pool's replicas receive sequences from prefill pools, instead of requests."""

@@ -107,7 +107,7 @@ def _describe(now, state, server, replica, flights, table):
     state.waiting_tokens = replica.queued_tokens - server.coming_tokens
     state.head_tokens = flights[head].target - flights[head].computed if head != NONE else 0
     state.head_wait_s = now - flights[head].since_s if head != NONE else 0.0
-    state.running = replica.running
+    state.running = replica.running + server.forks
     state.decoding = server.batch
     state.context = server.context
     state.prefilling_tokens = flights[partial].target - flights[partial].computed if partial != NONE else 0

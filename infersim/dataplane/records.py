@@ -137,18 +137,18 @@ STATE = np.dtype(
         ("pool", np.int64),  # index of its pool
         ("now_s", np.float64),  # the time at which the step is formed [s]
         ("steps", np.int64),  # steps that it has run
-        ("waiting", np.int64),  # requests in its queue
+        ("waiting", np.int64),  # rows in its queue: one for each request, and one for each further sample or beam
         ("waiting_tokens", np.int64),  # prompt tokens in its queue
         ("head_tokens", np.int64),  # of those, the first request's; 0 without one
         ("head_wait_s", np.float64),  # for how long that has been queued [s]
-        ("running", np.int64),  # sequences in its batch
-        ("decoding", np.int64),  # of those, sequences that decode
+        ("running", np.int64),  # rows in its batch, those that prompts will have included
+        ("decoding", np.int64),  # of those, rows that decode
         ("context", np.int64),  # attended context of their next step, summed
         ("prefilling_tokens", np.int64),  # prompt tokens that are left of the partly processed prompt
         ("kv_free", np.int64),  # KV blocks that nobody uses, idle prefixes among them
         ("kv_blocks", np.int64),  # KV blocks that it has
         ("block_size", np.int64),  # tokens in a KV block
-        ("max_num_seqs", np.int64),  # most sequences in its batch
+        ("max_num_seqs", np.int64),  # most rows in its batch
         ("max_num_batched_tokens", np.int64),  # most tokens in a step
     ],
     align=True,

@@ -168,19 +168,13 @@ def with_regions(rng: np.random.Generator, case: Case) -> Case:
 
 
 def with_own(rng: np.random.Generator, case: Case) -> Case:
-    """The case with a user's queue order or batching policy in some pools, and every request of one row."""
+    """The case with a user's queue order or batching policy in some pools."""
     pools = []
     for pool in case.pools:
         if pool.role != "decode" and rng.random() < 0.6:
             pool = replace(pool, batching="own", swap=False)
         pools.append(replace(pool, queue_order="own") if rng.random() < 0.4 else pool)
-    requests, sources = case.requests.copy(), []
-    requests["forks"] = 0
-    for source in case.sources:
-        rows = source.requests.copy()
-        rows["forks"] = 0
-        sources.append(replace(source, requests=rows))
-    return replace(case, pools=pools, requests=requests, sources=sources)
+    return replace(case, pools=pools)
 
 
 def with_sequels(rng: np.random.Generator, case: Case) -> Case:

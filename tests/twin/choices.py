@@ -70,7 +70,7 @@ def never_together() -> set[frozenset[Choice]]:
     pairs += [(decode, ("choosy", True)), (("queue order", "fair_share"), ("adapters", True))]
     pairs += product([windows], [decode, ("role", "prefill"), *on("prefix cache", "host tier")])
     pairs += [(("host tier", True), ("prefix cache", False))]
-    pairs += product([rows], [*on("speculation"), ("batching", "own"), ("queue order", "own")])
+    pairs += [(rows, ("speculation", True))]
     others = [decode, ("role", "prefill"), ("queue order", "fair_share"), *on("adapters", "speculation")]
     pairs += product(on("models"), others)
     return {frozenset(pair) for pair in pairs}
