@@ -12,6 +12,8 @@ from infersim.dataplane.records import REQUEST, SEQUEL
 from infersim.dataplane.rules import ClientRules
 from tests import naive
 from tests.naive_sequence import SPANS
+from tests.twin import compiled
+from tests.twin.agreement import differences
 from tests.twin.case import Case, Run, Source
 
 
@@ -55,7 +57,9 @@ def run(
     scrape_s: float = 0.0,
     **fields: list[float],
 ) -> Run:
-    """Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request.
+    """What the twin makes of a schedule, and the loop too: that they agree is asserted here, on ties of round times as well.
+
+    Rows are (arrival, input tokens, output tokens); names of prefix blocks and other fields are by request.
 
     Sequels are (after, joins, unless, gap, source) and, if they are late, True; rows of sources are (gap, input tokens, output tokens).
     """
@@ -74,9 +78,10 @@ def run(
     follow = None if sequels is None else np.array([(*each, False)[:6] for each in sequels], SEQUEL)
     users = [source_of(own, len(rows) + sum(map(len, sources[:number]))) for number, own in enumerate(sources)]
     service += (follow, users, scrape_s, last_arrival_s)
-    return naive.simulate(
-        Case(list(pools), requests, outputs, router, list(initial), list(actions), prefixes, *service)
-    )
+    case = Case(list(pools), requests, outputs, router, list(initial), list(actions), prefixes, *service)
+    twin = naive.simulate(case)
+    assert not differences(case, twin, compiled.simulate(case))
+    return twin
 
 
 def source_of(rows: list[tuple[float, int, int]], first: int) -> Source:

@@ -156,3 +156,10 @@ def test_rejected_when_routed():
     assert np.isnan(result.outcomes["first_token_s"]).all()
     result = run(rows, pool(max_context=8))
     assert result.outcomes["status"].tolist() == [REJECTED, FINISHED, REJECTED]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_arrival_at_the_very_end_of_a_step_is_in_time_for_the_next(ahead: bool):
+    """In the middle of what would be a leap; an asynchronous engine has scheduled that step before, and takes it a step later."""
+    result = run([(0.0, 1, 20), (5.0, 1, 1)], pool(async_scheduling=ahead))
+    assert result.outcomes["finish_s"].tolist() == [20, 7 if ahead else 6]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from infersim.dataplane.rules import ClientRules
 from tests.naive_queue import predicted_output
 from tests.naive_sequence import Request
 from tests.twin.by_hand import pool, run
@@ -31,6 +32,15 @@ def test_a_late_tenant_at_an_empty_queue_follows_the_last_to_leave_it():
     result = run(rows, TURNS, tenant=[0, 1, 1, 0])
     # At 0.5 the queue is empty, tenant 0 has 8 by its prompt: so has tenant 1. At 1: 10 to 8. At 2: 10 to 11.
     assert result.outcomes["finish_s"].tolist() == [1, 2, 4, 3]
+
+
+def test_nobody_is_lowered_to_the_last_to_leave_the_queue():
+    """Six seats: three requests of tenant 1, two of 0, one of 2, which is the last to leave the queue and ends at 6."""
+    costs = pool(queue_order="fair_share", max_num_seqs=6, max_num_batched_tokens=16, input_weight=0, output_weight=1)
+    rows = [(0.0, 1, 30)] * 5 + [(0.0, 1, 6), (5.25, 1, 1), (5.5, 1, 1)]
+    result = run(rows, costs, tenant=[1, 1, 1, 0, 0, 2, 1, 0], clients=(ClientRules(),) * 3)
+    # At 5.25 tenant 1 has 15 and the last to leave 5: it keeps 15, and lifts tenant 0 from 10. At 6 they have 18 and 17.
+    assert result.outcomes["finish_s"][5:].tolist() == [6, 8, 7]
 
 
 def test_found_prefixes_are_not_charged_and_rows_are():
