@@ -25,7 +25,7 @@ from infersim.results.run import rows_share
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = "infersim run directory, version 1"
+FORMAT = "infersim run directory, version 2"
 """First entry of the manifest; a directory without it is not ours."""
 MANIFEST = "manifest.json"
 FRAMES = ("requests", "replicas", "timeline", "events")
@@ -220,7 +220,9 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
-            raise RunDirectoryError(f"{path} says {manifest['format']!r}, and this infersim reads {FORMAT!r}")
+            raise RunDirectoryError(
+                f"{path} says {manifest['format']!r}, and this infersim reads {FORMAT!r}; run the scenario again"
+            )
         files: dict[str, dict[str, Any]] = manifest["files"]
         if missing := SOURCES - files.keys():
             raise KeyError(min(missing))

@@ -144,9 +144,15 @@ class TestPerfetto:
         with perfetto.TraceProcessor(str(path), config=perfetto.TraceProcessorConfig(bin_path=SHELL)) as processor:
             tables = [list(processor.query(query)) for query in queries("perfetto")]
             (losses,) = processor.query("SELECT sum(value) AS n FROM stats WHERE severity IN ('error', 'data_loss')")
-        assert len(tables[0]) == 2
+            (flows,) = processor.query("SELECT count(*) AS n FROM flow")
+        spans = {(row.pool, row.name): row.seconds for row in tables[0]}
+        assert set(spans) == {(f"pool {pool}", name) for pool in ("reserved", "spot") for name in ("starting", "ready")}
+        replicas = run.replicas.set_index("pool")
+        for pool in ("reserved", "spot"):
+            starting = replicas.loc[pool, "ready_s"] - replicas.loc[pool, "requested_s"]
+            assert spans[f"pool {pool}", "starting"] == pytest.approx(starting, abs=1e-6)
         assert {row.name: row.slices for row in tables[1]}["request"] == 600
-        assert losses.n == 0
+        assert (losses.n or 0, flows.n) == (0, 600)
 
 
 def test_duckdb_answers_the_queries_of_the_docs(run: Result, tmp_path: Path) -> None:

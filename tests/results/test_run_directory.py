@@ -208,7 +208,7 @@ class TestDamage:
 
     @pytest.mark.parametrize(
         "manifest",
-        [b"", b"{", b"[]", b'{"format": 1}', b'"x"', b"\xff\xfe", b'{"format": "infersim run directory, version 1"}'],
+        [b"", b"{", b"[]", b'{"format": 1}', b'"x"', b"\xff\xfe", b'{"format": "infersim run directory, version 2"}'],
     )
     def test_manifest(self, saved: Path, manifest: bytes) -> None:
         (saved / "manifest.json").write_bytes(manifest)
