@@ -9,6 +9,7 @@ from typing import Any
 from infersim.spec.facility import GRIDS
 from infersim.studies.claims.claim import Case, Check, Claim, about, at_least, at_most, between, on
 from infersim.studies.claims.reading import Reading, ratio
+from infersim.studies.grid import as_setting
 
 FP8: dict[str, Any] = {"weights": "fp8", "kv": "fp8"}
 ATTAINED, TOTAL = "slo.attainment", "cost.total_usd"
@@ -159,29 +160,41 @@ def _small() -> Claim:
             when=what,
         )
 
-    def cascade(passed: float) -> Check:
-        return Check(
-            "dollars a token of the cascade over those of 70B alone", lambda r: ratio(r.usd("8B") + passed * r.usd("70B"), r.usd("70B")),
-            claimed=at_most(0.5), when=f"a cascade that passes {passed:.0%} on",
+    def asked(passed: float, rate_rps: float, large: int) -> Case:
+        settings = {
+            "workload.arrivals.rate_rps": rate_rps,
+            "workload.cascade.0.answers": 1 - passed,
+            "pools.1.replicas.initial": large,
+        }
+        texts = tuple(as_setting(key, value) for key, value in settings.items())
+        return Case(f"cascade {passed:.0%}".rstrip("%"), "claims/18_cascade", texts, "as it stands")
+
+    def cascade(passed: float) -> tuple[Check, Check]:
+        name = f"cascade {100 * passed:.0f}"
+        return (
+            Check("dollars a token of the cascade over those of 70B alone", lambda r: ratio(r.usd(name), r.usd("70B")),
+                  claimed=at_most(0.5), when=f"a cascade that passes {passed:.0%} on"),
+            Check(f"TTFT p99 of a question to a cascade that passes {passed:.0%} on", lambda r: r(name, "latency.ttft_s.p99"), "s"),
         )  # fmt: skip
 
     return Claim(
         18, "Small and large models", "A 7B model is 10 to 30 times cheaper than a large one; distillation and cascades save most of the cost; mixtures of experts beat "
         "dense models of equal quality", "Belcak et al. 2025 (7B against 70 to 175B); Mistral and DeepSeek of equal quality",
-        "8B on one H100, 70B on two, 405B and DeepSeek-V3 (671B) on eight (H200 for the latter), Mixtral 8x7B and Llama 2 70B on two, fp8, chat; a cascade asks 8B first and "
-        "70B again where that did not do", "how many chips the large model needs, and how often a cascade's first answer does",
+        "8B on one H100, 70B on two, 405B and DeepSeek-V3 (671B) on eight (H200 for the latter), Mixtral 8x7B and Llama 2 70B on two, fp8, chat; a cascade asks 8B first, and "
+        "70B where that does not do, both as full as they are alone within the SLO", "how many chips the large model needs, and how often a cascade's first answer does",
         (on("8B", file, **gpu), on("70B", file, **gpu, tensor=2, model="llama-3.1-70b"), on("405B", file, **gpu, tensor=8, model="llama-3.1-405b"),
          on("671B", file, hardware="h200-sxm", weights="fp8", kv="bf16", tensor=8, model="deepseek-v3"),
+         asked(0.2, 28, 1), asked(0.5, 24, 2),
          on("mixtral", file, **gpu, tensor=2, model="mixtral-8x7b", **SHORT), on("llama 2 70B", file, **gpu, tensor=2, model="llama-2-70b", **SHORT)),
         (
             times("70B", "8B", 10, "8B against 70B (and what distilling 70B into 8B saves)"), times("405B", "8B", 30, "8B against 405B"),
-            times("671B", "8B", 10, "8B against a mixture of 671B"), cascade(0.2), cascade(0.5),
+            times("671B", "8B", 10, "8B against a mixture of 671B"), *cascade(0.2), *cascade(0.5),
             Check("dollars a token of a mixture over those of a dense model as good",
                   lambda r: ratio(r.usd("671B"), r.usd("405B")), claimed=at_most(0.5), when="DeepSeek-V3 against 405B"),
             Check("dollars a token of a mixture over those of a dense model as good",
                   lambda r: ratio(r.usd("mixtral"), r.usd("llama 2 70B")), claimed=at_most(0.5), when="Mixtral 8x7B against Llama 2 70B"),
         ),
-        short="{0} against 70B, {1} against 405B; cascades cost {3} of 70B alone if they pass 20 % on, {4} if half; mixtures {5} and {6} of dense models as good",
+        short="{0} against 70B, {1} against 405B; cascades cost {3} of 70B alone if they pass 20 % on, {5} if half, and one in a hundred waits {4} or {6} for a first token; mixtures {7} and {8} of dense models as good",
     )  # fmt: skip
 
 
