@@ -197,5 +197,5 @@ def _find_key(slot, pool, order, clock, roll, table):
 @inlined
 def note_load(r, clock, replicas, loads):
     """Keep the winner tree over the routable replicas' outstanding requests, where that is the router."""
-    if clock.by_load and r != NONE and loads.keys[r] < math.inf:
+    if clock.by_load and r != NONE and loads.keys[r] < math.inf and loads.keys[r] != replicas[r].outstanding:
         reschedule(loads, r, float(replicas[r].outstanding))

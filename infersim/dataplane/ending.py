@@ -56,7 +56,7 @@ def end_step(now, engine, roll, pools, clock):
     _count_steps(now, server, flights, table, pools.counts, pools.edges, batch, steps)
     if batch > 0:
         if not server.mixed:
-            server.kv_free -= claimed(phases, server.decoded, growth(server, table), table.block_size, steps)
+            server.kv_free -= claimed(phases, server.decoded, growth(server, table), steps, table)
             make_room(server.kv_free, server, engine.cache, engine.lookup, table)
         server.last_decode_s = now
         server.decoded += steps
@@ -90,7 +90,8 @@ def _count_steps(now, server, flights, table, counts, edges, batch, steps):
             _count_late_tokens(now, server, flights, table, counts, edges)
         else:
             first_s = server.base_s + server.slope_s * server.context
-            count_itl(counts, table.itl, edges, first_s, server.slope_s * batch, steps, batch)
+            growth_s = server.slope_s * batch
+            server.itl_bin = count_itl(counts, table.itl, edges, server.itl_bin, first_s, growth_s, steps, batch)
             table.itl_sum_s += (now - server.start_s) * batch
     if not server.mixed:
         width = server.rows if server.rows > 0 else batch

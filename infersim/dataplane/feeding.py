@@ -49,16 +49,18 @@ class Feed:
     def next_chunk(self) -> None:
         """Let the next requests arrive. Raises ValueError if they cannot be served as they are."""
         arrays = self._arrays
+        arrays.arrivals = Arrivals(records_of(0, REQUEST), np.zeros(0, np.int64))  # gone before the next are drawn
+        arrays.clock.cursor = 0
         chunk = next(self._chunks, None)
         if chunk is None:
             arrays.clock.last_chunk = True
             return
         requests, outputs, *names = chunk
-        copied = records_of(len(requests), REQUEST)
-        copied[:] = requests
-        arrays.arrivals = Arrivals(copied, np.ascontiguousarray(outputs, np.int64))
-        arrays.clock.cursor = 0
-        self._expect(copied)
+        coming = np.ascontiguousarray(requests, REQUEST)
+        if names or len(arrays.engines.names):  # what says where their names are will change
+            coming = coming.copy()
+        arrays.arrivals = Arrivals(coming.view(np.recarray), np.ascontiguousarray(outputs, np.int64))
+        self._expect(arrays.arrivals.requests)
         self._keep_names(names[0] if names else np.zeros(0, np.int64))
         if arrays.clock.watching:
             self._link(names[1] if len(names) > 1 else np.zeros(0, SEQUEL))
@@ -73,8 +75,7 @@ class Feed:
             crowd.sources[number].last = True
             return
         requests, outputs, gaps, *names = chunk
-        new = records_of(len(requests), REQUEST)
-        new[:] = requests
+        new = np.array(requests, REQUEST).view(np.recarray)
         self._expect(new)
         if names:
             known = arrays.engines.names
@@ -99,13 +100,17 @@ class Feed:
             return
         arrays = self._arrays
         tables, clients = arrays.pools.tables, arrays.crowd.clients
-        if requests.forks.any() and tables.draft_tokens.any():
+        forks = bool(requests.forks.max() > 0)
+        if forks and tables.draft_tokens.any():
             first = requests.id[requests.forks > 0][0]
             raise ValueError(f"request {first} has several samples or beams, which draft tokens are not modelled for")
-        if not np.isin(requests.model, tables.model).all():
-            first = requests[~np.isin(requests.model, tables.model)][0]
+        served = np.zeros(len(requests), np.bool_)
+        for model in set(tables.model.tolist()):
+            served |= requests.model == model
+        if not served.all():
+            first = requests[~served][0]
             raise ValueError(f"request {first.id} asks for model {first.model}, which no pool serves")
-        tables.plain_blocks &= not requests.forks.any()
+        tables.plain_blocks &= not forks
         classes = int(requests.tenant.max()) + 1
         if self._shared and classes > arrays.engines.shares.shape[1]:
             arrays.grow_shares(classes)

@@ -14,8 +14,8 @@ from infersim.dataplane.kvcache import (
     blocks_for,
     blocks_held,
     blocks_to_process,
-    draft_blocks,
     growth,
+    phase_of,
 )
 from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
 from infersim.dataplane.queue import pop, push_front
@@ -154,12 +154,12 @@ def _still_gathering(now, server, flights, table):
 def _add_decoding(now, step, engine, asked, flights):
     """Let all decoding sequences have a token, preempting until their blocks can be claimed."""
     server, table, phases = engine.server, engine.table, engine.phases
-    lookahead = draft_blocks(table)
-    while phases[server.decoded % table.block_size] + lookahead * server.decoding > server.kv_free:
+    lookahead = table.draft_blocks
+    while phases[phase_of(server.decoded, table)] + lookahead * server.decoding > server.kv_free:
         slot = _victim(server, asked, flights, table)
         preempt(now, slot, step, engine, asked, flights)
     step.reserve = lookahead * server.decoding
-    step.free = server.kv_free - phases[server.decoded % table.block_size] - step.reserve
+    step.free = server.kv_free - phases[phase_of(server.decoded, table)] - step.reserve
     step.budget -= server.batch * (1 + table.draft_tokens)
     step.sequences = server.batch
     server.decodes = server.batch > 0
@@ -192,14 +192,14 @@ def _oust(now, step, engine, asked, flights):
         if table.async_scheduling and flight.since_s > server.last_start_s:
             step.retry = True
             break
-        lookahead = draft_blocks(table) * server.decoding
-        room = server.kv_free - phases[server.decoded % table.block_size] - lookahead - table.watermark_blocks
+        lookahead = table.draft_blocks * server.decoding
+        room = server.kv_free - phases[phase_of(server.decoded, table)] - lookahead - table.watermark_blocks
         wanted = flight.target + (1 if flight.computed > 0 else 0)
         chunk = min(wanted, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
         slot = _victim(server, asked, flights, table)
         if asked[slot].priority >= asked[server.queue_head].priority:
             break
-        blocks = (table.full_blocks + table.window_blocks) * blocks_for(chunk, table.block_size)
+        blocks = (table.full_blocks + table.window_blocks) * blocks_for(chunk, table)
         admissible = _has_row(server.queue_head, server, engine.replica, asked, table)
         if chunk <= 0 or (admissible and blocks <= room):
             step.retry = True  # not blocked by this measure yet, but it may be a step later
@@ -282,7 +282,7 @@ def _admit(now, head, step, engine, asked, flights, admit):
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
     if flight.computed > 0:  # swapped out, or sent by a prefill replica: it decodes in this very step
         rows, prompt = 1 + asked[head].forks, asked[head].input_tokens
-        lookahead = draft_blocks(table)
+        lookahead = table.draft_blocks
         blocks = blocks_held(flight.computed, rows, prompt, table)
         claim = blocks_held(flight.computed + 1, rows, prompt, table) - blocks
         if blocks + claim + lookahead + margin > step.free or step.budget < rows * (1 + table.draft_tokens):
@@ -407,7 +407,7 @@ def _start(now, step, engine, flights, values):
     ):
         most = min(min(engine.finishes[0] >> SLOT_BITS, server.crossing) - server.decoded, LEAP_LIMIT)
         server.steps = affordable_steps(
-            engine.phases, server.decoded, growth(server, table), table.block_size, server.kv_free, most
+            engine.phases, server.decoded, growth(server, table), server.kv_free, most, table
         )
     server.pace = server.slowdown
     if server.slowdown != 1.0:

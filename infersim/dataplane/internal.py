@@ -185,6 +185,7 @@ SERVER = np.dtype(
         ("last_decode_s", np.float64),  # end of the last step with decoding sequences
         ("base_s", np.float64),  # decode step time is base_s + slope_s * context
         ("slope_s", np.float64),
+        ("itl_bin", np.int64),  # of the ITL histogram: where the step that ended last began; the next is near it
         ("decoded", np.int64),  # decode steps so far: the clock of finishes and block claims
         ("batch", np.int64),  # rows of decoding sequences
         ("decoding", np.int64),  # decoding sequences
@@ -274,6 +275,7 @@ TABLE = np.dtype(
         ("request_overhead_s", np.float64),
         ("token_overhead_s", np.float64),
         ("block_size", np.int64),
+        ("block_shift", np.int64),  # its logarithm to base 2, NONE if it is no power of two
         ("blocks", np.int64),
         ("plain_blocks", np.bool_),  # whether each is that of one row and no windows, as everywhere by default
         ("full_blocks", np.int64),  # KV blocks of block_size tokens in layers that keep all,
@@ -292,6 +294,7 @@ TABLE = np.dtype(
         ("output_weight", np.int64),  # and an output token
         ("watermark_blocks", np.int64),
         ("draft_tokens", np.int64),  # drafted for each sequence and step, 0 without speculation
+        ("draft_blocks", np.int64),  # KV blocks that these may need
         ("acceptance", np.int64),  # where the chances of each to be accepted start in the flat array
         ("role", np.int64),  # one of ROLES
         ("transfer_token_s", np.float64),  # time on its link to decode replicas, for each token

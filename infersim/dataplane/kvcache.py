@@ -9,10 +9,26 @@ from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.records import PREFILL_ONLY
 
 
-@compiled
-def blocks_for(tokens, block_size):
+@inlined
+def whole_blocks(tokens, table):
+    """Full KV blocks that `tokens` tokens make; a shift where the block size is a power of two, for divisions are slow."""
+    if table.block_shift >= 0:
+        return tokens >> table.block_shift
+    return tokens // table.block_size
+
+
+@inlined
+def phase_of(count, table):
+    """Remainder of a decode count, which may be below 0, divided by the block size."""
+    if table.block_shift >= 0:
+        return count & (table.block_size - 1)
+    return count % table.block_size
+
+
+@inlined
+def blocks_for(tokens, table):
     """KV blocks that hold `tokens` tokens."""
-    return (tokens + block_size - 1) // block_size
+    return whole_blocks(tokens + table.block_size - 1, table)
 
 
 @inlined
@@ -22,14 +38,14 @@ def blocks_held(tokens, rows, prompt, table):
     Each row keeps its own windows.
     """
     if table.plain_blocks:
-        return blocks_for(tokens, table.block_size)
+        return blocks_for(tokens, table)
     return _blocks_of_rows(tokens, rows, prompt, table)
 
 
 @compiled
 def _blocks_of_rows(tokens, rows, prompt, table):
-    count = blocks_for(tokens, table.block_size)
-    own = count - prompt // table.block_size if rows > 1 else 0
+    count = blocks_for(tokens, table)
+    own = count - whole_blocks(prompt, table) if rows > 1 else 0
     return table.full_blocks * (count + (rows - 1) * own) + table.window_blocks * rows * min(count, table.window_limit)
 
 
@@ -40,25 +56,19 @@ def blocks_to_process(flight, request, computed, chunk, table):
     Windows hold the chunk whole, and the last chunk makes room for all rows.
     """
     if table.plain_blocks:
-        return blocks_for(computed + chunk, table.block_size)
+        return blocks_for(computed + chunk, table)
     return _blocks_of_chunk(flight, request, computed, chunk, table)
 
 
 @compiled
 def _blocks_of_chunk(flight, request, computed, chunk, table):
-    before, count = blocks_for(computed, table.block_size), blocks_for(computed + chunk, table.block_size)
+    before, count = blocks_for(computed, table), blocks_for(computed + chunk, table)
     blocks = table.full_blocks * count
     blocks += table.window_blocks * (min(before, table.window_limit) + count - before)
     if request.forks > 0 and computed + chunk == flight.target and table.role != PREFILL_ONLY:
         tokens = request.input_tokens + flight.generated
         blocks = max(blocks, blocks_held(tokens, 1 + request.forks, request.input_tokens, table))
     return blocks
-
-
-@inlined
-def draft_blocks(table):
-    """KV blocks that the draft tokens of a sequence may need."""
-    return (table.full_blocks + table.window_blocks) * blocks_for(table.draft_tokens, table.block_size)
 
 
 @compiled
@@ -68,15 +78,15 @@ def fits(request, output_tokens, table):
         return False
     total, last = request.input_tokens + output_tokens, max(output_tokens, 1) - 1
     if table.plain_blocks:
-        blocks = blocks_for(request.input_tokens + last, table.block_size)
+        blocks = blocks_for(request.input_tokens + last, table)
     else:
         rows = 1 + request.forks
         if rows > table.max_num_seqs:
             return False
-        count = blocks_for(request.input_tokens + rows * last, table.block_size)
+        count = blocks_for(request.input_tokens + rows * last, table)
         blocks = table.full_blocks * count + table.window_blocks * min(count, table.window_peak)
         blocks = max(blocks, blocks_held(request.input_tokens + last, rows, request.input_tokens, table))
-    return total <= table.max_context and blocks + draft_blocks(table) <= table.blocks
+    return total <= table.max_context and blocks + table.draft_blocks <= table.blocks
 
 
 @inlined
@@ -100,24 +110,28 @@ def filled_at(flight, table):
 
 
 @compiled
-def claimed(phases, decoded, growth, block_size, steps):
+def claimed(phases, decoded, growth, steps, table):
     """Blocks that decoding sequences claim in the next `steps` decode steps, `growth` of them in block_size steps."""
-    blocks = (steps // block_size) * growth
-    for step in range(decoded, decoded + steps % block_size):
-        blocks += phases[step % block_size]
+    blocks = whole_blocks(steps, table) * growth
+    phase = phase_of(decoded, table)
+    for _ in range(phase_of(steps, table)):
+        blocks += phases[phase]
+        phase += 1
+        if phase == table.block_size:
+            phase = 0
     return blocks
 
 
 @compiled
-def affordable_steps(phases, decoded, growth, block_size, free, most):
+def affordable_steps(phases, decoded, growth, free, most, table):
     """Decode steps, at most `most`, that `free` blocks suffice for."""
-    if (most // block_size + 1) * growth <= free:
+    if (whole_blocks(most, table) + 1) * growth <= free:
         return most
     cycles = free // growth
     rest = free - cycles * growth
-    steps = cycles * block_size
+    steps = cycles * table.block_size
     while steps < most:
-        rest -= phases[(decoded + steps) % block_size]
+        rest -= phases[phase_of(decoded + steps, table)]
         if rest < 0:
             break
         steps += 1

@@ -275,6 +275,9 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         table.prompt_token_s = pool.linear_s[-1] / pool.max_num_batched_tokens
         table.batching = BATCHINGS.index(pool.batching)
         table.eviction = EVICTIONS.index(pool.eviction)
+        size = pool.block_size
+        table.block_shift = size.bit_length() - 1 if size & (size - 1) == 0 else NONE
+        table.draft_blocks = (pool.full_blocks + pool.window_blocks) * -(-len(pool.acceptance) // size)
         table.draft_tokens, table.acceptance = len(pool.acceptance), filled
         values.append(np.asarray(pool.acceptance, np.float64))
         filled += len(pool.acceptance)

@@ -43,7 +43,7 @@ def observe(now, pool, replicas, servers, phases, tables, counts, edges, held):
             steps = steps_done(now, server)
             if not server.mixed:  # the step that runs has claimed its blocks too
                 begun = min(steps + 1, server.steps)
-                held[4] += claimed(phases[r], server.decoded, growth(server, table), table.block_size, begun)
+                held[4] += claimed(phases[r], server.decoded, growth(server, table), begun, table)
             if steps > 0:
                 add_steps(server, table, counts, edges, steps)
 
@@ -72,7 +72,7 @@ def glance(now, pool, replicas, servers, phases, tables, seen):
                 steps = steps_done(now, server)
                 seen[5] += steps * server.batch
                 begun = min(steps + 1, server.steps)
-                seen[4] += claimed(phases[r], server.decoded, growth(server, table), table.block_size, begun)
+                seen[4] += claimed(phases[r], server.decoded, growth(server, table), begun, table)
 
 
 @compiled
@@ -87,7 +87,7 @@ def add_steps(server, table, counts, edges, steps):
         count_adapters(server, table, steps)
     counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)
     first_s = server.base_s + server.slope_s * server.context
-    count_itl(counts, table.itl, edges, first_s, server.slope_s * batch, steps, batch)
+    count_itl(counts, table.itl, edges, server.itl_bin, first_s, server.slope_s * batch, steps, batch)
     ended_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
     table.itl_sum_s += (ended_s - server.start_s) * batch
     table.output_tokens += steps * batch

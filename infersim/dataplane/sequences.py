@@ -9,7 +9,7 @@ from infersim.dataplane.adapters import release_adapter
 from infersim.dataplane.agenda import find_finish, push_finish, remove_finish
 from infersim.dataplane.internal import DECODE, DONE, HANDLING, LEAVING, PREEMPTED, PREFILL, QUEUED
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growth_of
+from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growth_of, phase_of
 from infersim.dataplane.links import appended, unlinked
 from infersim.dataplane.prefix import find_entry, insert_entry, release_entry, use_entry
 from infersim.dataplane.queue import pop, push_back, push_front
@@ -156,18 +156,18 @@ def note_growth(flight, server, phases, table):
     """Note when a decoding sequence claims blocks, and how many, its own counts being up to date."""
     flight.joined_at = server.decoded
     if not table.plain_blocks:
-        flight.growing = blocks_for(flight.computed, table.block_size) < table.window_limit
+        flight.growing = blocks_for(flight.computed, table) < table.window_limit
         if flight.growing:
             server.growing += flight.rows
             server.crossing = min(server.crossing, filled_at(flight, table))
-    phases[(server.decoded - flight.computed) % table.block_size] += growth_of(flight, table)
+    phases[phase_of(server.decoded - flight.computed, table)] += growth_of(flight, table)
 
 
 @inlined
 def settle(flight, server, phases, table):
     """Bring a decoding sequence's own counts up to its replica's decode counter, and forget its growth."""
     steps = server.decoded - flight.joined_at
-    phases[(flight.joined_at - flight.computed) % table.block_size] -= growth_of(flight, table)
+    phases[phase_of(flight.joined_at - flight.computed, table)] -= growth_of(flight, table)
     if not table.plain_blocks and flight.growing:
         server.growing -= flight.rows
     flight.computed += steps
@@ -195,7 +195,7 @@ def stop_growing(server, flights, phases, table):
         flight = flights[slot]
         if flight.state == DECODE and flight.growing:
             if filled_at(flight, table) <= server.decoded:
-                phase = (flight.joined_at - flight.computed) % table.block_size
+                phase = phase_of(flight.joined_at - flight.computed, table)
                 phases[phase] -= table.window_blocks * flight.rows
                 server.growing -= flight.rows
                 flight.growing = False

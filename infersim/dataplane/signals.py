@@ -98,5 +98,5 @@ def _blocks_used(now, r, replicas, servers, phases, tables):
     used = table.blocks - server.kv_free
     if server.steps > 0 and not server.mixed:
         begun = min(steps_done(now, server) + 1, server.steps)
-        used += claimed(phases[r], server.decoded, growth(server, table), table.block_size, begun)
+        used += claimed(phases[r], server.decoded, growth(server, table), begun, table)
     return used

@@ -5,10 +5,12 @@ Not here: which sequences are in a step (`forming.py`). Read `kvcache.py` next.
 
 import math
 
-from infersim.dataplane.jit import compiled
+from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.tally import ITL_BINS, ITL_FLOOR_S, ITL_GROWTH
 
 _LOG_GROWTH = math.log(ITL_GROWTH)
+NEAR = 8
+"""Bins that are compared before a logarithm is taken."""
 
 
 @compiled
@@ -42,23 +44,44 @@ def itl_bin(latency_s, edges):
     k = min(ITL_BINS - 1, 1 + int(math.log(latency_s / ITL_FLOOR_S) / _LOG_GROWTH))
     while k > 0 and edges[k - 1] > latency_s:
         k -= 1
+    return _bin_above(k, latency_s, edges)
+
+
+@inlined
+def _bin_above(k, latency_s, edges):
+    """Bin of a latency that is in bin `k` or above."""
     while k < ITL_BINS - 1 and edges[k] <= latency_s:
         k += 1
     return k
 
 
+@inlined
+def _bin_near(k, latency_s, edges):
+    """Bin of a latency that is likely to be near bin `k`; a logarithm takes longer than a few comparisons."""
+    low = max(k - NEAR, 0)
+    if (low > 0 and latency_s < edges[low]) or latency_s >= edges[min(k + NEAR, ITL_BINS - 2)]:
+        return itl_bin(latency_s, edges)
+    while k > 0 and edges[k - 1] > latency_s:
+        k -= 1
+    return _bin_above(k, latency_s, edges)
+
+
 @compiled
-def count_itl(counts, offset, edges, first_s, growth_s, steps, batch):
-    """Add `batch` latencies for each of `steps` steps; they take first_s, first_s + growth_s and so on."""
-    low = itl_bin(first_s, edges)
+def count_itl(counts, offset, edges, near, first_s, growth_s, steps, batch):
+    """Add `batch` latencies for each of `steps` steps; they take first_s, first_s + growth_s and so on.
+
+    Returns the bin of the first, which is likely to be near bin `near`.
+    """
+    low = _bin_near(near, first_s, edges)
     last_s = first_s + growth_s * (steps - 1)
     if steps == 1 or last_s < edges[min(low, ITL_BINS - 2)]:
         counts[offset + low] += steps * batch
-        return
-    high = itl_bin(last_s, edges)
+        return low
+    high = _bin_above(low, last_s, edges)
     below = 0
     for k in range(low, high):
         upto = min(steps, max(below, math.ceil((edges[k] - first_s) / growth_s)))
         counts[offset + k] += (upto - below) * batch
         below = upto
     counts[offset + high] += (steps - below) * batch
+    return low
