@@ -18,7 +18,7 @@ def complaint(first: Waiting, fleet: Fleet, pools: Sequence[Pool], idle_s: float
     wanted = _wanted(fleet, pools, first)
     return (
         f"standstill at {fleet.now:g} s: no step has run for {idle_s:g} s, and {fleet.in_flight} requests are in flight. "
-        f"The first of them, request {first.request}, {_what(first, pools)} since {first.since_s:g} s. "
+        f"The first of them, request {first.request}, {_what(first, pools)}. "
         f"{'; '.join(_state(fleet, pool) for pool in pools)}. {_mend(wanted, first)}"
     )
 
@@ -26,10 +26,11 @@ def complaint(first: Waiting, fleet: Fleet, pools: Sequence[Pool], idle_s: float
 def _what(first: Waiting, pools: Sequence[Pool]) -> str:
     """What a request waits for, in words."""
     if first.state == "held":
-        return "waits for a replica that is ready"
+        return f"has waited since {first.since_s:g} s for a replica that is ready"
     if first.state == "leaving":
-        return f"has its prompt processed in pool {pools[first.pool].name} and waits for a decode replica that is ready"
-    return f"is {first.state} at replica {first.replica} of pool {pools[first.pool].name}"
+        prompt = f"has its prompt processed in pool {pools[first.pool].name}"
+        return f"{prompt}, and has waited since {first.since_s:g} s for a decode replica that is ready"
+    return f"is in state {first.state} at replica {first.replica} of pool {pools[first.pool].name} since {first.since_s:g} s"
 
 
 def _wanted(fleet: Fleet, pools: Sequence[Pool], first: Waiting) -> list[Pool]:

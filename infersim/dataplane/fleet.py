@@ -225,7 +225,8 @@ class Fleet:
         if asked == ROUTER:
             return PolicyFault(name, time_s, None, culprit)
         if asked == QUEUE_ORDER:
-            flight = roll.flights[int(np.flatnonzero(roll.asked.id == culprit)[-1])]
+            slots = self._arrays.slots_in_use
+            flight = roll.flights[int(slots[roll.asked.id[slots] == culprit][-1])]
             return PolicyFault(
                 name, time_s, int(engines.replicas[flight.replica].pool), culprit, answer=float(flight.key)
             )

@@ -60,7 +60,7 @@ def given_up(house: Datacenter) -> str:
 def test_standstill_says_what_waits_for_what() -> None:
     said = given_up(datacenter((1.0, 4), (2.0, 4), pools=2))
     assert "standstill at 43200 s: no step has run for 21600 s, and 2 requests are in flight" in said
-    assert "request 0, waits for a replica that is ready since 1 s" in said
+    assert "request 0, has waited since 1 s for a replica that is ready" in said
     assert "Pool pool0 (no autoscaler): 0 ready, 0 draining, 0 starting" in said
     assert "Give pool pool0 or pool1 at least one replica (replicas.initial), or an autoscaler" in said
 
@@ -89,7 +89,7 @@ def test_standstill_with_a_replica_whose_memory_nobody_frees() -> None:
     house = Datacenter(fleet, [replace(terms(tables()), name=name) for name in ("prompts", "answers")])
     house.pools[0].open(ready=True)
     said = given_up(house)
-    assert "request 0, has its prompt processed in pool prompts and waits for a decode replica" in said
+    assert "request 0, has its prompt processed in pool prompts, and has waited since 2 s for a decode replica" in said
     assert "Pool prompts (no autoscaler): 1 ready" in said
     assert "Give pool answers at least one replica" in said
 

@@ -171,6 +171,7 @@ FAULTS = [
     ("ordering", "if request.id == 5:\n    raise ValueError('too hard')\nreturn 0", "raised ValueError: too hard, asked about request 5 at "),
     ("ordering", "return 1.0 / (request.id - 5)", "raised ZeroDivisionError"),
     ("ordering", "return (request.id - 5.0) * 0.0 / (request.id - 5.0) if request.id != 5 else float('nan')", "answered nan, asked about request 5 at "),
+    ("ordering", "return float('nan')", "answered nan, asked about request 0 at "),
     ("batching", "return 1 << 40, True, 1", "answered (1099511627776, 1, 1), asked about replica 0 at "),
     ("batching", "return -1, True, 1", "answered (-1, 1, 1), asked about replica 0 at "),
     ("batching", "return 0, True, 3", "answered (0, 1, 3), asked about replica 0 at "),
