@@ -134,7 +134,9 @@ class Fleet:
         clock.reads_kv, clock.reads_prefix, clock.reads_network, clock.reads_models = (
             name in reads for name in ("kv", "prefix", "network", "models")
         )
-        clock.selective = clock.models or any(
+        self.several_models = bool(clock.models)
+        """Whether there are several models, so that not everybody is served by every replica."""
+        clock.selective = self.several_models or any(
             pool.min_input_tokens > 1 or pool.max_input_tokens < 2**62 or not all(pool.takes) for pool in pools
         )
         clock.by_load = by_load and scrape_s == 0 and not clock.selective
@@ -169,11 +171,6 @@ class Fleet:
         if self.several_models:
             return int(self._arrays.pools.tables[pool].held)
         return int(self._clock.leaving if self.receives(pool) else self._clock.held)
-
-    @property
-    def several_models(self) -> bool:
-        """Whether there are several models, so that no replica serves everybody."""
-        return bool(self._clock.models)
 
     def oldest(self) -> Waiting | None:
         """Of the requests in flight the first whose client is not away, if there is one."""

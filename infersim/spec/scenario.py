@@ -235,7 +235,8 @@ class Replicas(Spec):
 
 
 class Takes(Spec):
-    """Which requests a pool takes. Those that no pool with a ready replica takes go to any that is ready."""
+    """Which requests a pool takes, of those for its models. Those that no pool with a ready replica takes go to any that is
+    ready and serves their model."""
 
     min_input_tokens: Count = 1
     """Shortest prompt."""
