@@ -22,9 +22,12 @@ SECOND_SHOT = 0.75
 def usable_share(link: Link, chips: int) -> float:
     """Share of a chip's outgoing bandwidth that an all-reduce over `chips` chips can use.
 
-    Behind a switch, or one host link, all of it. In a full mesh each pair has one link, so n chips use n - 1 of them.
+    Behind a switch, or one host link, all of it; without peer-to-peer the cards share the host's one way through its memory (L40S: 19
+    GB/s on two cards with it, 5 on four without). In a full mesh each pair has one link, so n chips use n - 1 of them.
     In a 2-D torus a slice of fewer than 16 chips has no wrap-around: one link of two on each axis longer than 1.
     """
+    if not link.peer_to_peer:
+        return 1.0 / chips
     if link.topology == "mesh":
         return (chips - 1) / (link.domain_chips - 1)
     if link.topology == "torus":
@@ -37,11 +40,11 @@ def usable_share(link: Link, chips: int) -> float:
 def hops(link: Link, chips: int) -> float:
     """Latencies of a pair of chips that all of them take.
 
-    One behind a switch or in a mesh. Half the chips around a ring, and through a PCIe host, which serves its cards in
+    One behind a switch or in a mesh, twice that where each message is copied into the host's memory and out again. Half the chips around a ring, and through a PCIe host, which serves its cards in
     turn (L40S: 7, 13 and 25 us on 2, 4 and 8). The side of a torus.
     """
     if link.topology in ("ring", "pcie"):
-        return max(1.0, chips / 2)
+        return max(1.0, chips / 2) * (1 if link.peer_to_peer else 2)
     if link.topology == "torus":
         return max(1.0, math.sqrt(chips))
     return 1.0

@@ -32,6 +32,8 @@ class Link(Spec):
     """Peak bandwidth out of one chip, all its links together, one direction [GB/s]."""
     domain_chips: Count
     """How many chips one scale-up domain joins."""
+    peer_to_peer: bool = True
+    """Whether cards behind one PCIe host write into each other's memory; else all messages are copied through the host's."""
     latency_us: Quantity
     """Time of the smallest all-reduce of two neighbours (roofline) or of one chip-to-chip hop (pipelines) [us]."""
     efficiency: Ratio

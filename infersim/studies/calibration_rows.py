@@ -71,6 +71,8 @@ def calibration_case(row: Fields) -> Case:
     assumed: list[str] = []
     if row["metric"] == "ttft_ms" and PUBLIC in row["note"]:
         raise CannotSay("TTFT holds a public network and strangers' requests: an upper bound")
+    if row["metric"] in ("output_tok_s", "req_s") and PUBLIC in row["note"]:
+        raise CannotSay("throughput of one client of a shared service holds that client's own pauses")
     layout = _layout(row, model, hardware, engine, weights, kv_cache, assumed)
     value = float(row["value"])
     if row["per"] == "chip":
