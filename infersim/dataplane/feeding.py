@@ -112,6 +112,12 @@ class Feed:
             raise ValueError(f"request {first.id} asks for model {first.model}, which no pool serves")
         tables.plain_blocks &= not forks
         classes = int(requests.tenant.max()) + 1
+        known = tables.classes[tables.classes > 0]
+        if len(known) and classes > known.min():
+            first = requests[requests.tenant >= known.min()][0]
+            raise ValueError(
+                f"request {first.id} is of class {first.tenant}, and a pool tells {known.min()} classes apart"
+            )
         if self._shared and classes > arrays.engines.shares.shape[1]:
             arrays.grow_shares(classes)
         if arrays.clock.watching and classes > len(clients):

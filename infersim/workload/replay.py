@@ -94,7 +94,7 @@ def checked(path: Path, kind: Format) -> Iterator[Requests]:
     blocks: Iterator[Requests] = kind.read(path)
     if kind.disordered:
         blocks = iter([_sorted(path, joined(blocks))])
-    before, failed = -np.inf, 0
+    before, failed, named = -np.inf, 0, 0
     for block in blocks:
         if kind.zeros_failed:
             ended = (block.output_tokens > 0) & (block.input_tokens > 0)
@@ -114,7 +114,11 @@ def checked(path: Path, kind: Format) -> Iterator[Requests]:
                     path, f"{found}; sort the file by time", int(block.line[row]), _column(kind, "arrival_s")
                 )
             before = float(block.arrival_s[-1])
-        yield block
+        named += int((block.tenant != 0).sum())
+        yield block.with_columns(tenant=np.zeros(len(block), np.int64))
+    if named:
+        what = f"{named} rows have a tenant other than 0; a replay is of one class, the scenario's or its own"
+        warnings.warn(TraceWarning(f"{path.name}: {what}"), stacklevel=2)
     if failed:
         what = f"{failed} rows without tokens are failed requests; left out"
         warnings.warn(TraceWarning(f"{path.name}: {what}"), stacklevel=2)

@@ -1,12 +1,14 @@
 """Whom requests are routed to, after any sequence of openings, drainings and closings: the same as found from scratch."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from infersim.dataplane.fleet import Fleet
 from infersim.dataplane.layout import replay, winner_tree
+from infersim.dataplane.records import REQUEST
 from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
 from tests.controlplane.house import tables
@@ -64,3 +66,13 @@ def test_the_emptiest_is_the_youngest_on_ties() -> None:
     house.drain(other)
     with pytest.raises(ValueError, match="pool 1 has no ready replica"):
         house.emptiest(1)
+
+
+def test_a_class_that_a_pool_does_not_know_is_refused() -> None:
+    """Its round trip would be read beyond the pool's."""
+    requests = np.zeros(2, REQUEST)
+    requests["id"], requests["input_tokens"], requests["tenant"] = (0, 1), 5, (1, 2)
+    cost = replace(pool_cost(tables()), network_s=(0.1, 0.2))
+    house = Fleet([cost], [(requests, np.ones(2, np.int64))], ROUTERS["least_outstanding"].compiled)
+    with pytest.raises(ValueError, match="request 1 is of class 2, and a pool tells 2 classes apart"):
+        house.advance(1.0)

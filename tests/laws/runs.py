@@ -16,7 +16,7 @@ from infersim.dataplane.rules import ClientRules
 from infersim.policies.routing import ROUTERS, Router
 from tests.twin import compiled
 from tests.twin.case import Case
-from tests.twin.cases import busy_case, random_case
+from tests.twin.cases import TENANTS, busy_case, random_case
 
 RANDOM_CASES = 10
 """Of each technique, and one of the size of a real engine."""
@@ -83,7 +83,7 @@ def served_as(case: Case, batching: str, queue_order: str) -> Case:
         return replace(pool, batching=batching, queue_order=queue_order, swap=swap)
 
     requests = case.requests.copy()
-    requests["tenant"] = requests["id"] % len(case.clients)
+    requests["tenant"] = requests["id"] % TENANTS
     if queue_order == "fair_share":  # has no adapters
         requests["adapter"] = 0
         case = replace(case, pools=[replace(pool, adapter_slots=0) for pool in case.pools])

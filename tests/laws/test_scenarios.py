@@ -95,7 +95,7 @@ def test_every_arrival_is_accounted_for(result: Result):
 def test_something_happened(policies: tuple[str, str], result: Result):
     """The laws are not kept by idleness."""
     record = result.record
-    assert len(record.leases) > 4
+    assert len(record.leases) > 3  # two are there from the start
     assert np.isfinite(record.leases["draining_s"]).any() or policies[1] == "fixed"
     assert record.outcomes["preemptions"].sum() > 0
 

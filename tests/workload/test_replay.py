@@ -124,3 +124,11 @@ def test_failed_requests_are_left_out_with_a_warning(tmp_path):
     (tmp_path / "trace.csv").write_text(rows + "5,GPT-4,4,0,4,API log\n7,GPT-4,4,3,7,API log\n")
     with pytest.warns(TraceWarning, match="1 rows without tokens"):
         assert collect(tmp_path).arrival_s.tolist() == [2.0]
+
+
+def test_tenants_of_a_trace_are_no_classes_of_the_scenario(tmp_path: Path):
+    """A trace that was written by a scenario with classes is replayed by one without."""
+    (tmp_path / "trace.csv").write_text("arrival_s,input_tokens,output_tokens,tenant\n0,9,2,0\n1,9,2,3\n2,9,2,1\n")
+    with pytest.warns(TraceWarning, match="2 rows have a tenant other than 0"):
+        found = collect(tmp_path)
+    assert found.tenant.tolist() == [0, 0, 0]
