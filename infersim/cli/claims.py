@@ -49,7 +49,7 @@ def claims(
     elif committed is None:
         console().print(in_full(settled, console().width), soft_wrap=True)
     if directory is not None:
-        say(f"table: {directory / 'claims.md'}; runs: {directory}/NN/CASE")
+        say(f"table: {directory / 'claims.md'}; runs: {directory}/NN/CASE, replications CASE~1 ...")
     if committed is not None:
         turned = flips(settled, committed)
         print("\n".join(turned) or f"no verdict turned: {len(table(settled))} checks of {len(settled.claims)} claims")

@@ -165,6 +165,19 @@ def test_every_number_traces_to_a_run(quick: tuple[Settled, Path]) -> None:
             assert f"{case}: " in cannot or read_run(place).summary["provenance"]
 
 
+def test_intervals_trace_to_runs_too(tmp_path: Path) -> None:
+    settled = settle([3], replications=2, out=tmp_path)
+    row = settled.checks[settled.checks["when"].str.startswith("10 tokens/s")].iloc[0]
+    place = tmp_path / "03" / row["cases"].replace(" ", "-")
+    summaries = [read_run(place.with_name(f"{place.name}{end}")).summary for end in ("", "~1")]
+    graded = [[entry["value"] for entry in summary["provenance"]] for summary in summaries]
+    assert graded[0] != graded[1]
+    rates = [1 / summary["latency"]["tpot_s"]["mean"] for summary in summaries]
+    assert row["low"] <= min(rates) * 1.05
+    assert max(rates) <= row["high"] * 1.05
+    assert row["low"] < row["high"]
+
+
 def test_the_scenario_of_a_run_directory_gives_its_numbers_again(quick: tuple[Settled, Path]) -> None:
     """Those of links that take no time included: what was changed stands in the scenario."""
     places = [place for place in sorted((quick[1] / "09").iterdir()) if place.name.startswith("70B")]

@@ -122,14 +122,15 @@ def settle(
 ) -> Settled:
     """Simulate and judge all claims, or those of these numbers.
 
-    `out`: where the run directories of replication 0 are saved. Raises StudyError for unknown numbers, and when a case
+    `out`: where the run directories are saved, CASE of replication 0 and CASE~1, CASE~2 ... of those that make the intervals; these
+    have other seeds, and profiles within their spreads, whose numbers stand in their provenance. Raises StudyError for unknown numbers, and when a case
     breaks off; a case that cannot run for want of memory is a result.
     """
     if replications < 1:
         raise StudyError(f"found {replications} replications; ask for at least 1", "--replications")
     claims = _chosen(only)
     tasks = [
-        (claim, Task(case, number, _place(out, claim, case.name) if number == 0 else None))
+        (claim, Task(case, number, _place(out, claim, case.name, number)))
         for claim in claims
         for case in claim.cases
         for number in range(replications if case.spread else 1)
@@ -158,8 +159,11 @@ def _chosen(only: Sequence[int]) -> list[Claim]:
     return [claim for claim in CLAIMS if not only or claim.number in only]
 
 
-def _place(out: str | Path | None, claim: Claim, case: str) -> Path | None:
-    return None if out is None else Path(out) / f"{claim.number:02d}" / case.replace(" ", "-").replace("/", "-")
+def _place(out: str | Path | None, claim: Claim, case: str, replication: int) -> Path | None:
+    if out is None:
+        return None
+    name = case.replace(" ", "-").replace("/", "-") + (f"~{replication}" if replication else "")
+    return Path(out) / f"{claim.number:02d}" / name
 
 
 def _by_replication(
