@@ -4,7 +4,7 @@ Not here: what every trace is asked (`inspect.py`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,14 +73,13 @@ class Call(NamedTuple):
     """Why the answer ended; empty where unknown."""
 
 
-def calls(path: Path) -> Details:
+def calls(of_file: Iterable[Call]) -> Details:
     """Calls of coding agents: what is new in a prompt, how long provider and user take, and why answers end.
 
     New tokens (in whole blocks) and reuse are those of calls that are not the first of their session. A provider's
     or user's time that was not recorded is left out.
     """
-    flat = path.read_bytes()[:4] == b"PAR1"
-    rows = list(_flat_calls(path) if flat else _recorded_calls(path))
+    rows = list(of_file)
     sessions, first = set(), np.zeros(len(rows), bool)
     for place, row in enumerate(rows):
         first[place] = row.session not in sessions
@@ -142,5 +141,7 @@ def _agent_calls(session: Entry, number: int, recorded: list[dict[str, Any]]) ->
 
 
 _READERS: dict[str, Callable[[Path], Details]] = {
-    "ragpulse": components, "kv-cache-tester": calls, "kv-cache-tester-flat": calls,
-}  # fmt: skip
+    "ragpulse": components,
+    "kv-cache-tester": lambda path: calls(_recorded_calls(path)),
+    "kv-cache-tester-flat": lambda path: calls(_flat_calls(path)),
+}
