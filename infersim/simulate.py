@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infersim.assembly import cost_tables, pool_cost
+from infersim.assembly.costs import cost_tables, pool_cost
 
 if TYPE_CHECKING:
     from infersim.controlplane.datacenter import Datacenter
@@ -65,26 +65,26 @@ def simulate(
 
 def check_runnable(resolved: "ResolvedScenario") -> None:
     """Raise what `simulate` would raise before its first request: of policies, memory, and the trace."""
-    from infersim import assembly
+    from infersim.assembly import chosen, parts
     from infersim.policies.plugins import load_policies
 
     policies = load_policies(resolved.plugin_files)
-    assembly.router(resolved, policies)
-    assembly.own_order(resolved, policies)
-    assembly.own_batching(resolved, policies)
-    assembly.scalers(resolved, policies)
-    assembly.processes(resolved, policies)
+    chosen.router(resolved, policies)
+    chosen.own_order(resolved, policies)
+    chosen.own_batching(resolved, policies)
+    chosen.scalers(resolved, policies)
+    chosen.processes(resolved, policies)
     for index in range(len(resolved.pools)):
         cost_tables(resolved, index)
-    requests = assembly.offered(resolved)
-    assembly.check_prefixes(resolved, requests.prefix_tokens)
+    requests = parts.offered(resolved)
+    parts.check_prefixes(resolved, requests.prefix_tokens)
     if resolved.scenario.workload.ends:
         requests.check()
 
 
 def _run(resolved: "ResolvedScenario", progress: Progress | None, workers: int) -> "RunRecord":
     """All cells of a scenario, as one run."""
-    from infersim import assembly
+    from infersim.assembly import parts
 
     cells = resolved.scenario.cells
     if cells == 1:
@@ -93,13 +93,13 @@ def _run(resolved: "ResolvedScenario", progress: Progress | None, workers: int) 
 
     from infersim.results.merging import merged
 
-    parts = [assembly.cell_of(resolved, cell) for cell in range(cells)]
+    split = [parts.cell_of(resolved, cell) for cell in range(cells)]
     if workers == 1:
-        return merged(resolved.scenario, [_run_cell(part, _of_several(progress, part.cell)) for part in parts])
+        return merged(resolved.scenario, [_run_cell(part, _of_several(progress, part.cell)) for part in split])
     records, horizon_s = [], resolved.scenario.horizon_s or 1.0
     with joblib.parallel_config("loky"):
         for record in joblib.Parallel(n_jobs=workers, return_as="generator")(
-            joblib.delayed(_run_cell)(part, None) for part in parts
+            joblib.delayed(_run_cell)(part, None) for part in split
         ):
             records.append(record)
             if progress is not None:
@@ -115,7 +115,8 @@ def _of_several(progress: Progress | None, cell: tuple[int, int]) -> Progress | 
 
 def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRecord":
     """One cell of a scenario, or the whole where it has only one."""
-    from infersim import assembly, staging
+    from infersim import staging
+    from infersim.assembly import chosen, parts
     from infersim.controlplane.datacenter import Datacenter
     from infersim.policies.plugins import load_policies
     from infersim.results.gathering import Gathering
@@ -123,13 +124,13 @@ def _run_cell(resolved: "ResolvedScenario", progress: Progress | None) -> "RunRe
 
     scenario = resolved.scenario
     policies = load_policies(resolved.plugin_files)
-    scalers, processes = assembly.scalers(resolved, policies), assembly.processes(resolved, policies)
+    scalers, processes = chosen.scalers(resolved, policies), chosen.processes(resolved, policies)
     tables = [cost_tables(resolved, index) for index in range(len(resolved.pools))]
-    requests = assembly.offered(resolved)
+    requests = parts.offered(resolved)
     gathering = Gathering(scenario)
     tariffs = [staging.tariffs(resolved, index, requests.span_s) for index in range(len(tables))]
     around = [staging.surroundings(resolved, index, requests.span_s) for index in range(len(tables))]
-    fleet = assembly.fleet(resolved, tables, policies, requests, gathering, around)
+    fleet = parts.fleet(resolved, tables, policies, requests, gathering, around)
     datacenter = Datacenter(fleet, [staging.terms(resolved, index, costs) for index, costs in enumerate(tables)])
     staging.tell_routers(datacenter, resolved, tariffs, around)
     _open_pools(datacenter, resolved, tables, scalers)
@@ -169,12 +170,12 @@ def _start(
     """Start the user's processes."""
     if not processes:
         return
-    from infersim import assembly
+    from infersim.assembly import chosen
     from infersim.controlplane.facade import DatacenterFacade, followed
 
     env = datacenter.env
     known = [
-        assembly.facts(resolved, asked, costs, pool.terms.cold_start_s)
+        chosen.facts(resolved, asked, costs, pool.terms.cold_start_s)
         for pool, asked, costs in zip(datacenter.pools, resolved.pools, tables, strict=True)
     ]
     facade = DatacenterFacade(datacenter, known)
@@ -189,7 +190,7 @@ def _open_pools(
     scalers: "list[tuple[Autoscaler, Registered] | None]",
 ) -> None:
     """Open the replicas that are ready at the start, and let each pool's autoscaler begin."""
-    from infersim import assembly
+    from infersim.assembly import chosen, parts
     from infersim.controlplane.meter import Judge, Meter
     from infersim.controlplane.scaler import autoscale
 
@@ -204,12 +205,12 @@ def _open_pools(
             continue
         policy, registered = scaler
         if "attainment" in registered.reads:
-            lanes, parts = resolved.scenario.workload.lanes, resolved.scenario.workload.parts
-            whole = [parts[lane.tenant].answers == 0 for lane in lanes]
+            lanes, tenants = resolved.scenario.workload.lanes, resolved.scenario.workload.parts
+            whole = [tenants[lane.tenant].answers == 0 for lane in lanes]
             judge = judge or Judge(env.fleet, [slos[lane.tenant] for lane in lanes], len(tables), whole)
         if "future" in registered.reads:
-            policy.future = assembly.future(resolved, costs)  # type: ignore[attr-defined]
-        facts = assembly.facts(resolved, asked, costs, pool.terms.cold_start_s)
+            policy.future = parts.future(resolved, costs)  # type: ignore[attr-defined]
+        facts = chosen.facts(resolved, asked, costs, pool.terms.cold_start_s)
         meter = Meter(pool, facts, spec.scrape_lag_s, judge if "attainment" in registered.reads else None)
         if spec.scrape_lag_s > 0:
             env.process(meter.scrape(spec.interval_s))

@@ -1,6 +1,6 @@
 """What surrounds the pools of a run: where machines come from at which price, regions, faults, phases, routers' signals.
 
-Not here: what serves (`assembly.py`). Read `simulate.py` for the order in which it is put together.
+Not here: what serves (`assembly/`). Read `simulate.py` for the order in which it is put together.
 """
 
 from dataclasses import dataclass, replace

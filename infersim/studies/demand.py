@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.assembly import offered
+from infersim.assembly.parts import offered
 from infersim.spec.base import Spec
 from infersim.spec.closed import ClosedLoop
 from infersim.spec.resolve import ResolvedScenario

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from infersim import assembly, staging
+from infersim import staging
+from infersim.assembly import parts
 from infersim.dataplane.fleet import Fleet, Why
 from infersim.policies.plugins import load_policies
 from infersim.policies.routing import ROUTERS
@@ -63,12 +64,12 @@ def test_the_mooncake_conversations(benchmark: BenchmarkFixture) -> None:
     resolved = resolve(
         load_scenario("mooncake_prefix_cache", [f"workload.arrivals.file={json.dumps(str(CONVERSATIONS))}"])
     )
-    tables, policies, offered = [cost_tables(resolved, 0)], load_policies([]), assembly.offered(resolved)
+    tables, policies, offered = [cost_tables(resolved, 0)], load_policies([]), parts.offered(resolved)
     around, ended = [staging.surroundings(resolved, 0, offered.span_s)], []
 
     def made() -> Fleet:
         ended.clear()
-        return assembly.fleet(resolved, tables, policies, offered, lambda part: ended.append(len(part)), around)
+        return parts.fleet(resolved, tables, policies, offered, lambda part: ended.append(len(part)), around)
 
     fleet = served(benchmark, made, 8)
     fleet.flush()

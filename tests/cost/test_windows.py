@@ -3,7 +3,7 @@
 import pytest
 
 from infersim import simulate
-from infersim.assembly import pool_cost
+from infersim.assembly.costs import pool_cost
 from infersim.cost.build import build_tables
 from infersim.cost.memory import LOGIT_BYTES, RUNTIME_BYTES, SORT_BYTES
 from infersim.cost.tables import CostTables

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infersim import assembly
+from infersim.assembly import parts
 from infersim.results.directory import to_json
 from infersim.results.result import Result
 from infersim.simulate import simulate
@@ -44,17 +44,17 @@ def test_the_cells_share_out_the_traffic_of_the_scenario(result: Result) -> None
     assert sent["id"].tolist() == list(range(len(whole)))
     for name in ("arrival_s", "input_tokens", "output_tokens"):
         assert sent[name].tolist() == getattr(whole, name).tolist()
-    cells = [pool.pool.replicas for part in range(CELLS) for pool in assembly.cell_of(resolve(chat()), part).pools]
+    cells = [pool.pool.replicas for part in range(CELLS) for pool in parts.cell_of(resolve(chat()), part).pools]
     assert [(c.initial, c.min, c.max) for c in cells] == [(2, 2, 3), (2, 1, 3), (1, 1, 3)]
 
 
 def test_a_cell_is_a_service_of_its_own(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second cell's requests, sent to a service of its size, fare as they did."""
-    own = list(assembly.offered(assembly.cell_of(resolve(chat()), 1)).chunks())
+    own = list(parts.offered(parts.cell_of(resolve(chat()), 1)).chunks())
     ids = np.concatenate([chunk[0]["id"] for chunk in own])
     assert len(ids) == pytest.approx(len(result.requests) / CELLS, rel=0.2)
     sent = SimpleNamespace(prefix_tokens=0, span_s=300.0, chunks=lambda: iter(own), waits=False, sources=list)
-    monkeypatch.setattr(assembly, "offered", lambda *_: sent)
+    monkeypatch.setattr(parts, "offered", lambda *_: sent)
     small = {"pools.0.replicas": "{initial: 2, min: 1, max: 3}"}
     fared = simulate(chat(1, **small)).requests
     there = result.requests.set_index("id").loc[ids].reset_index()
@@ -88,14 +88,14 @@ def test_autoscalers_that_name_replicas_name_those_of_all_cells() -> None:
 
 def _scaler(changes: dict[str, str], cell: int) -> Any:
     settings = [f"cells={CELLS}", *(f"{key}={value}" for key, value in changes.items())]
-    return assembly.cell_of(resolve(load_scenario("chat_burst", settings)), cell).pools[0].pool.autoscaler
+    return parts.cell_of(resolve(load_scenario("chat_burst", settings)), cell).pools[0].pool.autoscaler
 
 
 def test_sessions_stay_in_their_cell() -> None:
     resolved = resolve(load_scenario("rag", ["horizon_s=200", "cells=2"]))
     seen = []
     for cell in range(2):
-        chunks = list(assembly.offered(assembly.cell_of(resolved, cell)).chunks())
+        chunks = list(parts.offered(parts.cell_of(resolved, cell)).chunks())
         seen.append({int(session) for chunk in chunks for session in chunk[0]["session"] if session >= 0})
         for records, _, names in chunks:
             assert records["prefix_blocks"].sum() == len(names)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from infersim import assembly, staging
+from infersim import staging
+from infersim.assembly import costs, parts
 from infersim.results.result import Result
 from infersim.simulate import simulate
 from infersim.spec.load import load_scenario
@@ -40,12 +41,12 @@ def result() -> Result:
 
 
 def test_the_parts_of_quota_capacity_places_and_warm_machines_sum_to_the_whole() -> None:
-    parts = [assembly.cell_of(resolve(mishaps()), cell) for cell in range(CELLS)]
-    pools = [part.pools[0].pool for part in parts]
+    split = [parts.cell_of(resolve(mishaps()), cell) for cell in range(CELLS)]
+    pools = [part.pools[0].pool for part in split]
     assert [pool.price.limit for pool in pools] == [2, 2, 1]
     assert [pool.placement.places for pool in pools] == [7, 7, 6]
     assert [pool.cold_start.warm.machines for pool in pools if pool.cold_start.warm] == [2, 1, 1]
-    sources = [staging.terms(part, 0, assembly.cost_tables(part, 0)).sources[0] for part in parts]
+    sources = [staging.terms(part, 0, costs.cost_tables(part, 0)).sources[0] for part in split]
     rooms = [source.capacity.values.tolist() for source in sources if source.capacity]
     assert rooms == [[4, 2], [3, 1], [3, 1]]
     draws = [source.draws.random() for source in sources]

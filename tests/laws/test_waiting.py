@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infersim import Result, simulate
-from infersim.assembly import cell_of, offered
+from infersim.assembly.parts import cell_of, offered
 from infersim.dataplane.records import FINISHED
 from infersim.spec.load import load_scenario
 from infersim.spec.resolve import resolve

@@ -1,0 +1,1 @@
+"""From a resolved scenario to the parts of a run."""
