@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from infersim.cost.series import StepFunction
     from infersim.cost.tables import CostTables
     from infersim.spec.errors import KeyPath
+    from infersim.spec.pool import Pool as PoolSpec
     from infersim.spec.purchase import PriceChoice
     from infersim.spec.resolve import ResolvedPool, ResolvedScenario
-    from infersim.spec.scenario import Pool as PoolSpec
 
 
 def tariffs(resolved: "ResolvedScenario", index: int, span_s: float) -> "tuple[Tariff, ...]":

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from infersim.policies.autoscaling.oracle import Future
     from infersim.policies.plugins import Policies
     from infersim.spec.cascade import Lane
+    from infersim.spec.pool import Pool
     from infersim.spec.purchase import PriceChoice
     from infersim.spec.resolve import ResolvedScenario
-    from infersim.spec.scenario import Pool
     from infersim.spec.workload import Workload
     from infersim.staging import Surroundings
     from infersim.workload.generate import Offered

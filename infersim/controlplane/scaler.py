@@ -14,7 +14,7 @@ from infersim.controlplane.pool import Pool
 from infersim.policies.autoscaling import Autoscaler, Registered, View
 from infersim.policies.errors import PolicyError, where
 from infersim.spec.autoscalers import Autoscaler as AutoscalerSpec
-from infersim.spec.scenario import Replicas
+from infersim.spec.pool import Replicas
 
 
 def autoscale(

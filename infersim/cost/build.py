@@ -19,7 +19,7 @@ from infersim.spec.base import Dtype
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 
 def build_tables(

@@ -15,8 +15,10 @@ from infersim.spec.errors import KeyPath, nearest
 from infersim.spec.hardware import Hardware, Price
 from infersim.spec.model import Model
 from infersim.spec.policies import AUTOSCALERS, BATCHINGS, QUEUE_ORDERS
+from infersim.spec.pool import Parallelism, Pool
 from infersim.spec.purchase import PriceChoice
-from infersim.spec.scenario import KvCache, Parallelism, Pool, Scenario
+from infersim.spec.scenario import Scenario
+from infersim.spec.serving import KvCache
 from infersim.spec.workload import Workload
 
 Finding = tuple[KeyPath, str]

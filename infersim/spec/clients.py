@@ -1,6 +1,6 @@
 """What clients put up with and what a service lets in: patience, retries, rate limits, admission.
 
-Not here: limits of one replica's queue (`scenario.py`, Queue), and what is done with all this (DESIGN.md, "Attempts",
+Not here: limits of one replica's queue (`serving.py`, Queue), and what is done with all this (DESIGN.md, "Attempts",
 "Patience" and "Admission").
 """
 

@@ -1,6 +1,6 @@
 """A serving engine as a profile: overheads, memory fraction, scheduler defaults, and the version they describe.
 
-Not here: the scheduler itself (`infersim/dataplane/engine.py`). Read `scenario.py` next.
+Not here: the scheduler itself (`infersim/dataplane/engine.py`). Read `serving.py` next.
 """
 
 from typing import Annotated, Literal

@@ -9,8 +9,9 @@ from infersim.spec.checks import Finding
 from infersim.spec.errors import KeyPath, nearest
 from infersim.spec.hardware import Hardware
 from infersim.spec.phases import Outage, PowerCap
+from infersim.spec.pool import Pool, Takes
 from infersim.spec.regions import Region, round_trip_ms
-from infersim.spec.scenario import Pool, Scenario, Takes
+from infersim.spec.scenario import Scenario
 from infersim.spec.zoo import asked_for, plain, served
 
 GEOGRAPHIC = {"nearest", "greenest", "follow_the_sun"}

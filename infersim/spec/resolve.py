@@ -45,7 +45,8 @@ from infersim.spec.model import Model
 from infersim.spec.place_checks import check_caps, check_regions, check_takes, check_targets
 from infersim.spec.placement import sram_chips
 from infersim.spec.policies import ROUTERS
-from infersim.spec.scenario import Pool, Scenario
+from infersim.spec.pool import Pool
+from infersim.spec.scenario import Scenario
 from infersim.spec.zoo import all_models, asked_by_lane, asked_for, check_models, numbers, plain, served
 
 Profile = TypeVar("Profile")

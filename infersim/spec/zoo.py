@@ -16,7 +16,8 @@ from infersim.spec.cascade import Lane
 from infersim.spec.errors import KeyPath, nearest
 
 if TYPE_CHECKING:
-    from infersim.spec.scenario import Pool, Scenario
+    from infersim.spec.pool import Pool
+    from infersim.spec.scenario import Scenario
 
 Finding = tuple[KeyPath, str]
 

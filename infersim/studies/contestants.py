@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from infersim.spec.scenario import Pool, Replicas
+from infersim.spec.pool import Pool, Replicas
 from infersim.studies.grid import Settings
 
 QUARTER_S = 900.0

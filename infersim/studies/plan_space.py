@@ -16,8 +16,9 @@ from infersim.simulate import cost_tables
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError, nearest
 from infersim.spec.hardware import Hardware
+from infersim.spec.pool import Pool, Replicas
 from infersim.spec.resolve import ResolvedPool, ResolvedScenario, resolve
-from infersim.spec.scenario import Pool, Replicas, Scenario
+from infersim.spec.scenario import Scenario
 from infersim.studies.errors import StudyError
 from infersim.studies.grid import Range, parse_grid
 

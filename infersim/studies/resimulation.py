@@ -22,7 +22,7 @@ from infersim.dataplane.fleet import Fleet, PoolCost
 from infersim.dataplane.records import FINISHED, NONE, REQUEST
 from infersim.dataplane.tally import Tally
 from infersim.spec.engine import Engine
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 from infersim.studies.apart import serve_apart
 from infersim.studies.cases import CannotSay, Case, Load, Row
 

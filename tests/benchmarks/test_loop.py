@@ -16,7 +16,7 @@ from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
 from infersim.spec import catalogue
 from infersim.spec.load import load_scenario
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 from infersim.workload.generate import request_chunks
 
 REPLICAS = 4

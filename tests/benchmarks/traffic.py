@@ -14,7 +14,7 @@ from infersim.dataplane.fleet import Chunk, PoolCost
 from infersim.dataplane.records import NONE, REQUEST
 from infersim.simulate import pool_cost
 from infersim.spec import catalogue
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 BLOCK = 100_000
 """Requests that are drawn; the same come again and again, later."""

@@ -29,9 +29,9 @@ from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
 from infersim.spec import catalogue
 from infersim.spec.autoscalers import Own
+from infersim.spec.pool import Parallelism, Replicas
+from infersim.spec.pool import Pool as PoolSpec
 from infersim.spec.purchase import PriceChoice
-from infersim.spec.scenario import Parallelism, Replicas
-from infersim.spec.scenario import Pool as PoolSpec
 from infersim.spec.slo import Slo
 from infersim.spec.topology import Placement
 

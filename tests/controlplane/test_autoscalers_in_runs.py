@@ -4,7 +4,7 @@
 decisions alone (`tests/policies/test_hpa.py`, `test_kpa.py`).
 """
 
-from infersim.spec.scenario import Replicas
+from infersim.spec.pool import Replicas
 from tests.controlplane.house import COLD_START_S, datacenter, scale_by
 from tests.controlplane.test_scaler import scalings
 

@@ -9,7 +9,7 @@ import simpy
 
 from infersim.controlplane.datacenter import Datacenter
 from infersim.dataplane.records import FINISHED
-from infersim.spec.scenario import Replicas
+from infersim.spec.pool import Replicas
 from tests.controlplane.house import IDLE_W, at, datacenter, scale
 
 

@@ -12,8 +12,8 @@ from infersim.cost.build import build_tables
 from infersim.cost.cold_start import Phases, phases, plain_phases
 from infersim.spec import catalogue
 from infersim.spec.life import Billing, ColdStart, Image, Warm, Weights
+from infersim.spec.pool import Parallelism
 from infersim.spec.provisioning import finding_s
-from infersim.spec.scenario import Parallelism
 from tests.controlplane.house import at, datacenter, events, life, tables
 
 H100, L40S, VLLM = catalogue.hardware("h100-sxm"), catalogue.hardware("l40s"), catalogue.engine("vllm")

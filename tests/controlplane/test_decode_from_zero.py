@@ -9,7 +9,7 @@ from infersim.dataplane.fleet import Fleet
 from infersim.dataplane.records import REQUEST
 from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
-from infersim.spec.scenario import Replicas
+from infersim.spec.pool import Replicas
 from tests.controlplane.house import COLD_START_S, scale, tables, terms
 
 

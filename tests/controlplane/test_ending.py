@@ -12,7 +12,7 @@ from infersim.dataplane.records import REQUEST
 from infersim.dataplane.rules import ClientRules, ServiceRules
 from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
-from infersim.spec.scenario import Replicas
+from infersim.spec.pool import Replicas
 from tests.controlplane.house import COLD_START_S, at, datacenter, scale, scale_as, source, steps, tables, terms
 
 

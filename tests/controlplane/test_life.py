@@ -7,7 +7,7 @@ import pytest
 
 from infersim.cost.build import build_tables
 from infersim.spec import catalogue
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 from tests.controlplane.house import COLD_START_S, IDLE_W, at, datacenter, events, life
 
 NAN = math.nan

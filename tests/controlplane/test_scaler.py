@@ -4,7 +4,7 @@ import pytest
 
 from infersim.controlplane.datacenter import Datacenter
 from infersim.policies.errors import PolicyError
-from infersim.spec.scenario import Replicas
+from infersim.spec.pool import Replicas
 from tests.controlplane.house import COLD_START_S, datacenter, events, life, scale, scale_as
 
 ONE_TO_FOUR = Replicas(initial=1, min=1, max=4)

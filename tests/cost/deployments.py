@@ -7,7 +7,7 @@ from infersim.cost.tables import CostTables
 from infersim.spec import catalogue
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 
 @dataclass(frozen=True)

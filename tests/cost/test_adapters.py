@@ -10,7 +10,7 @@ from infersim.cost.tables import CostTables
 from infersim.spec import catalogue
 from infersim.spec.adapters import AdapterSlots
 from infersim.spec.errors import SpecError
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 EACH = 32 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
 """Of Llama 3.1 8B, for each rank: q and o, k and v, gate, up and down."""

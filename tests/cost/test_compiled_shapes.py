@@ -11,7 +11,7 @@ from infersim.spec import catalogue
 from infersim.spec.base import Ratio
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 
 def tables(chip: Hardware, engine: Engine, weights: str = "bf16", model: str = "llama-2-7b") -> CostTables:

@@ -9,7 +9,7 @@ from infersim.cost.tables import CostTables
 from infersim.spec import catalogue
 from infersim.spec.base import BYTES_PER_ELEMENT
 from infersim.spec.model import count_parameters
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 from tests.cost.deployments import decode_step_s, prefill_step_s
 
 ENGINES = {"Google": "jetstream", "AWS": "neuron", "Groq": "groq", "Cerebras": "cerebras", "SambaNova": "sambanova"}

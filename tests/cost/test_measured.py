@@ -12,7 +12,7 @@ from infersim.cost.measured_csv import read_measured
 from infersim.cost.step_table import StepTable
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 
 def tables(measured: Measured | StepTable | None = None):

@@ -8,7 +8,7 @@ from infersim.cost.sharding import divide
 from infersim.cost.tables import CostTables
 from infersim.spec import catalogue
 from infersim.spec.model import Model
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 
 def tables(model: Model) -> CostTables:

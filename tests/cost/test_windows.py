@@ -8,7 +8,7 @@ from infersim.cost.build import build_tables
 from infersim.cost.memory import LOGIT_BYTES, RUNTIME_BYTES, SORT_BYTES
 from infersim.cost.tables import CostTables
 from infersim.spec import catalogue
-from infersim.spec.scenario import Parallelism
+from infersim.spec.pool import Parallelism
 
 
 def tables(model: str, tensor: int = 1, windows: bool = True, blocks: int | None = None) -> CostTables:

@@ -7,7 +7,7 @@ says otherwise. Not here: scaling in a run (`tests/controlplane/test_scaler.py`)
 import pytest
 
 from infersim.policies.autoscaling import AUTOSCALERS, Facts, Reading, View
-from infersim.spec.scenario import Pool
+from infersim.spec.pool import Pool
 
 
 def made(**spec: object) -> object:

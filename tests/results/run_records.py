@@ -12,7 +12,8 @@ from infersim.dataplane.tally import ITL_BINS, Tally, itl_edges
 from infersim.results.record import PoolRecord, RunRecord
 from infersim.spec.arrivals import Mmpp
 from infersim.spec.lengths import Constant
-from infersim.spec.scenario import Facility, Pool, Scenario, Slo, Workload
+from infersim.spec.pool import Pool
+from infersim.spec.scenario import Facility, Scenario, Slo, Workload
 
 NAN = float("nan")
 SPANS = ("held_s", "handling_s", "queued_s", "prefill_s", "decode_s", "preempted_s")

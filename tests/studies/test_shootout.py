@@ -8,7 +8,7 @@ import pytest
 from infersim import shootout, simulate
 from infersim.policies.autoscaling import AUTOSCALERS
 from infersim.spec.load import load_scenario
-from infersim.spec.scenario import Replicas
+from infersim.spec.pool import Replicas
 from infersim.studies.contestants import fixed_sizes, in_hindsight
 from infersim.studies.errors import StudyError
 from infersim.studies.shootout import Shootout
