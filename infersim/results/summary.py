@@ -60,7 +60,7 @@ def summarise(run: RunRecord, requests: pd.DataFrame, timeline: pd.DataFrame) ->
         | projection(dollars["total_usd"], float(run.end_s))
         | {"by_purchase": by_purchase(run)},
         **({"cascades": cascades} if cascades else {}),
-        **({"oracle": oracle} if (oracle := regret(run, slo["attainment"], requests["slo_met"].to_numpy())) else {}),
+        **({"oracle": oracle} if (oracle := regret(run, slo["attainment"])) else {}),
         "energy": energy,
         "carbon": carbon_report(run, energy["total_j"], sums),
         "water": water_report(run, energy, sums),

@@ -171,12 +171,16 @@ def _table() -> Table:
 
 
 def _oracle(summary: Mapping[str, Any]) -> str:
-    """What the autoscalers are worse by than a perfect one."""
+    """What the fleet is worse by than a perfect one."""
     oracle = summary["oracle"]
-    told = f"perfect foresight would pay at least {usd(oracle['usd'])}"
+    least = "about" if "rows_share" in oracle else "at least"
+    told = f"perfect foresight would pay {least} {usd(oracle['usd'])}"
     missed = oracle["slo_regret"]
     kept = "" if missed is None or missed != missed else f" and keep {percent(oracle['attainment'])} within the SLO"
-    return f"{told}{kept}: {digits(oracle['usd_ratio'])} times that was paid"
+    ratio = oracle["usd_ratio"]
+    times = "" if ratio is None or ratio != ratio else f": {digits(ratio)} times that was paid"
+    share = f", estimated from {percent(oracle['rows_share'])} of the requests" if "rows_share" in oracle else ""
+    return f"{told}{kept}{times}{share}"
 
 
 def _to(provider: str) -> str:

@@ -4,6 +4,7 @@ Not here: latencies (`why_latency.py`). Read `explain.py` next.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -54,6 +55,8 @@ def why_bill(run: Run) -> Chapter:
     if cost["wasted_usd"] > 0.01 * total:
         sentences.append(_waste(cost))
     sentences.append(f"Going on like this would cost {usd(cost['usd_per_month'])} a month.")
+    if "oracle" in run.summary:
+        sentences.append(_foresight(run.summary["oracle"]))
     if idle > 0.3:
         sentences.append("Fewer replicas, or an autoscaler that gives them back sooner, would make it smaller.")
     names = list(run.summary["pools"])
@@ -68,6 +71,13 @@ def why_bill(run: Run) -> Chapter:
     rows.append(("together", "", usd(total), percent(1.0), *every))
     heads = tuple(f">{name}" for name in names) if len(names) > 1 else ()
     return Chapter("The bill", tuple(sentences), ("dollars", "when", ">cost", ">share", *heads), tuple(rows))
+
+
+def _foresight(oracle: Mapping[str, Any]) -> str:
+    """What an oracle would have paid for the same requests (`regret.py`)."""
+    least = "about" if "rows_share" in oracle else "at least"
+    told = f"Replicas that come and go at once, with perfect foresight, every {oracle['interval_s']:g} s: {least} {usd(oracle['usd'])}"
+    return f"{told}; the work alone, in perfect batches and by the second: {usd(oracle['work_usd'])}."
 
 
 def _waste(cost: Mapping[str, float]) -> str:

@@ -28,7 +28,7 @@ def estimated(seen: Iterable[tuple[str, str]], measured: Mapping[str, Measured])
     found: dict[str, dict[str, list[float]]] = {}
     for case, key in sorted(set(seen)):
         one = measured[case]
-        scaled = any(name.startswith("oracle.") for name in one.row or ())
+        scaled = bool((one.row or {}).get("cost.cold_start_usd"))
         for source in one.sources:
             name = str(source["key"])
             if source["grade"] == "estimated" and _decides(name, key, one, scaled):
