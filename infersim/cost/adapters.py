@@ -52,7 +52,7 @@ def adapter_cost(d: Deployment) -> AdapterCost | None:
         raise ValueError(f"the profile of {d.chip.hardware.name} has no host_gb_s, over which adapters are loaded")
     each = parameters_a_rank(d.model)
     read, flops = each * d.adapters.max_rank * ADAPTER_BYTES, 2.0 * each * d.adapters.max_rank
-    floor = KERNELS * sum(layers for layers, _ in adapted(d.model)) * d.chip.floor_s
+    floor = KERNELS * sum(layers for layers, _ in adapted(d.model)) * d.floor_s
     return AdapterCost(
         slots=d.adapters.slots,
         rank_s=each * ADAPTER_BYTES / (d.chips * host.value * 1e9),

@@ -75,6 +75,11 @@ class Deployment:
         return self.stored_bytes + lost * max(0.0, computed - self.stored_bytes)
 
     @property
+    def floor_s(self) -> float:
+        """Least time of one operator under this engine [s]."""
+        return self.chip.floor_s + (self.engine.gap_us.value * 1e-6 if self.engine.gap_us else 0.0)
+
+    @property
     def kept_bytes(self) -> float:
         """Bytes of an element of what engines keep in 16 bit: embeddings, LM head, routers, norms."""
         return max(self.stored_bytes, 2.0)

@@ -116,7 +116,7 @@ def layer_operators(model: Model, shard: Shard) -> list[tuple[int, Operator]]:
 
 def attention_operators(model: Model, shard: Shard) -> list[Operator]:
     """Projections of one attention layer, rotary position and writing keys and values."""
-    hidden, attention, spare = model.hidden_size, model.attention, model.quantised == "experts"
+    hidden, attention, spare = model.hidden_size, model.attention, model.quantised != "all"
     if attention.latent:
         return latent_operators(model, shard)
     query, key = shard.heads * attention.head_dim, shard.kv_heads * attention.head_dim

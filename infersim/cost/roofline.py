@@ -76,7 +76,7 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
     overlap = GROUPED_OVERLAP if operator.experts else OVERLAP
     seconds = longer * (1.0 + ratio**overlap) ** (1.0 / overlap)
-    floor = np.full_like(tokens, (operator.launches + conversions(operator, d)) * d.chip.floor_s)
+    floor = np.full_like(tokens, (operator.launches + conversions(operator, d)) * d.floor_s)
     work = Work(
         flops=d.tensor * flops,
         memory_bytes=d.tensor * moved,
@@ -154,7 +154,7 @@ def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
         if (measured := tabled.all_reduced(group, message, d, analytic)) is not None:
             return network(measured, d.tensor * bytes_out(group, message))
         links, kernels = network(seconds, d.tensor * bytes_out(group, message)), 1
-    return links + launches(np.full_like(tokens, kernels * d.chip.floor_s))
+    return links + launches(np.full_like(tokens, kernels * d.floor_s))
 
 
 def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
@@ -271,7 +271,7 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
     """
     batch = np.arange(d.max_num_seqs + 1, dtype=np.float64)
     shapes, model, groups = attended(d.model, d.shard), d.model, d.attention_data
-    floor = np.full_like(batch, (DECODE_LAUNCHES * model.with_attention + model.with_state) * d.chip.floor_s)
+    floor = np.full_like(batch, (DECODE_LAUNCHES * model.with_attention + model.with_state) * d.floor_s)
     moved, flops = shapes.read * d.kv_bytes, shapes.pair_flops
     memory, compute = moved / kv_bytes_s(d) / groups, flops / d.tensor / d.chip.attention_flops
     computed = padded(batch, d.engine.sequence_buckets)
@@ -305,7 +305,7 @@ def prefill_work(d: Deployment) -> tuple[Work, Work, Work]:
     """Scalars: (floor of a chunk's attention, one query-key pair, one attended token of KV)."""
     shapes = attended(d.model, d.shard)
     moved, flops = shapes.stored * d.kv_bytes, shapes.prefill_flops
-    chunk = launches(np.array((d.model.with_attention + d.model.with_state) * d.chip.floor_s))
+    chunk = launches(np.array((d.model.with_attention + d.model.with_state) * d.floor_s))
     pair = replace(
         zeros(()),
         flops=np.array(flops),

@@ -136,8 +136,9 @@ class Model(Spec):
     """Longest context the model was made for [tokens]."""
     native_dtype: Dtype = "bf16"
     """Dtype of the published weights."""
-    quantised: Literal["all", "experts"] = "all"
-    """What a weight dtype below 16 bits concerns: all but embeddings and routers, or experts only."""
+    quantised: Literal["all", "mlp", "experts"] = "all"
+    """What a weight dtype below 16 bits concerns: all but embeddings and routers, or feed-forward layers only (dense ones, or
+    experts)."""
     sampling: Literal["plain", "filtered", "penalised"] = "plain"
     """What the published generation_config asks of the sampler: nothing, top-p or top-k, or also a penalty."""
     published_parameters_b: Positive | None = None

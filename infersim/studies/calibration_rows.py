@@ -33,6 +33,9 @@ PUBLIC = "over the internet"
 """What notes say of services shared with strangers, whose TTFT is an upper bound."""
 SERVICES = {"Cerebras": "cerebras", "SN40L": "sambanova", "Groq": "groq"}
 """Engines behind the public services of chips' vendors."""
+TUNED_SEQS = 1024
+"""Sequences that submissions to MLPerf which state no limit are taken to allow: the fewest of AMD's that state one for their
+server (1,024 to 3,840)."""
 CORES = {"inferentia2": 2, "trainium1": 2, "trainium2": 4}
 """Cores that a chip counts as in the column `parallelism`; of Trainium2 logical ones, two cores each."""
 
@@ -66,8 +69,9 @@ def calibration_case(row: Fields) -> Case:
     workers = dict(re.findall(r"(prefill|decode)_workers=(\d+)", row["parallelism"]))
     if not workers and "disaggregated" in row["parallelism"].lower():
         raise CannotSay("prefill and decode on different pools")
-    model, hardware, engine = known_model(row["model"]), known_chip(row["hardware"]), _engine(row)
-    weights, kv_cache = dtype_of(row["weight_dtype"]), dtype_of(row["kv_dtype"])
+    model, hardware = known_model(row["model"]), known_chip(row["hardware"])
+    engine = _engine(row, hardware)
+    weights, kv_cache = dtype_of(row["weight_dtype"]), _kv_dtype(row["kv_dtype"])
     assumed: list[str] = []
     if row["metric"] == "ttft_ms" and PUBLIC in row["note"]:
         raise CannotSay("TTFT holds a public network and strangers' requests: an upper bound")
@@ -107,20 +111,41 @@ def calibration_case(row: Fields) -> Case:
             ),
         ),
         group=row["group"],
-        max_num_seqs=_noted(row, r"max_num_seqs (\d+)"),
+        max_num_seqs=_seqs(row, engine, assumed),
         slots=_noted(row, r"batch slots (\d+)|(\d+) (?:batch|decode) slots"),
         slot_tokens=_noted(row, r"cache length (\d+)"),
-        max_num_batched_tokens=_noted(row, r"max_num_batched_tokens (\d+)"),
+        max_num_batched_tokens=_batched(row, model),
         prefill_replicas=int(workers.get("prefill", 0)),
         assumed=tuple(assumed),
         **layout,
     )
 
 
-def _engine(row: Fields) -> Engine:
+def _engine(row: Fields, hardware: Hardware) -> Engine:
     """The engine; a vendor's own service runs on the vendor's own."""
     own = next((engine for chip, engine in SERVICES.items() if row["hardware"].startswith(chip)), None)
-    return known_engine(own if own and "api" in row["engine"].lower() else row["engine"])
+    return known_engine(own if own and "api" in row["engine"].lower() else row["engine"], hardware.vendor)
+
+
+def _kv_dtype(text: str) -> str:
+    """Dtype of keys and values: scales in a checkpoint do not make an engine store them in 8 bits."""
+    return dtype_of("auto" if "checkpoint" in text else text)
+
+
+def _seqs(row: Fields, engine: Engine, assumed: list[str]) -> int | None:
+    """Most sequences in a step, where it is not the engine's default."""
+    if (stated := _noted(row, r"max_num_seqs (\d+)")) is not None:
+        return stated
+    if "mlcommons" not in row["source"] or "default_config" in row["source"] or engine.max_num_seqs >= TUNED_SEQS:
+        return None
+    assumed.append(f"up to {TUNED_SEQS} sequences in a step, as submissions that say so")
+    return TUNED_SEQS
+
+
+def _batched(row: Fields, model: Model) -> int | None:
+    """Most tokens in a step; where prompts are not cut, the longest context."""
+    whole = "chunked prefill FALSE" in row["note"] or "num-scheduler-steps" in row["note"]  # these exclude each other
+    return model.max_context if whole else _noted(row, r"max_num_batched_tokens (\d+)")
 
 
 def _chips(row: Fields) -> int:

@@ -32,10 +32,11 @@ ENGINE_KNOBS = {
     "sequence_overhead_us": (0.5, 500.0),
     "filter_overhead_us": (50.0, 2000.0),
     "launch_us": (10.0, 200.0),
+    "gap_us": (0.3, 20.0),
     "request_overhead_ms": (0.5, 40.0),
     "token_overhead_us": (0.5, 20.0),
 }
-"""Plausible ranges of an engine's knobs: host time in a step, for a sequence, a filter, a kernel, a request, a token."""
+"""Plausible ranges of an engine's knobs: host time in a step, for a sequence, a filter, a kernel, between kernels, a request, a token."""
 
 
 @dataclass(frozen=True)

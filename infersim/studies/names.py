@@ -39,6 +39,9 @@ ENGINES = (
 )
 """Pattern, engine; the first that is found counts."""
 
+ON_AMD = {"vllm-v0": "vllm-rocm-0"}
+"""Engines whose software for AMD chips is a profile of its own."""
+
 MODELS = {
     "llama-3-70b-(r1-distill)": "llama-3.1-70b",
     "deepseek-r1": "deepseek-v3",
@@ -78,10 +81,11 @@ def model_name(text: str) -> str | None:
         name = shorter
 
 
-def engine_name(text: str) -> str | None:
-    """The profile of an engine; None if it is not known."""
+def engine_name(text: str, vendor: str = "") -> str | None:
+    """The profile of an engine, on the chips of a vendor; None if it is not known."""
     lower = text.lower()
-    return next((name for pattern, name in ENGINES if re.search(pattern, lower)), None)
+    found = next((name for pattern, name in ENGINES if re.search(pattern, lower)), None)
+    return ON_AMD.get(found or "", found) if vendor == "AMD" else found
 
 
 def dtype_of(text: str, sixteen: str = "bf16") -> str:

@@ -233,7 +233,7 @@ def _how_many(case: Case, tables: CostTables) -> int:
     if load.kind in ("fixed_batch", "single_stream"):
         return max(1, load.users) if load.kind == "fixed_batch" else 4
     if load.kind == "server":
-        return int(np.clip(load.rate_rps * 400.0, 1000, 6 * MOST_REQUESTS))
+        return load.requests or int(np.clip(load.rate_rps * 400.0, 1000, 6 * MOST_REQUESTS))
     if load.kind == "closed_loop":
         return min(load.requests or max(20, 6 * load.users), max(MOST_REQUESTS, 2 * load.users))
     at_once = min(tables.max_num_seqs, tables.memory.blocks * tables.memory.block_size / (load.prompt + load.output))
