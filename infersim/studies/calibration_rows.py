@@ -91,6 +91,9 @@ def calibration_case(row: Fields) -> Case:
     ):
         weights = "int8"
         assumed.append("weights of 8 bits, since 16 do not fit the chips")
+    whole = engine.name == "optimum-habana" and "deepspeed" in row["engine"].lower()
+    if whole:
+        assumed.append("caches as long as prompt and output, read whole: static shapes without buckets")
     words = [row[k] for k in ("hardware", "chips", "parallelism", "model", "weight_dtype", "kv_dtype", "engine")]
     load_words = [row[k] for k in ("scenario", "batch_or_concurrency", "request_rate", "isl_tokens", "osl_tokens")]
     return Case(
@@ -112,8 +115,8 @@ def calibration_case(row: Fields) -> Case:
         ),
         group=row["group"],
         max_num_seqs=_seqs(row, engine, assumed),
-        slots=_noted(row, r"batch slots (\d+)|(\d+) (?:batch|decode) slots"),
-        slot_tokens=_noted(row, r"cache length (\d+)"),
+        slots=_noted(row, r"batch slots (\d+)|(\d+) (?:batch|decode) slots") or (load.users if whole else None),
+        slot_tokens=_noted(row, r"cache length (\d+)") or (round(load.prompt + load.output) if whole else None),
         max_num_batched_tokens=_batched(row, model),
         prefill_replicas=int(workers.get("prefill", 0)),
         assumed=tuple(assumed),

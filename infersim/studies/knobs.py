@@ -4,6 +4,7 @@ A knob belongs to a chip or to an engine, never to a model or a pair, and means 
 would stand for something that is not modelled. Not here: fits (`calibration.py`, `left_out.py`).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,20 @@ CHIP_KNOBS = {
     "efficiency.attention_compute": (0.1, 0.9),
     "efficiency.attention_memory": (0.2, 0.95),
     "efficiency.op_floor_us": (0.3, 20.0),
-    "link.latency_us": (1.0, 20.0),
+    "link.latency_us": (1.0, 40.0),
     "link.efficiency": (0.2, 0.95),
 }
 """Plausible ranges of a chip's knobs: shares of peaks, floors and latencies [us]."""
+MEASURED = {
+    "efficiency.matmul_compute": 0.78,
+    "efficiency.matmul_memory": 0.82,
+    "efficiency.attention_compute": 0.59,
+    "efficiency.attention_memory": 0.89,
+    "link.latency_us": 5.3,
+    "link.efficiency": 0.66,
+}
+"""Medians of what chips reach whose operators were measured (A100 to GB300, L40S, RTX PRO 6000; profiles of grade `measured`): the
+best guess of a chip that streams its weights and of which nobody measured that, whatever its name."""
 SRAM_KNOBS = {"efficiency.matmul_memory": (0.02, 0.95), "efficiency.attention_memory": (0.02, 0.95)}
 """The same where weights stay in SRAM: no stage streams at the rate of all its banks."""
 ENGINE_KNOBS = {
@@ -57,6 +68,13 @@ def plausible(hardware: Hardware, name: str) -> tuple[float, float]:
     if "." not in name:
         return ENGINE_KNOBS[name]
     return SRAM_KNOBS.get(name, CHIP_KNOBS[name]) if hardware.execution == "pipeline" else CHIP_KNOBS[name]
+
+
+def guess(hardware: Hardware, name: str) -> float:
+    """What to expect of a knob of which nothing was measured: what is usual, or the middle of what is plausible."""
+    low, high = plausible(hardware, name)
+    usual = MEASURED.get(name) if hardware.execution == "roofline" else None
+    return usual if usual is not None else math.sqrt(low * high)
 
 
 def quantities(hardware: Hardware, engine: Engine, name: str) -> list[Quantity]:

@@ -3,11 +3,12 @@
 The shipped profiles have seen the tables that they are compared with; these predictions have not. For each group all
 knobs of its chip and engine are found anew, by least squares on the logarithms of predicted over measured of the other
 groups. What comes before the data is the shipped value where it was measured on the chip's own operators or estimated, and
-the middle of the plausible range where it was fitted to runs of whole models (grade `calibrated`): that would bring what
-is left out back in.
+what is usual, or the middle of the plausible range, where it was fitted to runs of whole models (grade `calibrated`): that would
+bring what is left out back in.
 
 How a prediction moves with a knob is worked out once for each case, by serving it with the knob a little further; the
-fit works on these slopes: over the logarithm of a share of a peak, and over the value itself of a time, for times add up. The group's own cases are then served with its knobs, so nothing that is reported is linear.
+fit works on these slopes: over the logarithm of a share of a peak, and over the value itself of a time, for times add up (what is
+known beforehand is so many per cent of either). The group's own cases are then served with its knobs, so nothing that is reported is linear.
 Not here: the knobs (`knobs.py`), errors (`validation.py`).
 """
 
@@ -22,7 +23,7 @@ from infersim.spec.base import Quantity
 from infersim.spec.hardware import Hardware
 from infersim.studies.cases import CannotSay, Case, Row
 from infersim.studies.errors import StudyError
-from infersim.studies.knobs import knobs_of, plausible, turned
+from infersim.studies.knobs import guess, knobs_of, plausible, turned
 from infersim.studies.resimulation import predict, resimulate
 from infersim.studies.tasks import HERE, Failed, Machines, each
 
@@ -39,7 +40,7 @@ STEP = 0.1
 WIDTH = 6.0
 """A plausible range is so many standard deviations wide."""
 NARROWEST = 0.05
-ROUNDS = 6
+ROUNDS = 12
 """Rounds of weighting that the fit takes."""
 FITTED = ("mean", "p50")
 """Statistics that are fitted: tails tell of the load more than of the chip."""
@@ -62,7 +63,7 @@ class Slopes:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of a knob before any run is seen, in its coordinate."""
+    """What is known of a knob before any run is seen: logarithms of the factor on its shipped value."""
 
     centre: float
     sigma: float
@@ -115,13 +116,10 @@ def factor_at(name: str, place: float) -> float:
 
 def prior(hardware: Hardware, name: str, shipped: Quantity) -> Prior:
     """What is known of a knob beforehand."""
-    low, high = (limit / shipped.value for limit in plausible(hardware, name))
-    lower, upper = coordinate(name, low), coordinate(name, high)
+    lower, upper = (math.log(limit / shipped.value) for limit in plausible(hardware, name))
     if shipped.grade != FROM_RUNS:
         return Prior(0.0, max(NARROWEST, shipped.spread), min(lower, 0.0), max(upper, 0.0))
-    middle = math.sqrt(low * high)
-    sigma = math.log(high / low) / WIDTH * (middle if _is_time(name) else 1.0)
-    return Prior(coordinate(name, middle), sigma, lower, upper)
+    return Prior(math.log(guess(hardware, name) / shipped.value), (upper - lower) / WIDTH, lower, upper)
 
 
 def chosen_cases(cases: Sequence[Case]) -> list[Case]:
@@ -162,11 +160,15 @@ def errors(case: Case) -> Floats:
 
 def fit(slopes: Sequence[Slopes], priors: dict[Unknown, Prior]) -> dict[Unknown, float]:
     """The factors on the knobs that these cases ask for; a knob that none of them tells of stays at its prior's centre."""
+    from scipy.optimize import lsq_linear
+
     known = sorted({unknown for one in slopes for unknown in one.by_knob})
     place = {unknown: i for i, unknown in enumerate(known)}
+    time = np.array([_is_time(name) for _, name in known], bool)
     centre = np.array([priors[u].centre for u in known])
     sigma = np.array([priors[u].sigma for u in known])
-    lower, upper = np.array([priors[u].lower for u in known]), np.array([priors[u].upper for u in known])
+    limits = np.array([(priors[u].lower, priors[u].upper) for u in known]).reshape(-1, 2).T
+    lower, upper = np.where(time, np.expm1(limits), limits)
     matrix = np.zeros((sum(len(one.errors) for one in slopes), len(known)))
     first = 0
     for one in slopes:
@@ -174,32 +176,18 @@ def fit(slopes: Sequence[Slopes], priors: dict[Unknown, Prior]) -> dict[Unknown,
             matrix[first : first + len(column), place[unknown]] = column
         first += len(one.errors)
     start = np.concatenate([one.errors for one in slopes]) if slopes else np.zeros(0)
-    x = np.zeros(len(known))
-    for _ in range(ROUNDS):
+    x = np.where(time, np.expm1(centre), centre)
+    for _ in range(ROUNDS if known else 0):
         size = np.abs(start + matrix @ x) / NOISE
-        weight = 1.0 / np.sqrt(1.0 + size**2)
-        weighed = matrix * (weight / NOISE**2)[:, None]
-        left = weighed.T @ matrix + np.diag(sigma**-2)
-        x = _bounded(left, centre / sigma**2 - weighed.T @ start, lower, upper)
-    places = {unknown: one.centre for unknown, one in priors.items()} | {unknown: x[i] for unknown, i in place.items()}
-    return {unknown: factor_at(unknown[1], float(at)) for unknown, at in places.items()}
-
-
-def _bounded(left: Floats, right: Floats, lower: Floats, upper: Floats) -> Floats:
-    """The solution of `left` x = `right` inside its limits: what goes beyond is held there, and the rest solved again."""
-    x = np.zeros(len(right))
-    held = np.zeros(len(right), bool)
-    for _ in range(len(right) + 1):
-        free = ~held
-        if not free.any():
-            break
-        x[free] = np.linalg.solve(left[np.ix_(free, free)], right[free] - left[np.ix_(free, held)] @ x[held])
-        beyond = free & ((x < lower) | (x > upper))
-        if not beyond.any():
-            break
-        x[beyond] = np.clip(x, lower, upper)[beyond]
-        held |= beyond
-    return x
+        root = (1.0 + size**2) ** -0.25 / NOISE
+        factor = np.where(time, 1.0 + x, np.exp(x))
+        grows = np.where(time, factor, 1.0)  # of a coordinate with the logarithm that the prior is of
+        left = np.vstack([matrix * root[:, None], np.diag(1.0 / (sigma * grows))])
+        right = np.concatenate([-start * root, (x / grows + centre - np.log(factor)) / sigma])
+        x = lsq_linear(left, right, bounds=(lower, upper)).x
+    places = {u: one.centre if not _is_time(u[1]) else math.expm1(one.centre) for u, one in priors.items()}
+    places |= {unknown: float(x[i]) for unknown, i in place.items()}
+    return {unknown: factor_at(unknown[1], at) for unknown, at in places.items()}
 
 
 def _knobs(case: Case) -> dict[str, Quantity]:

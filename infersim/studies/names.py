@@ -39,8 +39,8 @@ ENGINES = (
 )
 """Pattern, engine; the first that is found counts."""
 
-ON_AMD = {"vllm-v0": "vllm-rocm-0"}
-"""Engines whose software for AMD chips is a profile of its own."""
+ON_CHIPS_OF = {"AMD": {"vllm-v0": "vllm-rocm-0"}, "Intel": {"static": "optimum-habana"}}
+"""Engines whose software for a vendor's chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi."""
 
 MODELS = {
     "llama-3-70b-(r1-distill)": "llama-3.1-70b",
@@ -85,7 +85,7 @@ def engine_name(text: str, vendor: str = "") -> str | None:
     """The profile of an engine, on the chips of a vendor; None if it is not known."""
     lower = text.lower()
     found = next((name for pattern, name in ENGINES if re.search(pattern, lower)), None)
-    return ON_AMD.get(found or "", found) if vendor == "AMD" else found
+    return ON_CHIPS_OF.get(vendor, {}).get(found or "", found)
 
 
 def dtype_of(text: str, sixteen: str = "bf16") -> str:
