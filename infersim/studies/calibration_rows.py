@@ -3,6 +3,7 @@
 Not here: the other schema (`measurements.py`).
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -59,7 +60,25 @@ def calibration_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
             continue
         have = cases.get(case.name)
         cases[case.name] = case if have is None else replace(have, rows=have.rows + case.rows)
-    yield from cases.values()
+    yield from map(cut_short, cases.values())
+
+
+def cut_short(case: Case) -> Case:
+    """The case with the output that its own figures tell of, where that is less than half of what its row says.
+
+    Of one batch, TTFT + tokens x TPOT = batch x tokens / throughput. 36 of Neuron's 39 published runs agree with their own lengths
+    to 16 %; three on Trainium1 (one sequence, prompts of 4,096 and 8,192) agree with 128 tokens and not with 4,096 or 8,192.
+    """
+    said = {row.metric: row.actual for row in case.rows if row.statistic in ("mean", "p50")}
+    if case.load.kind not in ("fixed_batch", "single_stream") or not {"output_tok_s", "ttft_ms", "tpot_ms"} <= set(said):
+        return case
+    each = 1e3 * case.load.users / said["output_tok_s"] - said["tpot_ms"]
+    tokens = said["ttft_ms"] / each if each > 0 else math.inf
+    if tokens > case.load.output / 2.0:
+        return case
+    assumed = f"{tokens:.0f} output tokens, which throughput, TTFT and TPOT agree with"
+    load = replace(case.load, output=float(round(tokens)))
+    return replace(case, load=load, assumed=(*case.assumed, assumed))
 
 
 def calibration_case(row: Fields) -> Case:
