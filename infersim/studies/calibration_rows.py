@@ -35,8 +35,8 @@ PUBLIC = "over the internet"
 SERVICES = {"Cerebras": "cerebras", "SN40L": "sambanova", "Groq": "groq"}
 """Engines behind the public services of chips' vendors."""
 TUNED_SEQS = 1024
-"""Sequences that submissions to MLPerf which state no limit are taken to allow: the fewest of AMD's that state one for their
-server (1,024 to 3,840)."""
+"""Sequences that submissions to MLPerf's closed division (which are tuned) are taken to allow where they state no limit: the fewest
+of AMD's that state one for their server (1,024 to 3,840)."""
 CORES = {"inferentia2": 2, "trainium1": 2, "trainium2": 4}
 """Cores that a chip counts as in the column `parallelism`; of Trainium2 logical ones, two cores each."""
 
@@ -96,6 +96,8 @@ def calibration_case(row: Fields) -> Case:
         raise CannotSay("TTFT holds a public network and strangers' requests: an upper bound")
     if row["metric"] in ("output_tok_s", "req_s") and PUBLIC in row["note"]:
         raise CannotSay("throughput of one client of a shared service holds that client's own pauses")
+    if not row["weight_dtype"].strip().lower().startswith(("fp", "bf", "int")) and hardware.execution == "roofline":
+        weights = _narrow_enough(row, model, hardware, weights, assumed)
     layout = _layout(row, model, hardware, engine, weights, kv_cache, assumed)
     value = float(row["value"])
     if row["per"] == "chip":
@@ -158,7 +160,7 @@ def _seqs(row: Fields, engine: Engine, assumed: list[str]) -> int | None:
     """Most sequences in a step, where it is not the engine's default."""
     if (stated := _noted(row, r"max_num_seqs (\d+)")) is not None:
         return stated
-    if "mlcommons" not in row["source"] or "default_config" in row["source"] or engine.max_num_seqs >= TUNED_SEQS:
+    if ":closed/" not in row["source"] or engine.max_num_seqs >= TUNED_SEQS:
         return None
     assumed.append(f"up to {TUNED_SEQS} sequences in a step, as submissions that say so")
     return TUNED_SEQS
@@ -220,6 +222,16 @@ def _layout(
 def _fits(model: Model, hardware: Hardware, weights: str, layout: dict[str, Any]) -> bool:
     room = layout["chips"] * hardware.memory.capacity_gb.value * 1e9 * 0.85
     return parameters(model) * BYTES_PER_ELEMENT[weights] < room
+
+
+def _narrow_enough(row: Fields, model: Model, hardware: Hardware, weights: str, assumed: list[str]) -> str:
+    """The widest dtype in which weights of unstated dtype fit all chips."""
+    known = re.search(r"\d+", row["chips"])
+    room = (int(known.group()) if known else 1) * hardware.memory.capacity_gb.value * 1e9 * 0.85
+    widths = [dtype for dtype in (weights, "int8", "int4") if parameters(model) * BYTES_PER_ELEMENT[dtype] < room]
+    if widths and widths[0] != weights:
+        assumed.append(f"weights in {widths[0]}, the widest that fits")
+    return widths[0] if widths else weights
 
 
 def _fewest_chips(model: Model, hardware: Hardware, weights: str, chips: int) -> int:

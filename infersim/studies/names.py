@@ -21,6 +21,7 @@ ENGINES = (
     (r"neuron", "neuron"),
     (r"jetstream|tpu|xla", "jetstream"),
     (r"sglang", "sglang"),
+    (r"vllm .*\+mlperf", "vllm"),
     (r"vllm (\(?202[34]|v?0\.[2-7]\.)", "vllm-v0"),
     (r"vllm", "vllm"),
     (r"groq", "groq"),
@@ -37,7 +38,8 @@ ENGINES = (
     (r"deepseek", "sglang"),
     (r"pytorch", "vllm"),
 )
-"""Pattern, engine; the first that is found counts."""
+"""Pattern, engine; the first that is found counts. AMD's builds for MLPerf are ahead of the releases that they name: 53,334 tokens/s
+of Mixtral under that of 0.6.5 and 53,017 under 0.9.0 on the same machine."""
 
 ON_CHIPS_OF = {"AMD": {"vllm-v0": "vllm-rocm-0"}, "Intel": {"static": "optimum-habana"}}
 """Engines whose software for a vendor's chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi."""

@@ -40,6 +40,8 @@ SENDING_S = 1e-3
 STEADY = 0.1
 """Share of a server's requests that are left out at the beginning, while it fills."""
 MOST_REQUESTS = 20_000
+ROUNDS = 6
+"""How often the seats of a replica are taken in a run whose number of requests is not stated."""
 JITTER = 0.5
 """Coefficient of variation of the gaps between an online run's requests, which workers send a little early or late: 1
 would be Poisson, 0 a metronome. E2E p90 and p99 of 13 runs lie between the two; means hardly depend on it."""
@@ -61,6 +63,8 @@ class Outcome:
     """Mean of all inter-token latencies [s]."""
     causes: dict[str, float]
     """Seconds in steps by cause: compute_s, memory_s, network_s, launch_s."""
+    more: float = 1.0
+    """Replicas of the case over those that were served, where some stand for all."""
     token_p50_s: float = 0.0
     """Median time of single tokens of a batch, where compiled lengths of the context make it differ from the mean [s]."""
 
@@ -83,10 +87,11 @@ def resimulate(case: Case) -> Outcome:
             raise CannotSay("some requests are longer than the context or the KV cache")
         seen = replace(case, load=replace(case.load, kind="server"))  # the loop itself had each user wait for an answer
         return replace(_measured(seen, tables, outcomes, tally, stage), users=case.load.users)
-    outcomes, tally = serve(pool, requests, outputs, names, case.replicas)
+    few = served_replicas(case, tables)
+    outcomes, tally = serve(pool, requests, outputs, names, few)
     if (outcomes["status"] != FINISHED).any():
         raise CannotSay("some requests are longer than the context or the KV cache")
-    return _measured(case, tables, outcomes, tally, stage)
+    return replace(_measured(case, tables, outcomes, tally, stage), more=case.replicas / few)
 
 
 def prefilling(case: Case) -> Case:
@@ -236,9 +241,21 @@ def _how_many(case: Case, tables: CostTables) -> int:
         return load.requests or int(np.clip(load.rate_rps * 400.0, 1000, 6 * MOST_REQUESTS))
     if load.kind == "closed_loop":
         return min(load.requests or max(20, 6 * load.users), max(MOST_REQUESTS, 2 * load.users))
-    at_once = min(tables.max_num_seqs, tables.memory.blocks * tables.memory.block_size / (load.prompt + load.output))
-    default = np.clip(6 * at_once * case.replicas, 1000, MOST_REQUESTS)
-    return min(load.requests, MOST_REQUESTS) or int(default)
+    filled = np.clip(rounds(case, tables) * served_replicas(case, tables), 1000, MOST_REQUESTS)
+    return min(load.requests, MOST_REQUESTS) or int(filled)
+
+
+def rounds(case: Case, tables: CostTables) -> float:
+    """Requests that fill one replica often enough for a steady state, the end being a small part."""
+    room = tables.memory.blocks * tables.memory.block_size / (case.load.prompt + case.load.output)
+    return ROUNDS * min(tables.max_num_seqs, room)
+
+
+def served_replicas(case: Case, tables: CostTables) -> int:
+    """Replicas to serve: where all requests are there at once each is as good as any other, and as many as can be filled do."""
+    if case.load.kind != "offline_throughput" or case.load.requests:
+        return case.replicas
+    return int(np.clip(MOST_REQUESTS // rounds(case, tables), 1, case.replicas))
 
 
 def lengths(load: Load, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -370,7 +387,7 @@ def predicted(case: Case, outcome: Outcome, metric: str, name: str, stage: str =
     if metric in ("output_tok_s", "total_tok_s", "req_s"):
         counted = {"output_tok_s": outcome.outputs, "total_tok_s": outcome.outputs + outcome.prompts}
         amount = counted[metric].sum() if metric != "req_s" else len(outcome.outputs)
-        return float(amount / outcome.makespan_s)
+        return float(amount / outcome.makespan_s * outcome.more)
     spans = {key: values[chosen] for key, values in outcome.seconds.items()}
     if metric == "tok_s_user":
         return 1.0 / statistic(spans["tpot_s"], name)
