@@ -64,9 +64,10 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     stored_as = d.weights if operator.quantised else d.chip.sixteen_bit
     share = visited(operator, tokens, d)
     read = operator.weights * share * (d.stored_bytes if operator.quantised else d.kept_bytes)
-    passed = operator.activations * ACTIVATION_BYTES * tokens
+    repeats = through_all(operator, d)
+    passed = operator.activations * ACTIVATION_BYTES * tokens * repeats
     moved = read + passed
-    flops = operator.flops * tokens
+    flops = operator.flops * tokens * repeats
     compute = flops / (d.chip.matmul_flops(stored_as) * (expert_share(d) if operator.experts else 1.0))
     streamed = operator.weights * share * (d.streamed_bytes if operator.quantised else d.kept_bytes)
     if operator.experts and unpacked(d):
@@ -103,11 +104,18 @@ def product_s(tokens: Array, columns: Array, rows: Array, quantised: bool, d: De
 
 def visited(operator: Operator, tokens: Array, d: Deployment) -> Array | float:
     """Share of an operator's weights that a step reads: of experts, those that its tokens and its padding visit."""
-    if operator.experts is None:
+    if operator.experts is None or d.engine.all_experts:
         return 1.0
     multiple = d.engine.graph_multiple
     graph = np.where(tokens <= GRAPH_TOKENS, np.ceil(tokens / multiple) * multiple, tokens)
     return expected_experts(*operator.experts, np.where(tokens < multiple, tokens, graph)) / operator.experts[0]
+
+
+def through_all(operator: Operator, d: Deployment) -> float:
+    """How many times as many experts as it has chosen a token goes through, where the engine computes all of them."""
+    if d.model.experts is None or not d.engine.all_experts or not (operator.experts or operator.scattered):
+        return 1.0
+    return d.model.experts.count / d.model.experts.per_token
 
 
 def expert_share(d: Deployment) -> float:

@@ -41,6 +41,8 @@ class Engine(Spec):
     kernels that others fuse; none where kernels follow each other as fast as the chip can."""
     expert_share: Ratio | None = None
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
+    all_experts: bool = False
+    """Whether every token goes through every expert, chosen or not, since a compiled program cannot branch on data (Neuron)."""
     graph_multiple: Count = 1
     """Captured batch sizes: small batches are padded to a multiple of this, and padding visits experts too."""
     request_overhead_ms: Quantity
