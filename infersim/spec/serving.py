@@ -79,8 +79,8 @@ class KvCache(Spec):
     """KV blocks of one replica, of block_size tokens in all layers; wins over the memory plan."""
     block_size: Count | None = None
     """Tokens in a block; the engine's when absent."""
-    watermark: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the blocks that admissions leave free while the batch is not empty."""
+    watermark: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the blocks that admissions leave free while the batch is not empty; the engine's when absent."""
     preemption: Literal["recompute", "swap"] = "recompute"
     """What becomes of a sequence whose blocks are needed: computed again, or copied to host memory and back."""
     prefix_caching: bool = False
