@@ -101,7 +101,8 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
     if tables.models:
         return _served_in_turns(tables, pool, prefix_tokens)
     batching, cache, queue = pool.pool.batching, pool.pool.kv_cache, pool.pool.queue
-    assert batching.policy is not None and cache.watermark is not None  # the engine's own were filled in
+    assert batching.policy is not None  # the engine's own was filled in,
+    assert cache.watermark is not None  # and here too
     swap_block_s, host_entries = 0.0, 0
     link = pool.pool.kv_transfer
     if cache.host_gb is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from infersim.spec import catalogue
 from infersim.studies.cases import Case, Load, Row
-from infersim.studies.knobs import CHIP_KNOBS, ENGINE_KNOBS, knobs_of, plausible, turned
+from infersim.studies.knobs import CHIP_KNOBS, ENGINE_KNOBS, guess, knobs_of, plausible, quantities, turned
 from infersim.studies.left_out import Prior, Slopes, fit, left_out, prior, with_factors
 from infersim.studies.resimulation import predict, predicted, resimulate
 
@@ -66,6 +66,33 @@ def test_a_fit_of_two_knobs_by_hand() -> None:
     assert math.log(found["chip", "c"]) == pytest.approx(0.3)  # nobody tells of it
     narrow = priors | {("chip", "a"): Prior(0.0, 1e3, -0.1, 0.1)}
     assert math.log(fit([one], narrow)["chip", "a"]) == pytest.approx(0.1)
+
+
+def test_a_time_may_be_many_times_what_was_expected() -> None:
+    """Errors say that a time is ten times the expected one, which its logarithm allows at two sigmas; and a share of a peak e times."""
+    priors = {("engine", "step_us"): Prior(0.0, math.log(10.0) / 2.0, -9, 9), ("chip", "a"): Prior(0.0, 0.5, -9, 9)}
+    step = Slopes(
+        "g", np.full(50, -9.0), {("engine", "step_us"): np.ones(50)}
+    )  # 1 more of the coordinate for each 100 %
+    share = Slopes("h", np.full(50, -1.0), {("chip", "a"): np.ones(50)})
+    found = fit([step, share], priors)
+    assert found["engine", "step_us"] == pytest.approx(10.0, rel=0.01)
+    assert found["chip", "a"] == pytest.approx(math.e, rel=0.01)
+
+
+def test_of_what_nobody_measured_the_usual_is_expected() -> None:
+    """Chips that stream weights are expected to do what those do whose operators were measured; SRAM machines the middle of the range."""
+    measured = [catalogue.hardware(name) for name in catalogue.hardware_names()]
+    for name in ("efficiency.matmul_memory", "efficiency.attention_memory", "link.latency_us", "link.efficiency"):
+        shares = [
+            numbers[0].value
+            for chip in measured
+            if chip.execution == "roofline"
+            and (numbers := quantities(chip, ENGINE, name))
+            and numbers[0].grade == "measured"
+        ]
+        assert guess(CHIP, name) == pytest.approx(float(np.median(shares)), rel=0.05)
+    assert guess(catalogue.hardware("groq-lpu"), "efficiency.matmul_memory") == pytest.approx(math.sqrt(0.02 * 0.95))
 
 
 def test_what_was_fitted_to_runs_is_forgotten_and_what_was_measured_is_not() -> None:

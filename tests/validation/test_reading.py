@@ -12,10 +12,11 @@ import pytest
 from infersim.cli.app import app
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
-from infersim.studies.cases import Case, Load, Refused
+from infersim.studies.calibration_rows import cut_short
+from infersim.studies.cases import Case, Load, Refused, Row
 from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
-from infersim.studies.resimulation import _until_scheduled, compiled_for, lengths, resimulate
+from infersim.studies.resimulation import _until_scheduled, compiled_for, lengths, predicted, resimulate
 from infersim.studies.silicon_rows import silicon_case, silicon_cases
 from infersim.studies.validation import OWN, validate
 
@@ -231,6 +232,85 @@ def test_a_users_next_request_waits_for_the_running_step(ahead: bool, waits_s: f
 ])  # fmt: skip
 def test_an_engines_version_decides_its_profile(said: str, profile: str) -> None:
     assert engine_name(said) == profile
+
+
+def test_software_for_a_vendors_chips_is_a_profile_of_its_own() -> None:
+    assert engine_name("vLLM 2024-11", "AMD") == "vllm-rocm-0"
+    assert engine_name("vLLM 0.10.0 (ROCm 6.4.1)", "AMD") == "vllm"
+    assert engine_name("vLLM 0.6.5.dev964+mlperf50, ROCm 6.3.1", "AMD") == "vllm"
+    assert engine_name("Deepspeed (2024)") == "static"
+    assert engine_name("Deepspeed (2024)", "Intel") == "optimum-habana"
+
+
+def read(path: Path, **changes: str) -> Case:
+    return read_measurements(table(path / "t.csv", **changes)).cases[0]
+
+
+def test_what_a_row_says_of_prompts_caches_and_seats(tmp_path: Path) -> None:
+    dstack = {"hardware": "MI300X", "engine": "vLLM 2024-11", "kv_dtype": "fp8 (KV-scaled checkpoint)"}
+    whole = read(tmp_path, **dstack, note="num-scheduler-steps 15")
+    assert whole.max_num_batched_tokens == 131_072  # prompts are not cut, so a step holds the longest one
+    assert whole.kv_cache == "bf16"  # scales in a checkpoint are not a cache of 8 bits
+    tuned = {"hardware": "MI300X", "engine": "vLLM 0.9.0", "scenario": "offline_throughput"}
+    assert read(tmp_path, **tuned, source="results@1:closed/AMD/results/x").max_num_seqs == 1024
+    assert read(tmp_path, **tuned, source="results@1:open/AMD/results/x").max_num_seqs is None
+    assert read(tmp_path, **tuned, source="results@1:closed/x", note="max_num_seqs 2700").max_num_seqs == 2700
+    gaudi = {"hardware": "Gaudi2", "scenario": "fixed_batch", "weight_dtype": "bf16", "kv_dtype": "bf16"}
+    static = read(tmp_path, **gaudi, engine="Deepspeed (2024)")
+    assert (static.slots, static.slot_tokens) == (16, 600)  # 16 caches of 500 + 100 tokens, read whole
+    assert read(tmp_path, **gaudi, engine="optimum-habana (SynapseAI)").slot_tokens is None
+
+
+def test_weights_of_unstated_dtype_are_as_wide_as_fits(tmp_path: Path) -> None:
+    """70 billion weights take 140 GB in 16 bits, 70 in 8 and 35 in 4; a RTX 4090 has 24."""
+    for count, dtype in {"2": "int4", "4": "int8", "8": "bf16"}.items():
+        row = {"hardware": "RTX-4090", "chips": count, "parallelism": "unknown", "weight_dtype": "unknown"}
+        assert read(tmp_path, **row, engine="vLLM 0.5.2").weights == dtype
+
+
+def test_publishers_own_checkpoint_keeps_attention_in_16_bits(tmp_path: Path) -> None:
+    row = {"model": "Llama-3.1-405B", "engine": "vLLM 2024-11", "parallelism": "tp=8;pp=1", "kv_dtype": "auto"}
+    assert read(tmp_path, **row).model.quantised == "mlp"
+    assert read(tmp_path, **row | {"hardware": "MI300X"}).model.quantised == "all"
+    assert read(tmp_path, **row | {"engine": "TensorRT-LLM 1.0"}).model.quantised == "all"
+
+
+def test_a_run_that_stopped_early_is_known_by_its_own_figures() -> None:
+    """TTFT 900 ms, 10 ms a token and 60 tokens/s agree with 900 / (1000 / 60 - 10) = 135 tokens, not with 4,096."""
+    load = Load(kind="single_stream", prompt=4096.0, output=4096.0, users=1)
+    rows = tuple(
+        Row({}, metric, statistic, actual)
+        for metric, statistic, actual in (
+            ("ttft_ms", "p50", 900.0),
+            ("tpot_ms", "p50", 10.0),
+            ("output_tok_s", "mean", 60.0),
+        )
+    )
+    case = Case(
+        name="cut", model=catalogue.model("llama-2-7b"), hardware=catalogue.hardware("trainium1"),
+        engine=catalogue.engine("neuron"), tensor=16, pipeline=1, expert=1, attention_data=1, chips=None, replicas=1,
+        weights="bf16", kv_cache="bf16", load=load, rows=rows, group="",
+    )  # fmt: skip
+    assert cut_short(case).load.output == 135.0
+    agreeing = replace(case, rows=(*rows[:2], replace(rows[2], actual=1e3 * 4096 / (900.0 + 4096 * 10.0))))
+    assert cut_short(agreeing) is agreeing
+    own = [case for case in read_measurements(OWN / "measurements.csv").cases if "agree with" in "".join(case.assumed)]
+    assert [case.load.output for case in own] == pytest.approx(
+        [128.0] * 3, abs=1.0
+    )  # three runs of Neuron, all of 128 tokens
+
+
+def test_some_replicas_stand_for_all_when_all_requests_are_there_at_once() -> None:
+    """A hundred replicas yield a hundred times what one does; none of them is left half empty for want of requests."""
+    load = Load(kind="offline_throughput", prompt=32.0, output=32.0)
+    one = Case(
+        name="many", model=catalogue.model("llama-3.1-8b"), hardware=catalogue.hardware("h100-sxm"),
+        engine=catalogue.engine("vllm"), tensor=1, pipeline=1, expert=1, attention_data=1, chips=None, replicas=1,
+        weights="bf16", kv_cache="bf16", load=load, rows=(), group="",
+    )  # fmt: skip
+    hundred = replace(one, replicas=100)
+    rate = [predicted(case, resimulate(case), "output_tok_s", "mean") for case in (one, hundred)]
+    assert rate[1] == pytest.approx(100 * rate[0], rel=0.01)
 
 
 def test_a_batch_runs_in_the_shape_that_was_compiled_for_it() -> None:
