@@ -101,8 +101,7 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
     if tables.models:
         return _served_in_turns(tables, pool, prefix_tokens)
     batching, cache, queue = pool.pool.batching, pool.pool.kv_cache, pool.pool.queue
-    assert batching.policy is not None  # the engine's own was filled in,
-    assert cache.watermark is not None  # and here too
+    assert batching.policy is not None  # the engine's own was filled in
     swap_block_s, host_entries = 0.0, 0
     link = pool.pool.kv_transfer
     if cache.host_gb is not None:
@@ -122,7 +121,7 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         output_weight=2 if queue.output_weight is None else queue.output_weight,
         max_queued=queue.max_queued,
         max_queued_work_s=math.inf if queue.max_queued_work_s is None else queue.max_queued_work_s,
-        watermark_blocks=round(cache.watermark * tables.memory.blocks),
+        watermark_blocks=round((cache.watermark or 0.0) * tables.memory.blocks),
         acceptance=pool.pool.speculative.chances if pool.pool.speculative else (),
         role=pool.pool.role,
         transfer_token_s=tables.memory.kv_bytes_per_token / (link.gb_s * 1e9) if link else 0.0,

@@ -51,8 +51,8 @@ class Engine(Spec):
     """Front-end time for each prompt token [us]."""
     memory_fraction: Ratio
     """Share of chip memory that the engine may fill with weights, activations and KV."""
-    watermark: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of KV blocks that admissions leave free while the batch is not empty, where a scenario does not say."""
+    watermark: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of KV blocks that admissions leave free while the batch is not empty, where a scenario does not say; none when absent."""
     batching: Literal["static", "prefill_first", "chunked_prefill"] = "chunked_prefill"
     """How it forms steps where a scenario does not say (`batching.policy`): prompt chunks beside decoding sequences,
     prompts before decoding sequences, or one batch after the other."""

@@ -323,7 +323,7 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored, severa
     seqs = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
     tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
     block_size = pool.kv_cache.block_size or engine.block_size
-    watermark = engine.watermark if pool.kv_cache.watermark is None else pool.kv_cache.watermark
+    watermark = pool.kv_cache.watermark if pool.kv_cache.watermark is not None else engine.watermark
     choices = [
         one if own_price(one) else one.model_copy(update={"provider": matching_prices(hardware, one)[0].provider})
         for one in (pool.price, *pool.fallbacks)

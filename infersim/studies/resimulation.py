@@ -183,7 +183,7 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
     """The times of the tables as the loop takes them, with the case's batching and prefix cache."""
     from infersim.simulate import pool_cost
 
-    watermark = round(case.engine.watermark * tables.memory.blocks)
+    watermark = round((case.engine.watermark or 0.0) * tables.memory.blocks)
     pool = replace(pool_cost(tables), batching=case.engine.batching, watermark_blocks=watermark)
     if case.load.kind == "fixed_batch":
         pool = replace(pool, batching=pool.batching if waits(case, tables) else "static", async_scheduling=False)

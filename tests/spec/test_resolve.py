@@ -58,6 +58,20 @@ def test_an_engine_forms_steps_in_its_own_way_unless_told_otherwise(write: Write
     assert pool.pool.batching.policy == policy
 
 
+@pytest.mark.parametrize(
+    ("more", "watermark"),
+    [
+        ("engine: vllm-v0", 0.01),  # one block in a hundred stays free
+        ("engine: vllm", None),
+        ("engine: vllm-v0, kv_cache: {watermark: 0.0}", 0.0),
+    ],
+)
+def test_a_watermark_is_the_engines_unless_told_otherwise(write: Write, more: str, watermark: float | None) -> None:
+    text = BARE.replace("engine: engine.yaml", more).replace("hardware: chip.yaml", "hardware: h100-sxm")
+    (pool,) = resolve(load_scenario(write(text))).pools
+    assert pool.pool.kv_cache.watermark == watermark
+
+
 def test_what_is_given_wins(write: Write) -> None:
     given_ = (
         "parallelism: {tensor: 2}, precision: {weights: int4, kv_cache: fp8}, kv_cache: {block_size: 32, blocks: 10}, "
