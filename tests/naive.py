@@ -31,7 +31,7 @@ from tests.naive_record import Record
 from tests.naive_replica import Replica
 from tests.naive_routing import ROUTERS, Signals, of_the_moment, round_trip_s, signals_of, takes
 from tests.naive_sequence import Request, Sequence
-from tests.twin.case import REPLAYS, SLOWDOWN, Case, Run
+from tests.twin.case import REPLAYS, SLOWDOWN, Case, Run, weather_of
 
 ARRIVAL, DELIVERY, STEP, PATIENCE, CONTROL = range(5)  # the order of events at equal times
 
@@ -53,6 +53,8 @@ class World:
         self.buckets = [Bucket(client) for client in case.clients]
         self.turns = {"arrivals": 0, "sent": 0}
         self.routed = self.opened = 0
+        self.weather = [weather_of(pool, 0) for pool in range(len(case.pools))]
+        """What routers know of each pool's region: grams of CO2 a kWh, and the height of the sun."""
         self.scraped: dict[Replica, Signals] = {}
         """What the router saw of replicas when it last looked,"""
         self.scrapes = 0
@@ -94,11 +96,6 @@ class World:
         """Let a request arrive for the first time."""
         request.arrival_s = request.since = time
         self.at(time, ARRIVAL, request.id, request)
-        self.record.run.near_tie |= self.in_step(time)
-
-    def in_step(self, time: float) -> bool:
-        """Whether replicas in lockstep end a step now: a leap does not say which of them has formed its next one."""
-        return sum(time in (each.step_start, each.step_end) for each in self.replicas) > 1
 
     def arrive(self, request: Request, now: float) -> None:
         request.attempts += 1
@@ -202,8 +199,10 @@ class World:
         if self.case.router == "round_robin":
             replica = routable[self.turns[what] % len(routable)]
         else:
-            seen = [of_the_moment(self.signals(each), each, sequence) for each in routable]
-            replica = routable[seen.index(ROUTERS[self.case.router](seen))]
+            seen = [
+                of_the_moment(self.signals(each), each, sequence, self.weather[each.pool_index]) for each in routable
+            ]
+            replica = routable[seen.index(ROUTERS[self.case.router](seen, sequence.request))]
         sequence.order, sequence.replica = self.routed, replica
         self.turns[what] += 1
         self.routed += 1
@@ -326,6 +325,8 @@ class World:
             self.open(what, now)
         elif verb == "look":
             self.look(what)
+        elif verb == "weather":
+            self.weather = [weather_of(pool, what) for pool in range(len(self.case.pools))]
         else:
             replica = next(replica for replica in self.replicas if replica.serial == what)
             if verb == "slow":
@@ -427,6 +428,7 @@ def requests_of(case: Case) -> list[Request]:
                 "adapter",
                 "adapter_rank",
                 "model",
+                "session",
             )
         }
         fields |= {

@@ -35,6 +35,8 @@ class Request:
     adapter_rank: int = 0
     model: int = 0
     """That it asks for."""
+    session: int = -1
+    """Requests of one conversation share it; -1 for none."""
     span: str = "held"
     since: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPANS, 0.0))

@@ -49,7 +49,7 @@ class Arrays:
         clock = self.clock = self.clocks[0]
         clock.watching = watching
         clock.held_head = clock.held_tail = clock.held_next = clock.leaving_head = clock.leaving_tail = NONE
-        clock.forming = clock.ended_head = NONE
+        clock.forming = clock.ended_head = clock.passed = NONE
         self.pools = Pools(*flattened(pools), itl_edges())
         pools = [each for pool in pools for each in (pool, *pool.others)]
         clock.models = len({pool.model for pool in pools}) > 1

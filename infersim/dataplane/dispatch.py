@@ -12,6 +12,7 @@ from infersim.dataplane.engines import engine_of
 from infersim.dataplane.internal import HANDLING, SENDING
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import fits
+from infersim.dataplane.progress import steps_begun
 from infersim.dataplane.queue import queue_key
 from infersim.dataplane.records import (
     FAIR_SHARE,
@@ -29,7 +30,7 @@ from infersim.dataplane.records import (
 from infersim.dataplane.sequences import enqueue
 from infersim.dataplane.signals import accepting, count_blocks, find_prefixes, find_resident, measure
 from infersim.dataplane.switching import table_for
-from infersim.dataplane.timing import leap_end, steps_until
+from infersim.dataplane.timing import leap_end
 from infersim.dataplane.withdrawing import part
 
 ROUTER_MEMORY, SENDING_MEMORY = 8, 4
@@ -55,11 +56,11 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
         if clock.reads_network:
             measure(request, shown, routable, tables, values)
         if clock.reads_kv and clock.scrape_s == 0.0:
-            count_blocks(now, engines, routable, tables)
+            count_blocks(now, clock, engines, routable, tables)
         if clock.reads_models:
             find_resident(request, shown, replicas, engines.models, routable, tables)
         if clock.reads_prefix:
-            find_prefixes(now, request, shown, engines, routable, tables)
+            find_prefixes(now, clock, request, shown, engines, routable, tables)
         r = policies.route(request, shown, routable, memory[:ROUTER_MEMORY])
     if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return False
@@ -92,7 +93,7 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
         push_delivery(deliveries, clock.pending, now + handling_s, clock.routed, slot)
         clock.pending += 1
     else:
-        deliver(now, slot, roll, ends, engines, tables)
+        deliver(now, slot, clock, roll, ends, engines, tables)
     return True
 
 
@@ -109,7 +110,7 @@ def send(now, slot, policies, clock, roll, deliveries, ends, routing, engines, p
     if clock.reads_network:
         measure(request, shown, routing.receivers, tables, pools.values)
     if clock.reads_kv and clock.scrape_s == 0.0:
-        count_blocks(now, engines, routing.receivers, tables)
+        count_blocks(now, clock, engines, routing.receivers, tables)
     r = policies.route(request, shown, routing.receivers, routing.memory[SENDING_MEMORY:ROUTER_MEMORY])
     if clock.raised or r < 0 or r >= replicas.shape[0] or replicas[r].status != READY:
         return -1
@@ -139,19 +140,21 @@ def send(now, slot, policies, clock, roll, deliveries, ends, routing, engines, p
 
 
 @inlined
-def deliver(now, slot, roll, ends, engines, tables):
+def deliver(now, slot, clock, roll, ends, engines, tables):
     """Let a request leave the front end: queue it, and wake its replica or cut its leap short."""
     r = roll.flights[slot].replica
     engine = engine_of(r, engines, tables)
     server, table = engine.server, engine.table
-    enqueue(now, slot, engine, roll.asked, roll.flights)
+    enqueue(now, slot, clock.passed, engine, roll.asked, roll.flights)
     if server.steps == 0:
         reschedule(ends, r, now)
     elif server.steps > 1 and _may_be_admitted(slot, server, engine.replica, table, roll.asked):
         most = server.steps
-        steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, server.batch, most, now)
-        if table.async_scheduling and now > server.start_s:
-            steps = min(most, steps + 1)
+        steps = steps_begun(now, r, clock.passed, server)
+        if table.async_scheduling:  # the next step is scheduled already, if this one has not just begun
+            begun_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, server.batch, steps - 1)
+            if now > begun_s:
+                steps = min(most, steps + 1)
         if steps < most:
             server.steps = steps
             ends_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, server.batch, steps)

@@ -13,7 +13,7 @@ from infersim.dataplane.engines import engine_of
 from infersim.dataplane.internal import DECODE, DONE, HANDLING, HELD, PREFILL, QUEUED
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.progress import add_steps, steps_done
-from infersim.dataplane.records import LOST, NONE
+from infersim.dataplane.records import ALL, LOST, NONE
 from infersim.dataplane.sequences import settle
 from infersim.dataplane.switching import end_switch, table_for
 from infersim.dataplane.timing import leap_end
@@ -150,4 +150,4 @@ def slow(now, r, factor, servers, ends):
     server = servers[r]
     server.slowdown = factor
     if server.steps > 1:
-        cut_leap(now, r, servers, ends)
+        cut_leap(now, r, ALL, servers, ends)

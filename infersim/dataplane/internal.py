@@ -353,6 +353,7 @@ TABLE = np.dtype(
 CLOCK = np.dtype(
     [
         ("now_s", np.float64),
+        ("passed", np.int64),  # replicas up to this index have had their turn at that time
         ("cursor", np.int64),  # next request of the chunk
         ("last_chunk", np.bool_),  # whether no chunk follows
         ("in_flight", np.int64),

@@ -30,7 +30,7 @@ from infersim.dataplane.forming import form_step
 from infersim.dataplane.internal import AWAY, SENDING
 from infersim.dataplane.jit import inlined
 from infersim.dataplane.reading import read
-from infersim.dataplane.records import BATCHING, CLOSED, DRAINING, FINISHED, NONE, OWN_BATCHING
+from infersim.dataplane.records import ALL, BATCHING, CLOSED, DRAINING, FINISHED, NONE, OWN_BATCHING
 from infersim.dataplane.signals import scrape
 from infersim.dataplane.switching import is_served, switch
 from infersim.dataplane.withdrawing import hold, part, unhold, unleave
@@ -109,11 +109,12 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
                 clock.finished = True
                 return ALL_FINISHED
             if not math.isinf(until):
-                clock.now_s = until
+                clock.now_s, clock.passed = until, ALL
                 if clock.scrape_s > 0.0:  # before the control plane does something
                     scrape(until, clock, routing.seen, engines, tables)
             return ON_TIME
-        clock.now_s = now
+        if now > clock.now_s:
+            clock.now_s, clock.passed = now, NONE
         if clock.scrape_s > 0.0:
             scrape(now, clock, routing.seen, engines, tables)
         if comes or arrival_s <= now:
@@ -143,7 +144,7 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
             source = flights[slot].source
             drained = flights[slot].state == SENDING and part(now, slot, roll, ends, engines, tables)
             note_load(source, clock, replicas, routing.loads)
-            deliver(now, slot, roll, ends, engines, tables)
+            deliver(now, slot, clock, roll, ends, engines, tables)
             if drained:
                 say_drained(source, clock, servers)
                 return DRAINED
@@ -155,6 +156,7 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
             if clock.free_slots == 0:
                 return SLOTS_FULL
             slot = crowd.alarms[0]
+            clock.passed = ALL
             status = lose_patience(now, slot, clock, asked, flights, crowd)
             if status != FINISHED:
                 give_up(now, slot, status, clock, roll, deliveries, ends, routing, engines, pools, crowd)
@@ -166,6 +168,7 @@ def _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
     engine = engine_of(r, engines, pools.tables)
     server, replica, step = engine.server, engine.replica, engines.steps[0]
     leaving = clock.leaving
+    clock.passed = max(clock.passed, r)
     if not forming:
         end_step(now, engine, roll, pools, clock)
         if clock.leaving_head != NONE and routing.receivers.shape[0] > 0:

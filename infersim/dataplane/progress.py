@@ -12,6 +12,21 @@ from infersim.dataplane.timing import count_itl, leap_end, steps_until
 
 
 @compiled
+def steps_begun(now, r, passed, server):
+    """Steps of the running leap of replica `r` that have begun by `now`.
+
+    Where one ends now, the next has begun if the replica has had its turn: its index is at most `passed`.
+    """
+    batch = server.batch if server.decodes else 0
+    steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, batch, server.steps, now)
+    if r <= passed and steps < server.steps:
+        ends_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
+        if ends_s <= now:
+            steps += 1
+    return steps
+
+
+@compiled
 def steps_done(now, server):
     """Whole steps of the running leap that have ended by `now`."""
     if server.steps == 0 or server.mixed:

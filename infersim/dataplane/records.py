@@ -9,6 +9,9 @@ import numpy as np
 NONE = -1
 """No slot, no replica."""
 
+ALL = 1 << 62
+"""An index that no replica has."""
+
 REQUEST = np.dtype(
     [
         ("id", np.int64),  # position in the workload, from 0

@@ -23,7 +23,7 @@ NEVER = 1 << 62
 
 
 @inlined
-def enqueue(now, slot, engine, asked, flights):
+def enqueue(now, slot, passed, engine, asked, flights):
     """Put the request in `slot` into its replica's queue."""
     flight, server, table = flights[slot], engine.server, engine.table
     if flight.state == HANDLING:
@@ -35,7 +35,7 @@ def enqueue(now, slot, engine, asked, flights):
     flight.since_s = now
     flight.state = QUEUED
     if table.queue_order == FAIR_SHARE:
-        charge_begun(now, server, asked, flights, engine.shares, table)
+        charge_begun(now, flight.replica, passed, server, asked, flights, engine.shares, table)
     push_back(slot, engine, asked, flights)
     if table.models > 1:
         engine.models[flight.place].queued += 1

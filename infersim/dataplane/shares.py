@@ -6,8 +6,8 @@ exactly. Not here: the other queues (`queue.py`).
 
 from infersim.dataplane.internal import DECODE, PREFILL
 from infersim.dataplane.jit import compiled
+from infersim.dataplane.progress import steps_begun
 from infersim.dataplane.records import NONE
-from infersim.dataplane.timing import steps_until
 
 
 @compiled
@@ -80,13 +80,11 @@ def charge(server, shares, tenant, service):
 
 
 @compiled
-def charge_begun(now, server, asked, flights, shares, table):
+def charge_begun(now, r, passed, server, asked, flights, shares, table):
     """Count the output tokens that the running leap has yielded before `now`."""
     if server.steps > 1:
-        steps = steps_until(
-            server.start_s, server.base_s, server.slope_s, server.context, server.batch, server.steps, now
-        )
-        charge_outputs(server, asked, flights, shares, table, steps - 1)
+        begun = steps_begun(now, r, passed, server)
+        charge_outputs(server, asked, flights, shares, table, begun - 1)
 
 
 @compiled

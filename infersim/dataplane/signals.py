@@ -6,7 +6,7 @@ Not here: the routers (`infersim/policies/routing.py`).
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import claimed, growth
 from infersim.dataplane.prefix import make_room, matching_blocks
-from infersim.dataplane.progress import steps_done
+from infersim.dataplane.progress import steps_begun
 from infersim.dataplane.records import NONE, READY
 from infersim.dataplane.switching import table_for
 
@@ -22,27 +22,25 @@ def scrape(now, clock, seen, engines, tables):
     for r in range(replicas.shape[0]):
         seen[r] = replicas[r]
         if clock.reads_kv and replicas[r].status == READY:
-            seen[r].kv_blocks_used = _blocks_used(
-                due * clock.scrape_s, r, replicas, engines.servers, engines.phases, tables
-            )
+            seen[r].kv_blocks_used = _blocks_used(due * clock.scrape_s, r, NONE, engines, tables)
 
 
 @compiled
-def count_blocks(now, engines, routable, tables):
+def count_blocks(now, clock, engines, routable, tables):
     """Tell the router how many KV blocks are in use now."""
     replicas = engines.replicas
     for r in routable:
-        replicas[r].kv_blocks_used = _blocks_used(now, r, replicas, engines.servers, engines.phases, tables)
+        replicas[r].kv_blocks_used = _blocks_used(now, r, clock.passed, engines, tables)
 
 
 @compiled
-def find_prefixes(now, request, shown, engines, routable, tables):
+def find_prefixes(now, clock, request, shown, engines, routable, tables):
     """Tell the router how much of the prompt is cached where. That is never old: routers know it from what they routed."""
-    replicas, servers, caches, lookups = engines.replicas, engines.servers, engines.caches, engines.lookups
+    servers, caches, lookups = engines.servers, engines.caches, engines.lookups
     for r in routable:
         server, table = servers[r], tables[servers[r].table]
         if table.prefix_tokens > 0:
-            free = table.blocks - _blocks_used(now, r, replicas, servers, engines.phases, tables)
+            free = table.blocks - _blocks_used(now, r, clock.passed, engines, tables)
             make_room(free, server, caches[r], lookups[r], table)
             most = min(request.prefix_blocks, (request.input_tokens - 1) // table.prefix_tokens)
             blocks = 0
@@ -92,11 +90,11 @@ def accepting(request, by_model, replicas, routable, chosen, tables, values):
 
 
 @compiled
-def _blocks_used(now, r, replicas, servers, phases, tables):
+def _blocks_used(now, r, passed, engines, tables):
     """KV blocks in use at `now`, those that the running decode step has claimed included."""
-    server, table = servers[r], tables[servers[r].table]
+    server, table = engines.servers[r], tables[engines.servers[r].table]
     used = table.blocks - server.kv_free
     if server.steps > 0 and not server.mixed:
-        begun = min(steps_done(now, server) + 1, server.steps)
-        used += claimed(phases[r], server.decoded, growth(server, table), begun, table)
+        begun = steps_begun(now, r, passed, server)
+        used += claimed(engines.phases[r], server.decoded, growth(server, table), begun, table)
     return used

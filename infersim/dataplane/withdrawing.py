@@ -10,11 +10,11 @@ from infersim.dataplane.engines import engine_of
 from infersim.dataplane.internal import DECODE, DONE, HANDLING, HELD, LEAVING, PREEMPTED, PREFILL, QUEUED, SENDING
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.links import appended, unlinked
-from infersim.dataplane.progress import steps_done
+from infersim.dataplane.progress import steps_begun, steps_done
 from infersim.dataplane.queue import remove
-from infersim.dataplane.records import DRAINING, NONE
+from infersim.dataplane.records import ALL, DRAINING, NONE
 from infersim.dataplane.sequences import leave_batch, release_blocks, stop_decoding
-from infersim.dataplane.timing import leap_end, steps_until
+from infersim.dataplane.timing import leap_end
 
 
 @compiled
@@ -94,13 +94,13 @@ def close_span(now, slot, flights):
 
 
 @compiled
-def cut_leap(now, r, servers, ends):
-    """Let a running leap end with the step that ends at or after `now`."""
+def cut_leap(now, r, passed, servers, ends):
+    """Let a running leap end with the step that runs `now`."""
     server = servers[r]
     if server.steps > 1:
-        batch = server.batch if server.decodes else 0
-        steps = steps_until(server.start_s, server.base_s, server.slope_s, server.context, batch, server.steps, now)
+        steps = steps_begun(now, r, passed, server)
         if steps < server.steps:
+            batch = server.batch if server.decodes else 0
             server.steps = steps
             ends_s = leap_end(server.start_s, server.base_s, server.slope_s, server.context, batch, steps)
             reschedule(ends, r, ends_s)
@@ -137,7 +137,7 @@ def withdraw(now, slot, clock, roll, deliveries, ends, engines, pools):
             engine.models[flight.place].queued -= 1
         server.queued -= 1 if table.plain_blocks else 1 + roll.asked[slot].forks
         replica.queued_tokens -= flight.target - flight.computed
-        cut_leap(now, r, engines.servers, ends)
+        cut_leap(now, r, clock.passed, engines.servers, ends)
         if server.steps == 0 and server.queue_head != NONE:
             reschedule(ends, r, now)
     replica.outstanding -= 1
@@ -181,7 +181,7 @@ def abandon(now, slot, copy, asked, flights, servers, calls, table, values, ends
     flight.watched = False
     flight.ghost = True
     server.ghosts += 1
-    cut_leap(now, flight.replica, servers, ends)
+    cut_leap(now, flight.replica, ALL, servers, ends)
 
 
 @compiled

@@ -17,6 +17,11 @@ SLOWDOWN = 8.0
 REPLAYS = {"fail": 1, "lose": 0}
 
 
+def weather_of(pool: int, number: int) -> tuple[float, float]:
+    """Grams of CO2 a kWh and the height of the sun over a pool in weather `number`, so that pools change places."""
+    return float((pool + number) % 3), float((pool + 2 * number) % 2)
+
+
 @dataclass(frozen=True)
 class Source:
     """What users in a closed loop send, one after the other."""
@@ -43,7 +48,8 @@ class Case:
     """Pools of the replicas that are ready before anything happens."""
     actions: list[tuple[float, str, int]] = field(default_factory=list)
     """(time, verb, what) by time: "open" or "look" a pool; "drain", "migrate" or "slow" (to an eighth of its speed) a
-    replica, by its serial number; "fail" one and hand its requests back once, or "lose" one with all its requests."""
+    replica, by its serial number; "fail" one and hand its requests back once, or "lose" one with all its requests; another
+    "weather" (`weather_of`) in the regions of all pools."""
     names: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Names of prefix blocks; each request says where its own begin and how many they are."""
     clients: list[ClientRules] = field(default_factory=lambda: [ClientRules()] * 4)
@@ -86,7 +92,7 @@ class Run:
     switches: list[list[float]] = field(default_factory=list)
     """The same of each switch from one model to another."""
     near_tie: bool = False
-    """Whether what comes first is left to chance: times that differ by rounding alone, or followers of replicas in lockstep."""
+    """Whether what comes first is left to chance: times that differ by rounding alone."""
 
     @property
     def token_times(self) -> list[list[float]]:

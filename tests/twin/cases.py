@@ -59,15 +59,32 @@ def random_case(seed: int, most: int = 40) -> Case:
     case = with_own(rng, case) if rng.random() < 0.2 else case
     case = with_adapters(rng, case) if rng.random() < 0.3 else case
     case = with_regions(rng, case) if rng.random() < 0.3 else case
-    case = with_router(rng, case) if rng.random() < 0.5 else case
+    case = with_router(rng, case) if rng.random() < 0.8 else case
     return with_models(rng, case) if rng.random() < 0.3 else case
 
 
 def with_router(rng: np.random.Generator, case: Case) -> Case:
-    """The case with another router, and now and then one that knows what was true a while ago."""
+    """The case with another router, and now and then one that knows what was true a while ago; sessions and weather for it."""
     pools = [replace(pool, usd_per_hour=float(rng.integers(3))) for pool in case.pools]
     scrape_s = float(rng.choice([0, STEP_S * rng.exponential(10)]))
-    return replace(case, pools=pools, router=str(rng.choice(["round_robin", *ROUTERS])), scrape_s=scrape_s)
+    router, sessions = str(rng.choice(["round_robin", *ROUTERS])), int(rng.integers(1, 6))
+
+    def talking(requests: np.ndarray) -> np.ndarray:
+        rows = requests.copy()
+        rows["session"] = rng.integers(-1, sessions, size=len(rows))
+        return rows
+
+    times = np.sort(rng.uniform(0, case.requests["arrival_s"][-1], size=rng.integers(4))).tolist()
+    weather = [(time, "weather", number) for number, time in enumerate(times, start=1)]
+    return replace(
+        case,
+        pools=pools,
+        router=router,
+        scrape_s=scrape_s,
+        requests=talking(case.requests),
+        sources=[replace(source, requests=talking(source.requests)) for source in case.sources],
+        actions=sorted([*case.actions, *weather], key=lambda action: action[0]),
+    )
 
 
 def with_adapters(rng: np.random.Generator, case: Case) -> Case:

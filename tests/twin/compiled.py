@@ -15,7 +15,7 @@ from infersim.dataplane.fleet import Fleet, Occupancy, Why
 from infersim.dataplane.rules import ServiceRules
 from infersim.dataplane.tally import Tally
 from infersim.policies.routing import ROUTERS
-from tests.twin.case import REPLAYS, SLOWDOWN, Case, Source
+from tests.twin.case import REPLAYS, SLOWDOWN, Case, Source, weather_of
 from tests.twin.own import own_order, own_shape
 
 
@@ -81,9 +81,17 @@ def rules_of(case: Case) -> ServiceRules | None:
     return rules if rules.watch or case.sequels is not None else None
 
 
+def set_weather(fleet: Fleet, case: Case, number: int) -> None:
+    """Tell routers what the regions of the pools are like from now on."""
+    for pool in range(len(case.pools)):
+        grams_per_kwh, sun = weather_of(pool, number)
+        fleet.signal(pool, grams_per_kwh=grams_per_kwh, sun=sun)
+
+
 def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> LoopRun:
     """Run a case to its end; the stops are where `advance` is interrupted for nothing."""
     fleet = new_fleet(case, chunk)
+    set_weather(fleet, case, 0)
     index = {serial: fleet.open(pool) for serial, pool in enumerate(case.initial)}
     drained: dict[int, float] = {}
     looks = []
@@ -112,5 +120,7 @@ def simulate(case: Case, chunk: int = 1 << 16, stops: Iterable[float] = ()) -> L
             fleet.slow(index[what], SLOWDOWN)
         elif verb == "look":
             looks.append(fleet.observe(what))
+        elif verb == "weather":
+            set_weather(fleet, case, what)
     serve(math.inf)
     return LoopRun(fleet.outcomes(), [fleet.tally(pool) for pool in range(len(case.pools))], drained, looks, fleet)

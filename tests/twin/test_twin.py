@@ -17,6 +17,7 @@ from tests.twin import compiled
 from tests.twin.agreement import TOLERANCE, compare, differences, smallest
 from tests.twin.case import Case, Run
 from tests.twin.cases import SCENARIOS, STEP_S, busy_case, random_case
+from tests.twin.grid import on_grid
 
 AT_ONCE = 25
 
@@ -25,12 +26,19 @@ AT_ONCE = 25
 def test_loop_agrees_with_the_twin(first: int):
     for seed in range(first, first + AT_ONCE):
         if compare(random_case(seed)):
-            pytest.fail(f"seed {seed}\n{smallest_difference(seed)}")
+            pytest.fail(f"seed {seed}\n{smallest_difference(random_case(seed))}")
 
 
-def smallest_difference(seed: int) -> str:
-    """What differs in the smallest part of a random case in which something does."""
-    small = smallest(random_case(seed), compare)
+@pytest.mark.parametrize("first", range(0, 400, AT_ONCE))
+def test_loop_agrees_with_the_twin_about_what_happens_at_one_instant(first: int):
+    for seed in range(first, first + AT_ONCE):
+        if compare(on_grid(random_case(seed))):
+            pytest.fail(f"seed {seed}\n{smallest_difference(on_grid(random_case(seed)))}")
+
+
+def smallest_difference(case: Case) -> str:
+    """What differs in the smallest part of a case in which something does."""
+    small = smallest(case, compare)
     lines = [*compare(small)[:20], f"pools {small.pools}", f"actions {small.actions}", f"initial {small.initial}"]
     rows = zip(small.requests.tolist(), small.outputs.tolist(), strict=True)
     lines += [f"request {request}, {output} output tokens" for request, output in rows]
