@@ -288,10 +288,13 @@ class World:
             self.route_waiting(now)
         if self.switches(replica, now):
             return
-        Forming(replica, eligible_until, now).fill()
+        forming = Forming(replica, eligible_until, now)
+        forming.fill()
         if replica.step:
             replica.step_start, replica.step_end = now, self.record.step(replica, now)
             self.have_look(replica, replica.step_end)
+        elif forming.short_of_blocks:
+            self.have_look(replica, now)
         elif replica.queue.head():
             waits = replica.gathers_at() > now
             assert waits or replica.leaving, "a replica with a queue and nothing to wait for stands still"

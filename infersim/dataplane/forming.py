@@ -90,7 +90,8 @@ def form_step(now, shape, step, state, engine, roll, values):
         server.rows = server.batch
     step.retry = step.retry or table.batching == OWN_BATCHING
     if step.sequences == 0 and step.budget == table.max_num_batched_tokens:
-        return _idle(now, server, flights, table)
+        looks_s = _idle(now, server, flights, table)
+        return now if step.preemptions > 0 else looks_s  # who has just made room may come back at once
     if table.queue_order == FAIR_SHARE and server.queue_head != NONE and replica.running < table.max_num_seqs:
         step.retry = True  # every token may change who is at the head of the queue
     return _start(now, step, engine, flights, values)
@@ -249,7 +250,7 @@ def _add_prompts(now, step, engine, asked, flights, admit):
             continue
         if not _has_row(head, server, replica, asked, table):
             break
-        ousted = flights[head].state == PREEMPTED and flights[head].since_s == now
+        ousted = flights[head].state == PREEMPTED and flights[head].since_s == now and server.last_start_s < math.inf
         if ousted or (scheduled_ahead and flights[head].since_s > server.last_start_s):
             step.retry = True
             break

@@ -114,3 +114,12 @@ def test_blocks_for_drafts_are_needed_to_be_accepted():
     for blocks, status in ((3, 0), (2, REJECTED)):
         costs = pool(acceptance=(1.0, 1.0), max_num_seqs=2, block_size=2, blocks=blocks)
         assert run(rows, costs).outcomes["status"].tolist() == [status]
+
+
+def test_a_prompt_that_made_room_for_nobody_is_begun_again_at_once():
+    costs = pool(role="prefill", transfer_latency_s=10.0, max_num_batched_tokens=4, blocks=3)
+    result = run([(0.0, 4, 2), (0.0, 12, 1)], costs, pool(role="decode"), initial=(0, 1))
+    # Until 11 the first keeps one of three blocks while it is sent. The second, processed from 1 on, wants the third at 3, 5, 7, 9 and 11.
+    assert result.token_times == [[1, 12], [12]]
+    assert result.outcomes["preemptions"].tolist() == [0, 4]
+    assert result.tallies[0].prompt_tokens == 4 + 11 * 4
