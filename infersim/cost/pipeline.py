@@ -3,7 +3,8 @@
 Not a roofline with other numbers: a token visits the layers one after the other, and only the chips that hold a layer
 work on it, so one token's latency is the sum over layers of (operators x their fill time + weights through that layer's
 share of the machine), however large the machine is. Sequences follow each other one interval apart, so a step takes
-max(latency, B x interval). A layer holds chips / layers of the machine: some chips of a Groq rack, a strip of a wafer.
+max(latency, B x interval). A layer holds chips / layers of the machine: some chips of a Groq rack, a strip of a wafer. Software that has
+the whole machine work on one operator after the other reads the weights faster by the number of layers, for one sequence at a time.
 Not here: capacity (`memory.py`). Read `roofline.py` for the other kind.
 """
 
@@ -33,6 +34,8 @@ class Pipeline:
     """A model laid out over the machine."""
 
     layers: int
+    parts: int
+    """Of the machine, each at work on another sequence: its layers, or one."""
     floor_s: float
     """Fill times of one layer's operators and the hops that it needs [s]."""
     head_floor_s: float
@@ -54,8 +57,13 @@ class Pipeline:
 
     @property
     def latency_s(self) -> float:
-        """One token through all layers [s]: each takes an interval on its own share of the machine."""
-        return self.fill_s + self.layers * self.interval_s
+        """One token through all layers [s]: each takes an interval on its own share of the machine, or its share of one on all of it."""
+        return self.fill_s + self.parts * self.interval_s
+
+    @property
+    def overlap_s(self) -> float:
+        """Time of one token's way in which the machine lets further sequences in [s]."""
+        return self.latency_s if self.parts > 1 else self.interval_s
 
 
 def lay_out(d: Deployment) -> Pipeline:
@@ -69,6 +77,7 @@ def lay_out(d: Deployment) -> Pipeline:
     flops = sum(n * o.flops for n, o in layer + head)
     return Pipeline(
         layers=layers,
+        parts=1 if d.engine.spread == "operators" else layers,
         floor_s=(sum(n * o.launches for n, o in layer) / layers + ATTENTION_OPERATORS) * floor + gathers + hand_over,
         head_floor_s=sum(o.launches for _, o in head) * floor + (hop if d.chips > 1 else 0.0),
         weights_s=float(read) / (d.chips * d.chip.weight_bytes_s),
@@ -88,9 +97,9 @@ def weight_bytes_read(operators: list[tuple[int, Operator]], tokens: Array, d: D
 def linear_work(d: Deployment, machine: Pipeline) -> Work:
     """By tokens of the step: one pass through all layers, or as long as the arithmetic of all tokens takes."""
     tokens = np.arange(d.max_num_batched_tokens + 1, dtype=np.float64)
-    operators, moving = layer_operators(d.model, d.whole), machine.layers * machine.interval_s
+    operators, moving = layer_operators(d.model, d.whole), machine.parts * machine.interval_s
     reading = moving if machine.weights_s >= machine.compute_s else 0.0
-    longer = np.maximum(0.0, tokens * machine.compute_s - machine.latency_s)
+    longer = np.maximum(0.0, tokens * machine.compute_s - machine.overlap_s)
     work = replace(
         zeros(tokens.shape),
         flops=sum(n * o.flops for n, o in operators) * tokens,
@@ -111,7 +120,7 @@ def sequence_work(d: Deployment, machine: Pipeline) -> Work:
         zeros(sequences.shape),
         flops=sequences * sum(o.flops for _, o in head),
         memory_bytes=weight_bytes_read(head, sequences, d),
-        memory_s=np.maximum(0.0, sequences * machine.interval_s - machine.latency_s),
+        memory_s=np.maximum(0.0, sequences * machine.interval_s - machine.overlap_s),
     )
     return only_where(work, sequences > 0) + host_work(d, sequences)
 
@@ -119,13 +128,13 @@ def sequence_work(d: Deployment, machine: Pipeline) -> Work:
 def decode_work(d: Deployment, machine: Pipeline) -> tuple[Work, Work]:
     """By decoding sequences: (windows and states, for the pass has attention's fill time; one attended token of KV).
 
-    B sequences are in up to B layers at a time, so their reading overlaps up to the number of layers.
+    B sequences are in up to B parts at a time, so their reading overlaps up to the number of parts.
     """
     batch = np.arange(d.max_num_seqs + 1, dtype=np.float64)
     shapes = attended(d.model, d.whole)
     moved, flops = shapes.read * d.kv_bytes, shapes.pair_flops
     memory, compute = moved / (d.chips * d.chip.kv_bytes_s), flops / (d.chips * d.chip.attention_flops)
-    seconds = max(memory, compute) * machine.layers / np.clip(batch, 1.0, machine.layers)
+    seconds = max(memory, compute) * machine.parts / np.clip(batch, 1.0, machine.parts)
     per_context = replace(
         zeros(batch.shape),
         flops=np.full_like(batch, flops),
@@ -137,7 +146,7 @@ def decode_work(d: Deployment, machine: Pipeline) -> tuple[Work, Work]:
     apart = replace(
         zeros(batch.shape),
         memory_bytes=fixed * batch,
-        memory_s=fixed * batch / (d.chips * d.chip.kv_bytes_s) * machine.layers / np.clip(batch, 1.0, machine.layers),
+        memory_s=fixed * batch / (d.chips * d.chip.kv_bytes_s) * machine.parts / np.clip(batch, 1.0, machine.parts),
     )
     return apart, per_context
 

@@ -43,6 +43,9 @@ class Engine(Spec):
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
     all_experts: bool = False
     """Whether every token goes through every expert, chosen or not, since a compiled program cannot branch on data (Neuron)."""
+    spread: Literal["layers", "operators"] = "layers"
+    """What an SRAM machine is divided among: its layers, each with its own part, so that as many sequences are on the way; or the
+    cores' parts of one operator after the other, all of the machine at work on each."""
     graph_multiple: Count = 1
     """Captured batch sizes: small batches are padded to a multiple of this, and padding visits experts too."""
     request_overhead_ms: Quantity

@@ -25,6 +25,7 @@ ENGINES = (
     (r"vllm (\(?202[34]|v?0\.[2-7]\.)", "vllm-v0"),
     (r"vllm", "vllm"),
     (r"groq", "groq"),
+    (r"waferllm", "waferllm"),
     (r"cerebras|wafer", "cerebras"),
     (r"samba", "sambanova"),
     (r"vendor api", "cerebras"),

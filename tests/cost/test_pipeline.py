@@ -48,3 +48,16 @@ def test_contexts_of_sequences_in_different_layers_are_read_at_the_same_time() -
     per_token = tables.decode_per_context.seconds
     assert per_token[80] == pytest.approx(per_token[1] / 80)
     assert per_token[128] == per_token[80]
+
+
+def test_all_of_a_wafer_at_work_on_each_operator_reads_faster_by_the_number_of_layers() -> None:
+    """Llama 3 8B: 32 layers of ten operators and eight of the head take their fill times either way; the weights are read once by the
+    whole wafer, not 32 times as slowly by a strip each. Every further sequence then takes its own reading."""
+    by_layers = Case("llama-3-8b", "cerebras-wse2", "cerebras", (("chips", 1),)).tables()
+    by_operators = Case("llama-3-8b", "cerebras-wse2", "waferllm", (("chips", 1),)).tables()
+    fill = (32 * 10 + 8) * catalogue.hardware("cerebras-wse2").efficiency.op_floor_us.value * 1e-6
+    assert by_layers.linear.seconds[1] - fill == pytest.approx(32 * (by_operators.linear.seconds[1] - fill), rel=1e-6)
+    reading, further = by_operators.linear.memory_s[1], by_operators.sequences.memory_s
+    assert further[5] - further[1] == pytest.approx(4 * reading)
+    assert by_operators.decode_per_context.seconds[8] == pytest.approx(by_layers.decode_per_context.seconds[128])
+    assert by_operators.decode_per_context.seconds[1] == pytest.approx(by_layers.decode_per_context.seconds[1] / 32)
