@@ -300,6 +300,7 @@ def _load(row: Fields, assumed: list[str]) -> Load:
         longest=128 if "<=128" in note else 1024 if "OpenOrca" in note else most,
         requests=int(many.group(1)) if many and kind != "single_stream" else 0,
         users=1 if kind == "single_stream" else int(users or 0),
+        ramp_counts="random prompts" in note,  # engines' own benchmarks count every request
         rate_rps=rate or 0.0,
         beams=4 if "BEAM" in note else 1,
     )
