@@ -26,6 +26,7 @@ from infersim.dataplane.internal import (
     STEP,
 )
 from infersim.dataplane.layout import PoolCost, flattened, records_of, replay, winner_tree
+from infersim.dataplane.outlook import MANY
 from infersim.dataplane.records import CLOSED, DECODE_ONLY, NONE, OUTCOME, READY, REPLICA, REQUEST, SEQUEL, STATE
 from infersim.dataplane.tally import itl_edges
 
@@ -112,6 +113,7 @@ class Arrays:
         keys = np.full(capacity, math.inf)
         keys[:old] = self.ends.keys
         self.ends = Tree(keys, winner_tree(keys))
+        self.clock.depth = capacity.bit_length() - 1 if capacity >= MANY else 0
         memory = np.concatenate([self.routing.memory[:ROUTER_MEMORY], _ints(capacity)])
         self.routing = self.routing._replace(seen=grown(self.routing.seen, capacity), memory=memory)
         self.find_routable()

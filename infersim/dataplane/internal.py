@@ -394,6 +394,7 @@ CLOCK = np.dtype(
         ("replays", np.int64),  # how often a request may be handed back
         ("recheck", np.bool_),  # whether a draining replica may have become empty
         ("held_anew", np.bool_),  # whether requests have been handed back
+        ("depth", np.int64),  # of the trees over replicas, if these are so many that it pays to look ahead, else 0
         ("errands", np.bool_),  # whether one of these has to be seen to: verb, ended, users, recheck, held_anew
     ],
     align=True,

@@ -29,6 +29,7 @@ from infersim.dataplane.failing import NOTHING
 from infersim.dataplane.forming import form_step
 from infersim.dataplane.internal import AWAY, SENDING
 from infersim.dataplane.jit import inlined
+from infersim.dataplane.outlook import look_ahead
 from infersim.dataplane.reading import read
 from infersim.dataplane.records import ALL, BATCHING, CLOSED, DRAINING, FINISHED, NONE, OWN_BATCHING
 from infersim.dataplane.signals import scrape
@@ -191,6 +192,8 @@ def _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
         return BAD_ANSWER
     reschedule(ends, r, ends_s)
     note_load(r, clock, engines.replicas, routing.loads)
+    if clock.depth > 0:
+        look_ahead(r, clock, ends, routing.loads, engines, roll)
     if replica.status == DRAINING and replica.outstanding == 0 and not server.reported:
         say_drained(r, clock, engines.servers)
         return DRAINED

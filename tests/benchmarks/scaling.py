@@ -44,6 +44,20 @@ def exponent(sizes: Sequence[int], times: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
+def forms(sizes: Sequence[int], times: Sequence[float]) -> list[str]:
+    """Times as a logarithm of the size and as a power of it, each by least squares, and how far from them they are."""
+    slope, start = np.polyfit(np.log2(sizes), times, 1)
+    power, first = np.polyfit(np.log(sizes), np.log(times), 1)
+    lines = [
+        (f"{start:.0f} + {slope:.0f} log2 n", start + slope * np.log2(sizes)),
+        (f"{np.exp(first):.0f} n^{power:.3f}", np.exp(first) * np.asarray(sizes) ** power),
+    ]
+    return [
+        f"{name}: off by {np.sqrt(np.mean((fitted - times) ** 2)):.0f} ns (root mean square), {np.abs(fitted - times).max():.0f} at most"
+        for name, fitted in lines
+    ]
+
+
 def main() -> None:
     """Measure and print."""
     seconds(1_000, 1, 1)
@@ -54,8 +68,9 @@ def main() -> None:
     times = [seconds(SERVED, count, 3) for count in REPLICAS]
     for count, took in zip(REPLICAS, times, strict=True):
         print(f"{count:>10,} replicas, {SERVED:,} requests  {1e9 * took / SERVED:6.0f} ns a request")
-    doublings = np.polyfit(np.log2(REPLICAS), 1e9 * np.array(times) / SERVED, 1)[0]
-    print(f"exponent in replicas: {exponent(REPLICAS, times):.3f}; {doublings:.0f} ns more a request for each doubling")
+    print("exponent in replicas:", f"{exponent(REPLICAS, times):.3f}")
+    for line in forms(REPLICAS, 1e9 * np.array(times) / SERVED):
+        print("as", line)
 
 
 if __name__ == "__main__":
