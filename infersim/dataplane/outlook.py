@@ -7,6 +7,7 @@ whose turn will come in a few events are asked for, and those of the replica tha
 Not here: whose turn it is (`agenda.py`).
 """
 
+import numba
 from llvmlite import ir
 from numba.core import cgutils
 from numba.core.types import Record, void
@@ -15,8 +16,8 @@ from numba.extending import intrinsic
 from infersim.dataplane.agenda import SLOT_MASK
 from infersim.dataplane.jit import inlined
 
-MANY = 512
-"""Replicas (a power of two) from which on it pays; the records of fewer stay in the second cache."""
+MANY = 1 << 62 if numba.config.DISABLE_JIT else 512
+"""Replicas (a power of two) from which on it pays; the records of fewer stay in the second cache. Never in plain Python."""
 SOON, NEXT = 3, 1
 """Depths in the tree of step ends: of eight parts, whose first ones are up within some eight events, and of two."""
 LINE = 64
