@@ -227,8 +227,9 @@ def _record(
     gathering: "Gathering",
 ) -> "RunRecord":
     from infersim.cost.energy import usage
-    from infersim.results.provenance import pool_sources
+    from infersim.results.provenance import pool_sources, switching_sources
     from infersim.results.record import PoolRecord, RunRecord
+    from infersim.results.switching import with_switches
 
     pools = []
     for number, (pool, costs) in enumerate(zip(resolved.pools, tables, strict=True)):
@@ -251,7 +252,7 @@ def _record(
                 tables=costs,
                 tally=tally,
                 embodied_kg=pool.hardware.embodied_kg.value if pool.hardware.embodied_kg else None,
-                sources=pool_sources(pool.hardware, pool.engine, pool.pool.price),
+                sources=pool_sources(pool.hardware, pool.engine, pool.pool.price) + switching_sources(pool.pool),
             )
         )
     return RunRecord(
@@ -260,7 +261,7 @@ def _record(
         outcomes=gathering.rows(),
         leases=datacenter.leases(),
         samples=datacenter.samples(),
-        events=datacenter.log,
+        events=with_switches(datacenter.log, fleet.switches(), pools),
         periods=tuple(datacenter.periods),
         end_s=datacenter.env.now,
         warnings=[],

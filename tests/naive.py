@@ -218,6 +218,7 @@ class World:
             self.leave(replica, now)
             self.end(sequence, refusal, now)
             return
+        replica.asked = sequence.request.model
         replica.coming_tokens += sequence.request.input_tokens
         cost = replica.cost_of(sequence)
         delay = cost.request_overhead_s + cost.token_overhead_s * sequence.request.input_tokens

@@ -65,6 +65,7 @@ class Record:
         add(self.tally(replica.pool_index, replica.pool.model), {"switches": 1, "loads": loads}, 1)
         for model in evicted:
             self.tally(replica.pool_index, model).evictions += 1
+        self.run.noted.append((now, replica.pool_index, replica.pool.model, len(evicted), loads, seconds))
         replica.shape = {"busy_s": seconds, "switching_s": seconds}
         return self.count(replica, now, self.run.switches)
 

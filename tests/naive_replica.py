@@ -29,6 +29,7 @@ class Replica:
     queue: Queue = field(init=False)
     slots: Slots = field(init=False)
     zoo: Zoo = field(init=False)
+    asked: int = field(init=False)
     switching: bool = False
     """Whether it is on the way to its active model, until step_end."""
     ready: bool = True
@@ -65,6 +66,7 @@ class Replica:
     def __post_init__(self) -> None:
         self.memory, self.queue, self.slots = Memory(self.pool), Queue(self.pool), Slots(self.pool.adapter_slots)
         self.zoo = Zoo(self.pool)
+        self.asked = self.pool.model
         self.drafts = len(self.pool.acceptance)
 
     def can_ever_serve(self, sequence: Sequence) -> bool:

@@ -27,7 +27,7 @@ class Signals:
     max_num_seqs: int
     usd_per_hour: float
     model: int
-    """The active one."""
+    """That the last request which was routed there asked for."""
     cached_tokens: int = 0
     round_trip_s: float = 0.0
     resident: bool = True
@@ -55,7 +55,7 @@ def signals_of(replica: Replica) -> Signals:
         prompt_token_s=prompt_token_s(pool),
         max_num_seqs=pool.max_num_seqs,
         usd_per_hour=pool.usd_per_hour,
-        model=pool.model,
+        model=replica.asked,
     )
 
 
@@ -133,7 +133,7 @@ def model_affinity(ready: list[Signals], request: Request) -> Signals:
     def detour(each: Signals) -> int:
         if each.model == request.model:
             return each.outstanding
-        return 2 * each.outstanding + (4 if each.resident else 8)
+        return 2 * each.outstanding + each.max_num_seqs // 8 + (0 if each.resident else 4)
 
     return min(ready, key=detour)
 

@@ -139,6 +139,7 @@ ZOO: dict[str, tuple[float, dict[str, float], Pools]] = {
     "2 GPUs in turns": (0.5, POPULARITY, in_turns(2)),
     "each model busy, 30 requests/s: a GPU for each": (30.0, EVEN, APART),
     "6 GPUs in turns": (30.0, EVEN, in_turns(6)),
+    "5 GPUs in turns": (30.0, EVEN, in_turns(5)),
 }
 """Ways to serve six models: requests/s, popularity, and pools."""
 

@@ -89,7 +89,7 @@ ADVANCE = types.int64(
     _group(
         groups.Engines, REPLICAS, _array(internal.SERVER), _TABLE_OF_INTS, _TABLE_OF_INTS, _array(internal.ENTRY, 2),
         _TABLE_OF_INTS, _INTS, _array(internal.SHARE, 2), _array(internal.ADAPTER, 2), _array(internal.MODEL, 2),
-        _array(internal.STEP),
+        _array(records.SWITCH), _array(internal.STEP),
         _array(records.STATE),
     ),
     _group(groups.Pools, _array(internal.TABLE), _FLOATS, _FLOATS, _FLOATS),

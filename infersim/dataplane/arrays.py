@@ -27,11 +27,23 @@ from infersim.dataplane.internal import (
 )
 from infersim.dataplane.layout import PoolCost, flattened, records_of, replay, winner_tree
 from infersim.dataplane.outlook import MANY
-from infersim.dataplane.records import CLOSED, DECODE_ONLY, NONE, OUTCOME, READY, REPLICA, REQUEST, SEQUEL, STATE
+from infersim.dataplane.records import (
+    CLOSED,
+    DECODE_ONLY,
+    NONE,
+    OUTCOME,
+    READY,
+    REPLICA,
+    REQUEST,
+    SEQUEL,
+    STATE,
+    SWITCH,
+)
 from infersim.dataplane.tally import itl_edges
 
 _OUTCOME_ROWS = 1 << 12
 """So many fit into a processor's second cache when they are handed on: eight times as many took several times as long each."""
+_SWITCH_ROWS = 1 << 10
 
 
 def grown(old: NDArray[Any], rows: int) -> Any:
@@ -68,7 +80,8 @@ class Arrays:
             _ints(0, max(pool.block_size for pool in pools)), _records(0, entries, ENTRY),
             _ints(0, 1 << (2 * entries).bit_length()), _ints(0), _records(0, 1, SHARE),
             _records(0, max(pool.adapter_slots for pool in pools), ADAPTER),
-            _records(0, max(1 + len(pool.others) for pool in pools), MODEL), records_of(1, STEP), records_of(1, STATE),
+            _records(0, max(1 + len(pool.others) for pool in pools), MODEL),
+            records_of(_SWITCH_ROWS if clock.models else 1, SWITCH), records_of(1, STEP), records_of(1, STATE),
         )  # fmt: skip
         self.ends = Tree(np.zeros(0), _ints(0))
         self.routing = Routing(records_of(0, REPLICA), _ints(0), _ints(0), _ints(ROUTER_MEMORY), self.ends)

@@ -83,6 +83,7 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
     flight.order = clock.routed
     if not _find_key(slot, replica.pool, policies.order, clock, roll, table):
         return False
+    replica.asked = request.model
     replica.outstanding += 1
     replica.waiting += 1
     note_load(r, clock, replicas, routing.loads)

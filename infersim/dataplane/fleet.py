@@ -32,6 +32,7 @@ from infersim.dataplane.records import (
     READY,
     REPLICA,
     ROUTER,
+    SWITCH,
 )
 from infersim.dataplane.rules import ServiceRules
 from infersim.dataplane.sequences import NEVER
@@ -130,6 +131,7 @@ class Fleet:
         self._arrays = Arrays(pools, rules is not None or len(sources) > 0, len(sources))
         self._kept: list[NDArray] = []
         self._sink = sink or self._kept.append
+        self._switched: list[NDArray] = []
         clock = self._clock = self._arrays.clock
         clock.reads_kv, clock.reads_prefix, clock.reads_network, clock.reads_models = (
             name in reads for name in ("kv", "prefix", "network", "models")
@@ -250,6 +252,9 @@ class Fleet:
                 tap(ended)
             self._sink(np.array(ended, OUTCOME))
         self._clock.outcomes = 0
+        if self._clock.switches:
+            self._switched.append(np.array(self._arrays.engines.switches[: int(self._clock.switches)], SWITCH))
+            self._clock.switches = 0
 
     # ------------------------------------------------------------ verbs
 
@@ -271,6 +276,7 @@ class Fleet:
         replica["serial"] = self._serials if serial is None else serial
         for name in ("max_num_seqs", "prompt_token_s", "model", *SIGNALS):
             replica[name] = table[name]
+        replica["asked"] = table["model"]
         replica["kv_blocks"] = server["kv_free"] = table["blocks"]
         self._arrays.routing.seen[index] = replica
         server["last_start_s"], server["slowdown"] = math.inf, 1.0
@@ -411,6 +417,11 @@ class Fleet:
         self._retire()
         rows = np.concatenate(self._kept) if self._kept else np.zeros(0, OUTCOME)
         return rows[np.argsort(rows["id"], kind="stable")]
+
+    def switches(self) -> NDArray:
+        """All switches from one model to another that have begun so far, in their order (SWITCH)."""
+        self._retire()
+        return np.concatenate(self._switched) if self._switched else np.zeros(0, SWITCH)
 
     def emptiest(self, pool: int) -> int:
         """The ready replica of a pool with the fewest requests, the youngest on ties. Raises ValueError if there is none."""

@@ -76,7 +76,7 @@ class Routing(NamedTuple):
 
 
 class Engines(NamedTuple):
-    """All replicas; the first index is the replica's, but for the names of prefix blocks and the step."""
+    """All replicas; the first index is the replica's, but for the names of prefix blocks, switches and the step."""
 
     replicas: np.recarray
     """REPLICA."""
@@ -98,6 +98,8 @@ class Engines(NamedTuple):
     """ADAPTER by slot."""
     models: np.recarray
     """MODEL by place."""
+    switches: np.recarray
+    """SWITCH, in their order, of any replica; `clock.switches` are filled."""
     steps: np.recarray
     """The STEP that is being formed."""
     states: np.recarray

@@ -378,6 +378,7 @@ CLOCK = np.dtype(
         ("scrape_s", np.float64),  # how often the router's signals are read off the replicas, 0 for always
         ("scraped", np.int64),  # how often they have been
         ("outcomes", np.int64),  # rows filled in the buffer
+        ("switches", np.int64),  # and in that of switches
         ("culprit", np.int64),  # replica or request that a wake is about
         ("finished", np.bool_),  # whether FINISHED has been reported
         ("asking", np.int64),  # which policy was asked last, one of ASKED,

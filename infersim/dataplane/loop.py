@@ -50,9 +50,9 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
         return VERB_DONE
     requests, replicas, servers, tables = arrivals.requests, engines.replicas, engines.servers, pools.tables
     asked, flights = roll.asked, roll.flights
-    room = roll.outcomes.shape[0] - engines.finishes.shape[1] - 1
+    room, switches = roll.outcomes.shape[0] - engines.finishes.shape[1] - 1, engines.switches.shape[0]
     while True:
-        if clock.outcomes >= room:
+        if clock.outcomes >= room or clock.switches >= switches:
             return OUTCOMES_FULL
         if clock.cursor == requests.shape[0] and not clock.last_chunk:
             return STARVED
@@ -180,7 +180,7 @@ def _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
         reschedule(ends, r, math.inf)
         return GO_ON
     if engine.table.models > 1 and server.batch_head == NONE and server.queue_head != NONE:
-        ends_s = switch(now, engine, roll.asked, pools.tables)
+        ends_s = switch(now, engine, roll.asked, pools.tables, engines.switches, clock)
         if server.switching:
             reschedule(ends, r, ends_s)
             return GO_ON

@@ -51,6 +51,10 @@ REPLICA = np.dtype(
         ("kv_blocks_used", np.int64),  # and uses; kept only for routers that declare `kv`
         ("cached_tokens", np.int64),  # prompt tokens of this request in its prefix cache; only for `prefix`
         ("model", np.int64),  # number of its active model
+        (
+            "asked",
+            np.int64,
+        ),  # number of the model that was asked for by the last request routed to it; its first before any
         ("resident", np.int64),  # 1 if it has the weights of this request's model, else 0; only for `models`
     ],
     align=True,
@@ -118,6 +122,21 @@ FCFS, PRIORITY, SHORTEST_JOB, EARLIEST_DEADLINE, SHORTEST_PREDICTED, FAIR_SHARE,
 
 EVICTIONS = ("lru", "cost_aware")
 LRU, COST_AWARE = range(2)
+
+SWITCH = np.dtype(
+    [
+        ("time_s", np.float64),  # when it began [s]
+        ("seconds", np.float64),  # how long it was to take [s]
+        ("pool", np.int64),  # index of its pool
+        ("replica", np.int64),  # serial number of the replica
+        ("before", np.int64),  # number of the model that was active,
+        ("model", np.int64),  # and of the one that it leads to
+        ("evicted", np.int64),  # how many models made room for its weights
+        ("loaded", np.bool_),  # whether these had to be loaded
+    ],
+    align=True,
+)
+"""One replica's switch from one of its models to another."""
 
 ROLES = ("both", "prefill", "decode")
 BOTH, PREFILL_ONLY, DECODE_ONLY = range(3)

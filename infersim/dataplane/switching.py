@@ -33,17 +33,27 @@ def is_served(model, replicas, routable, tables):
 
 
 @compiled
-def switch(now, engine, asked, tables):
-    """Make the model that the head of the queue asks for the active one; return from when on it is [s]."""
+def switch(now, engine, asked, tables, switches, clock):
+    """Make the model that the head of the queue asks for the active one, and note it; return from when on it is [s]."""
     server, replica, models = engine.server, engine.replica, engine.models
     model = asked[server.queue_head].model
     if model == engine.table.model:
         return now
+    note = switches[clock.switches]
+    clock.switches += 1
+    note.time_s = now
+    note.pool = replica.pool
+    note.replica = replica.serial
+    note.before = engine.table.model
+    note.model = model
+    note.evicted = 0
+    note.loaded = False
     server.table = table_for(model, replica.pool, tables)
     table = tables[server.table]
     seconds, own = table.switch_s, models[table.place]
     if not own.resident:
-        _make_room(table, engine, tables)
+        note.evicted = _make_room(table, engine, tables)
+        note.loaded = True
         own.resident = True
         own.uses = 0
         seconds += table.load_s
@@ -60,6 +70,7 @@ def switch(now, engine, asked, tables):
     if table.prefix_tokens > 0:
         forget_all(server, engine.cache, engine.lookup)
         server.host_room = table.host_entries
+    note.seconds = seconds
     if seconds > 0.0:
         server.steps = 1
         server.switching = True
@@ -73,9 +84,9 @@ def switch(now, engine, asked, tables):
 
 @compiled
 def _make_room(table, engine, tables):
-    """Evict resident models until the weights of one more fit."""
+    """Evict resident models until the weights of one more fit; return how many."""
     server, models, pool = engine.server, engine.models, engine.replica.pool
-    used = 0
+    used, evicted = 0, 0
     for k in range(table.models):
         if models[k].resident:
             used += tables[_table_at(k, pool, tables)].weight_bytes
@@ -87,9 +98,11 @@ def _make_room(table, engine, tables):
         gone = tables[_table_at(victim, pool, tables)]
         models[victim].resident = False
         gone.evictions += 1
+        evicted += 1
         used -= gone.weight_bytes
         if table.eviction == COST_AWARE:
             server.inflation = models[victim].worth
+    return evicted
 
 
 @inlined

@@ -183,15 +183,16 @@ def adapter_affinity(request, replicas, routable, memory):
 
 @routing(reads={"models"})
 def model_affinity(request, replicas, routable, memory):
-    """The fewest outstanding, which count twice, and 4 more, where the request's model is not active, 8 more if it has to be loaded.
+    """The fewest outstanding, which count twice, and an eighth of its seats more, where the last request was for another model; 4 more if the weights have to be loaded.
 
-    So models stay where they are while the load is even, and move when others would wait longer.
+    So each model settles on replicas of its own while there are enough, and goes to others when its batches are well filled. Which
+    model is active now does not matter: a queue that ends with another one will have left it.
     """
     best, fewest = -1, 0
     for r in routable:
         count = replicas[r].outstanding
-        if replicas[r].model != request.model:
-            count = 2 * count + (4 if replicas[r].resident else 8)
+        if replicas[r].asked != request.model:
+            count = 2 * count + replicas[r].max_num_seqs // 8 + (0 if replicas[r].resident else 4)
         if best < 0 or count < fewest:
             best, fewest = r, count
     return best

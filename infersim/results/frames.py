@@ -186,7 +186,7 @@ def _timeline_of_pool(rows: np.ndarray, run: RunRecord, index: int) -> dict[str,
 
 
 def events_frame(run: RunRecord) -> pd.DataFrame:
-    """One row for each event of the control plane, by time: time_s, kind, pool, replica (-1: none), detail."""
+    """One row for each event of the control plane, and each switch of models, by time: time_s, kind, pool, replica (-1: none), detail."""
     kinds = {"time_s": np.float64, "replica": np.int64}
     columns = {name: [event[k] for event in run.events] for k, name in enumerate(EVENT_COLUMNS)}
     return pd.DataFrame({name: pd.Series(values, dtype=kinds.get(name, "str")) for name, values in columns.items()})

@@ -12,6 +12,7 @@ from infersim.results.charts import Chart
 from infersim.results.explain import why
 from infersim.results.provenance import GRADES, RESTS_ON, weakest
 from infersim.results.run import Run
+from infersim.results.switching import SWITCH
 from infersim.results.units import clock, digits, energy, moment, percent, seconds, usd, watts
 
 MOST_EVENTS = 1000
@@ -177,9 +178,11 @@ def explanation(run: Run) -> str:
 
 
 def events(run: Run) -> str:
-    """What the control plane did."""
-    shown = run.events.head(MOST_EVENTS)
-    if not len(shown):
+    """What the control plane did, and which models took turns; of too many events, switches are left out first."""
+    shown = run.events
+    if len(shown) > MOST_EVENTS:
+        shown = shown[shown["kind"] != SWITCH].head(MOST_EVENTS)
+    if not len(run.events):
         return '<p class="soft">Nothing happened to the fleet.</p>'
     rows = [
         (

@@ -10,6 +10,8 @@ from infersim.spec.checks import matching_prices, own_price
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
 from infersim.spec.purchase import PriceChoice
+from infersim.spec.scenario import Pool
+from infersim.spec.zoo import SWITCH_GRADE, SWITCH_SPREAD, Switching
 
 GRADES = ("measured", "datasheet", "vendor_claim", "calibrated", "estimated")
 """From the strongest evidence to the weakest."""
@@ -18,7 +20,7 @@ RESTS_ON = {
     "latency, throughput and SLO": (
         "request by request; steps cost as the roofline of the chip says, and overheads",
         ("peak_tflops.", "memory.bandwidth", "link.", "efficiency.", "step_overhead", "sequence_overhead",
-         "request_overhead", "token_overhead"),
+         "request_overhead", "token_overhead", "switching."),
     ),
     "batch sizes and preemptions": (
         "KV blocks = memory the engine may fill, less weights and reserve",
@@ -60,6 +62,14 @@ def pool_sources(hardware: Hardware, engine: Engine, choice: PriceChoice) -> tup
         q, title = price.usd_per_chip_hour, f"price of {price.provider}, {price.tier}, {price.date}"
         found.append(Source(title, "price.usd_per_chip_hour", q.value, q.grade, q.spread, q.source))
     return tuple(found)
+
+
+def switching_sources(pool: Pool) -> tuple[Source, ...]:
+    """What the switches of a pool with several models rest on, unless the scenario says it."""
+    if len(pool.models or []) < 2 or (pool.switching and "switch_s" in pool.switching.model_fields_set):
+        return ()
+    why = "the host's part of a switch; published wake-up times of sleep modes have the copy of weights in them"
+    return (Source("switching", "switching.switch_s", Switching().switch_s, SWITCH_GRADE, SWITCH_SPREAD, why),)
 
 
 def weakest(grades: list[str]) -> str:

@@ -19,6 +19,9 @@ from infersim.results.provenance import Source
 from infersim.results.questions import CallTotals
 from infersim.spec.scenario import Scenario
 
+Happening = tuple[float, str, str, int, str]
+"""(time_s, kind, pool name, replica serial or -1, detail)."""
+
 
 @dataclass(frozen=True)
 class PoolRecord:
@@ -73,8 +76,8 @@ class RunRecord:
     """controlplane.ledger.LEASE, sorted by replica serial."""
     samples: np.ndarray
     """controlplane.ledger.SAMPLE, by time then pool."""
-    events: list[tuple[float, str, str, int, str]]
-    """(time_s, kind, pool name, replica serial, detail), by time."""
+    events: list[Happening]
+    """What happened to the fleet, by time."""
     end_s: float
     """When the run ended: the horizon or the last request's end, whichever is later [s]."""
     warnings: list[str]

@@ -35,10 +35,16 @@ class Switching(Spec):
     """Whose weights go when others need their room. lru: the least recently used; cost_aware: those with the least
     loading time per byte and use (GreedyDual-Size, Cao & Irani 1997, with frequency)."""
     switch_s: NonNegative = 0.1
-    """What each switch takes beside copying weights [s]."""
+    """What each switch takes beside copying weights [s]: the host's work of putting one engine to sleep and waking another. Estimated, to a
+    factor of some ten: published wake-up times of sleep modes have the copy in them."""
     turn_s: NonNegative = 1.0
     """How long requests for the active model may be admitted past one for another model that waits [s]; then the batch
-    runs empty. 0: in the order of the queue."""
+    runs empty. 0: in the order of the queue. A choice, like a cool-down, and no measured fact: a longer turn switches less, and lets
+    others wait longer."""
+
+
+SWITCH_GRADE, SWITCH_SPREAD = "estimated", 0.9
+"""Of `switch_s`, where the scenario has none."""
 
 
 def plain(name: str) -> str:

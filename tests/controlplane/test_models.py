@@ -58,3 +58,37 @@ def test_a_pool_that_serves_both_wakes_for_either() -> None:
     result = simulate(scenario(both | {"replicas": {"initial": 0, "min": 0, "max": 1}}))
     assert (result.requests["status"] == "finished").all()
     assert result.summary["pools"]["both"]["models"]["qwen3-8b"]["loads"] >= 1
+
+
+def test_every_switch_is_an_event() -> None:
+    """As many of each model as the summary counts, in order of time among the others; a switch takes 0.1 s and the load."""
+    both = {"name": "both", "models": ["llama-3.1-8b", "qwen3-8b"], "replicas": {"initial": 2}}
+    result = simulate(scenario(both))
+    found = result.events[result.events["kind"] == "switch"]
+    models = result.summary["pools"]["both"]["models"]
+    assert len(found) == sum(one["switches"] for one in models.values()) > 1
+    for name, one in models.items():
+        led = found[found["detail"].str.contains(f" to {name}: ")]
+        assert len(led) == one["switches"]
+        assert led["detail"].str.contains("weights loaded").sum() == one["loads"]
+    first = found.iloc[0]
+    assert first["detail"].startswith("llama-3.1-8b to qwen3-8b: ")
+    assert (first["pool"], first["time_s"]) == ("both", pytest.approx(first["time_s"]))
+    assert set(found["replica"]) <= {0, 1}
+    assert result.events["time_s"].is_monotonic_increasing
+    graded = [one for one in result.summary["provenance"] if one["key"] == "switching.switch_s"]
+    assert [one["grade"] for one in graded] == ["estimated"]
+
+
+def test_a_switch_that_waits_for_an_empty_replica_begins_with_the_request() -> None:
+    """By hand: one request for the other model comes to an idle replica: it switches then, and 0.25 s later serves it."""
+    pool = {"name": "both", "models": ["llama-3.1-8b", "qwen3-8b"], "switching": {"resident": 2, "switch_s": 0.25}}
+    given = scenario(pool)
+    given["workload"]["classes"] = [{"name": "late", "model": "qwen3-8b", "arrivals": arrivals(1.0)}]
+    result = simulate(given | {"horizon_s": 1.5})
+    (event,) = result.events[result.events["kind"] == "switch"].itertuples()
+    row = result.requests.iloc[0]
+    assert event.time_s == pytest.approx(row["arrival_s"] + row["handling_s"])
+    load_s = result.summary["pools"]["both"]["models"]["qwen3-8b"]["load_s"]
+    assert row["queued_s"] == pytest.approx(0.25 + load_s)
+    assert not [one for one in result.summary["provenance"] if one["key"] == "switching.switch_s"]

@@ -114,7 +114,7 @@ def test_readme_shows_these_tables():
 def test_models_that_are_asked_for_now_and_then_share_gpus():
     """Aegaeon (SOSP 2025) serves up to seven models on a GPU, ServerlessLLM (OSDI 2024) keeps them near: at low and skewed load most
     GPUs of their own would idle. The price is the first token of a model that has to wait for its turn."""
-    apart, three, two, *_ = map(zoo, ZOO)
+    apart, three, two = map(zoo, list(ZOO)[:3])
     dollars = [result.summary["cost"]["total_usd"] for result in (apart, three, two)]
     assert dollars[1] < 0.6 * dollars[0]
     assert dollars[2] < 0.4 * dollars[0]
@@ -124,7 +124,9 @@ def test_models_that_are_asked_for_now_and_then_share_gpus():
 
 
 def test_models_that_are_all_busy_do_not_share_gpus():
-    """A batch is of one model: on as many GPUs in turns, each model's requests come in smaller batches and wait for others'."""
-    *_, apart, turns = map(zoo, ZOO)
-    assert latency(turns, "ttft") > 3 * latency(apart, "ttft")
-    assert latency(turns, "e2e", "mean") > latency(apart, "e2e", "mean")
+    """A batch is of one model: on as many GPUs each settles on its own, after a few turns; with one fewer, two have to take turns
+    all the time, and batches that run empty for each other serve neither."""
+    apart, six, five = map(zoo, list(ZOO)[3:])
+    assert latency(six, "ttft") > 3 * latency(apart, "ttft")
+    assert latency(apart, "e2e", "mean") < latency(six, "e2e", "mean") < 1.1 * latency(apart, "e2e", "mean")
+    assert latency(five, "ttft") > 100 * latency(six, "ttft")

@@ -284,11 +284,12 @@ def test_decode_replicas_are_chosen_by_true_signals(router: str, chosen: int) ->
     assert fleet.outcomes()["pool"].tolist()[1] == 1 + chosen
 
 
-def test_model_affinity_stays_with_an_active_model_until_others_are_half_as_busy() -> None:
-    def chosen(outstanding: list[int], model: list[int], resident: list[int]) -> int:
-        return Crowd("model_affinity", 3, outstanding=outstanding, model=model, resident=resident).choose()
+def test_model_affinity_stays_where_its_model_was_sent_last_until_others_are_half_as_busy() -> None:
+    def chosen(outstanding: list[int], asked: list[int], resident: list[int]) -> int:
+        signals = {"outstanding": outstanding, "asked": asked, "resident": resident, "max_num_seqs": [32] * 3}
+        return Crowd("model_affinity", 3, **signals).choose()
 
-    # The request asks for model 0: on its own 9 count 9, elsewhere 3 count 2 x 3 + 8, or + 4 where its weights are.
+    # The request asks for model 0: on its own 9 count 9, elsewhere 3 count 2 x 3 + 32 / 8, and 4 more but where its weights are.
     assert chosen([9, 3, 9], [0, 1, 2], [1, 0, 0]) == 0
     assert chosen([9, 2, 3], [0, 1, 2], [1, 1, 0]) == 1
     assert chosen([15, 3, 3], [0, 1, 2], [1, 0, 0]) == 1

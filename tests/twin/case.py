@@ -91,6 +91,8 @@ class Run:
 
     switches: list[list[float]] = field(default_factory=list)
     """The same of each switch from one model to another."""
+    noted: list[tuple[float, int, int, int, bool, float]] = field(default_factory=list)
+    """What is told of each: when, in which pool, to which model, how many were evicted, whether it was loaded, how long."""
     near_tie: bool = False
     """Whether what comes first is left to chance: times that differ by rounding alone."""
 

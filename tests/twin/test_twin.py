@@ -71,6 +71,26 @@ def test_loop_agrees_with_the_twin_when_its_arrays_grow():
     assert not differences(case, naive.simulate(case), compiled.simulate(case, chunk=1000))
 
 
+def test_switches_are_noted():
+    """Each as it begins; at one time in the order of pools, models and so on, for nobody says which replica is first."""
+    seen = 0
+    for seed in range(200_000, 200_140):
+        case = random_case(seed)
+        twin = naive.simulate(case)
+        if not twin.noted or twin.near_tie:
+            continue
+        loop = compiled.simulate(case).fleet.switches()
+        columns = ("pool", "model", "evicted", "loaded")
+        theirs = sorted(zip(*(loop[name].tolist() for name in ("time_s", *columns, "seconds")), strict=True))
+        assert np.allclose([each[0] for each in theirs], [each[0] for each in sorted(twin.noted)], rtol=TOLERANCE)
+        assert np.allclose([each[-1] for each in theirs], [each[-1] for each in sorted(twin.noted)], rtol=TOLERANCE)
+        assert [each[1:-1] for each in theirs] == [each[1:-1] for each in sorted(twin.noted)]
+        assert (loop["before"] != loop["model"]).all()
+        assert (np.diff(loop["time_s"]) >= 0).all()
+        seen += len(loop)
+    assert seen > 100
+
+
 @pytest.mark.parametrize("seed", range(SCENARIOS, SCENARIOS + 40))
 def test_chunks_and_stops_change_nothing(seed: int):
     """How the requests are handed in, and where the clock is stopped, is nobody's business."""
