@@ -27,7 +27,7 @@ def components(path: Path) -> Details:
 
     The last two need the files with the components' lengths beside the trace.
     """
-    lengths = ragpulse.component_lengths(path.parent)
+    lengths = ragpulse.component_lengths(path)
     tokens: Counter[str] = Counter()
     seen: set[tuple[Any, ...]] = set()
     requests = passages = repeated = 0

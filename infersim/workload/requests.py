@@ -41,6 +41,8 @@ class Requests:
     """Ids of those blocks: equal ids are equal prompts up to and including that block."""
     sequels: NDArray[np.void]
     """SEQUEL of each, `after` counting rows backwards from it; empty if none follows another or belongs to a user."""
+    images: Indices
+    """How many images its prompt has; empty if none has any."""
 
     def __len__(self) -> int:
         """How many requests."""
@@ -54,7 +56,8 @@ class Requests:
     def at(self, rows: NDArray) -> "Requests":
         """The requests at these places (indices, or a mask), in that order."""
         columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
-        columns["sequels"] = self.sequels[rows] if self.sequels.size else self.sequels
+        for name in _OPTIONAL:
+            columns[name] = getattr(self, name)[rows] if getattr(self, name).size else getattr(self, name)
         if not self.prefixes.size:
             return Requests(**columns, prefixes=self.prefixes)
         counts = columns["prefix_blocks"]
@@ -65,7 +68,7 @@ class Requests:
         """The requests from `first` up to `end`, without copying."""
         start = self.prefix_start
         bounds = np.append(start, self.prefixes.size)[[min(first, len(self)), min(end, len(self))]]
-        columns = {name: getattr(self, name)[first:end] for name in (*_COLUMNS, "sequels")}
+        columns = {name: getattr(self, name)[first:end] for name in (*_COLUMNS, *_OPTIONAL)}
         return Requests(**columns, prefixes=self.prefixes[bounds[0] : bounds[1]])
 
     def with_columns(self, **columns: NDArray) -> "Requests":
@@ -73,7 +76,8 @@ class Requests:
         return replace(self, **columns)
 
 
-_COLUMNS = tuple(field.name for field in fields(Requests) if field.name not in ("prefixes", "sequels"))
+_OPTIONAL = ("sequels", "images")
+_COLUMNS = tuple(field.name for field in fields(Requests) if field.name not in ("prefixes", *_OPTIONAL))
 
 
 def no_sequels(count: int) -> NDArray[np.void]:
@@ -94,8 +98,9 @@ def requests(
     prefixes: Indices | None = None,
     line: Indices | None = None,
     sequels: NDArray[np.void] | None = None,
+    images: Indices | None = None,
 ) -> Requests:
-    """Requests with the usual values of what is not given: class 0, no session, no known blocks."""
+    """Requests with the usual values of what is not given: class 0, no session, no known blocks, no images."""
     count = arrival_s.size
     return Requests(
         arrival_s=arrival_s,
@@ -108,6 +113,7 @@ def requests(
         line=np.zeros(count, np.int64) if line is None else line,
         prefixes=np.empty(0, np.int64) if prefixes is None else prefixes,
         sequels=np.empty(0, SEQUEL) if sequels is None else sequels,
+        images=np.empty(0, np.int64) if images is None else images,
     )
 
 
@@ -120,6 +126,9 @@ def joined(parts: Iterable[Requests]) -> Requests:
         return parts[0]
     if any(part.sequels.size for part in parts):
         parts = [part if part.sequels.size else part.with_columns(sequels=no_sequels(len(part))) for part in parts]
+    if any(part.images.size for part in parts):
+        none = [np.zeros(len(part), np.int64) for part in parts]
+        parts = [part if part.images.size else part.with_columns(images=n) for part, n in zip(parts, none, strict=True)]
     return Requests(
         **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Requests)}
     )

@@ -95,26 +95,28 @@ class _Client:
         """The requests of a window."""
         window = self._windows.get(start_s)
         times = np.empty(0) if window is None else start_s + window_arrivals(window, factor, self._gaps)
-        inputs, outputs = self._tokens(start_s, times.size)
-        return requests(times, inputs, outputs)
+        inputs, outputs, images = self._tokens(start_s, times.size)
+        return requests(times, inputs, outputs, images=images)
 
-    def _tokens(self, start_s: float, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Lengths from the client's own tables, of the latest window that has some; else from the workload's."""
+    def _tokens(self, start_s: float, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Lengths, and images where there are some, from the client's own tables, of the latest window that has some; else from the workload's."""
         known = [start for start in self._starts if start <= start_s] or list(self._starts)[:1]
         if not known:
-            return self._feeds[0].take(count), self._feeds[1].take(count)
+            return self._feeds[0].take(count), self._feeds[1].take(count), None
         laws = self._starts[max(known)]
 
         def drawn(field: str) -> np.ndarray:
             return laws[field].tokens(self._lengths.random(count))
 
+        images = None
         if "input_tokens" in laws:
             inputs = drawn("input_tokens")
         else:
             inputs = drawn("text_tokens")
             if "image_count" in laws:
-                inputs = inputs + drawn("image_count") * drawn("image_tokens")
-        return np.maximum(inputs, 1), np.maximum(drawn("output_tokens"), 1)
+                images = drawn("image_count")
+                inputs = inputs + images * drawn("image_tokens")
+        return np.maximum(inputs, 1), np.maximum(drawn("output_tokens"), 1), images
 
 
 def window_arrivals(window: Window, factor: float, rng: np.random.Generator) -> Times:

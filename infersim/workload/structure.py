@@ -47,15 +47,15 @@ def structured(
         case Rag():
             return _with_parts(blocks, _passages(spec, seed, directory, name), spec.block_tokens, name)
         case Images():
-            return _with_parts(blocks, _images(spec, seed, directory, name), spec.block_tokens, name)
+            return _with_parts(blocks, _images(spec, seed, directory, name), spec.block_tokens, name, True)
         case Reasoning():
             return _sampled(spec, _with_parts(blocks, _nothing, spec.block_tokens, name), seed, directory, name)
 
 
 def _with_parts(
-    blocks: Iterator[Requests], before: Callable[[int], Parts], block_tokens: int, name: str
+    blocks: Iterator[Requests], before: Callable[[int], Parts], block_tokens: int, name: str, images: bool = False
 ) -> Iterator[Requests]:
-    """The requests with parts before their text, whose content nobody else has."""
+    """The requests with parts (or `images`) before their text, whose content nobody else has."""
     number = 0
     for block in blocks:
         parts, count = before(len(block)), len(block)
@@ -67,7 +67,8 @@ def _with_parts(
         counts, ids = block_ids(np.insert(parts.content, ends, text), tokens, segments, block_tokens)
         prompt = np.repeat(np.arange(count), segments)
         whole = np.bincount(prompt, tokens, minlength=count).astype(np.int64)
-        yield block.with_columns(input_tokens=whole, prefix_blocks=counts, prefixes=ids)
+        own = {"images": parts.parts} if images else {}
+        yield block.with_columns(input_tokens=whole, prefix_blocks=counts, prefixes=ids, **own)
 
 
 def family(name: str) -> int:

@@ -3,6 +3,8 @@
 Not here: the formats (`formats/`), the requests (`generate.py`).
 """
 
+import gzip
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,11 +21,9 @@ ROWS = 1 << 16
 def write_trace(scenario: Scenario, path: Path, kind: Format, directory: Path | None = None) -> int:
     """Write the scenario's requests in a format and return how many; nothing is left behind if it fails.
 
-    Raises ValueError if the workload waits for answers, the format cannot be written or has blocks of another size than the workload, TraceError if
-    the file cannot be written.
+    A path that ends in .gz is packed. Raises ValueError if the workload waits for answers, or the format has blocks of
+    another size than the workload, TraceError if the file cannot be written.
     """
-    if kind.write is None:
-        raise ValueError(f"{kind.name} can be read, not written: it holds what a workload does not have")
     count = 0
 
     def counted(blocks: Iterable[Requests]) -> Iterator[Requests]:
@@ -47,9 +47,18 @@ def write_trace(scenario: Scenario, path: Path, kind: Format, directory: Path | 
     part = path.with_name(path.name + ".part")
     try:
         kind.write(part, blocks, *([have] if have and not isinstance(kind.block_tokens, int) else []))
-        part.replace(path)
+        if path.suffix == ".gz":
+            _pack(part, path)
+        else:
+            part.replace(path)
     except OSError as error:
         raise TraceError(path, f"cannot be written: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
     return count
+
+
+def _pack(source: Path, target: Path) -> None:
+    """Pack a file with gzip, without the time and the name that it would say."""
+    with source.open("rb") as raw, target.open("wb") as out, gzip.GzipFile("", "wb", 6, out, mtime=0) as packed:
+        shutil.copyfileobj(raw, packed, 1 << 20)

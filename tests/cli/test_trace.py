@@ -82,8 +82,8 @@ def test_problems_end_with_one_message(tmp_path, trace):
         (("inspect", tmp_path / "absent.csv"), "cannot be read"),
         (("fit", tmp_path / "scenario.yaml"), "no known format"),
         (
-            ("generate", tmp_path / "scenario.yaml", "-o", tmp_path / "x", "--format", "ragpulse"),
-            "can be read, not written",
+            ("generate", tmp_path / "scenario.yaml", "-o", tmp_path / "x", "--format", "servegen"),
+            "rates and lengths of clients in windows, not requests",
         ),
         (("generate", tmp_path / "scenario.yaml", "-o", tmp_path / "x", "--format", "nothing"), "known are azure-2023"),
         (("generate", tmp_path / "scenario.yaml", "-o", tmp_path / "no" / "x.csv"), "cannot be written"),

@@ -353,7 +353,7 @@ def test_warnings(tmp_path):
 def test_a_written_trace_is_inspected_with_its_blocks(tmp_path):
     block = requests(np.array([0.0, 0.3, 2.7]), np.array([40, 40, 40]), np.array([1, 2, 3]),
                      prefix_blocks=np.array([2, 2, 2]), prefixes=np.array([5, 6, 5, 7, 5, 6]))  # fmt: skip
-    format_named("parquet").write(tmp_path / "x", [block])
+    format_named("parquet").write(tmp_path / "x", [block], 16)
     found = inspect(tmp_path / "x")
     assert found.block_tokens == 16
     assert found.reuse is not None

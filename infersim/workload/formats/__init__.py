@@ -46,6 +46,9 @@ def format_named(name: str) -> Format:
     for candidate in FORMATS:
         if candidate.name == name:
             return candidate
+    if name == "servegen":
+        what = "servegen holds rates and lengths of clients in windows, not requests"
+        raise ValueError(f"{what}; write csv, or keep the scenario, whose arrivals can be of process servegen")
     raise ValueError(f"no trace format is called {name}; known are {', '.join(kind.name for kind in FORMATS)}")
 
 

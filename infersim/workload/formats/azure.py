@@ -20,6 +20,7 @@ IMAGES = "NumImages"
 NAMES = dict(zip(("arrival_s", "input_tokens", "output_tokens"), COLUMNS, strict=True))
 DAY = 86_400 * TICKS_PER_SECOND
 EPOCH_2023 = np.datetime64("2023-11-16T18:00:00", "us")
+EPOCH_LMM = np.datetime64("2024-10-15T12:00:00", "ms")
 EPOCH_2024 = np.datetime64("2024-05-10T00:00:00", "us")
 
 
@@ -30,9 +31,8 @@ def read(path: Path) -> Iterator[Requests]:
         ticks = table.instants(COLUMNS[0])
         first = ticks[0] if first is None else first
         inputs, outputs = (table.whole_numbers(column, 0) for column in COLUMNS[1:])
-        if IMAGES in table.columns:
-            table.whole_numbers(IMAGES, 0, 1_000_000, "images are")
-        yield requests((ticks - first) / TICKS_PER_SECOND, inputs, outputs, line=table.lines)
+        images = table.whole_numbers(IMAGES, 0, 1_000_000, "images are") if IMAGES in table.columns else None
+        yield requests((ticks - first) / TICKS_PER_SECOND, inputs, outputs, line=table.lines, images=images)
 
 
 def midnight(path: Path) -> float:
@@ -48,6 +48,18 @@ def write_2023(path: Path, blocks: Iterable[Requests]) -> None:
 def write_2024(path: Path, blocks: Iterable[Requests]) -> None:
     """Times in microseconds with +00:00, a fraction of zero left out, beginning on 10 May 2024 at 00:00."""
     _write(path, blocks, lambda ticks: [f"{text}+00:00" for text in _dates(EPOCH_2024, ticks, " ", False)])
+
+
+def write_multimodal(path: Path, blocks: Iterable[Requests]) -> None:
+    """Times rounded to milliseconds, beginning on 15 October 2024 at 12:00; images as the workload has them, else 0."""
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        file.write(",".join([COLUMNS[0], IMAGES, *COLUMNS[1:]]) + "\n")
+        for block in blocks:
+            whole = np.rint(block.arrival_s * 1000).astype("timedelta64[ms]")
+            stamps = np.datetime_as_string(EPOCH_LMM + whole, unit="ms").tolist()
+            images = block.images if block.images.size else np.zeros(len(block), np.int64)
+            columns = (column.tolist() for column in (images, block.input_tokens, block.output_tokens))
+            file.writelines(f"{stamp}Z,{n},{i},{o}\n" for stamp, n, i, o in zip(stamps, *columns, strict=True))
 
 
 def _write(path: Path, blocks: Iterable[Requests], stamps) -> None:  # type: ignore[no-untyped-def]  # ticks to texts
@@ -91,5 +103,5 @@ _SHARED: dict[str, Any] = {"read": read, "midnight": midnight, "names": NAMES}
 FORMATS = (
     Format("azure-2023", "the Azure LLM inference trace 2023", fits=_naive, write=write_2023, **_SHARED),
     Format("azure-2024", "the Azure LLM inference trace 2024 (a week)", fits=_zoned, write=write_2024, **_SHARED),
-    Format("azure-lmm", "the Azure multimodal inference trace", fits=_multimodal, **_SHARED),
+    Format("azure-lmm", "the Azure multimodal inference trace", fits=_multimodal, write=write_multimodal, **_SHARED),
 )

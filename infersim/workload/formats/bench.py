@@ -5,7 +5,8 @@ vLLM: one JSON object with the lists `input_lens`, `output_lens` and, in newer v
 error, or without output, are failures, which a replay leaves out.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from infersim.workload.formats.format import Format, Head
 from infersim.workload.jsonlines import MOST_TOKENS, Entry, Row, blocks_of, entries, shown, whole_object
-from infersim.workload.requests import Requests, requests
+from infersim.workload.requests import Requests, joined, requests
 from infersim.workload.traces import TraceError
 
 
@@ -88,6 +89,47 @@ def _seconds(path: Path, values: Any) -> np.ndarray:
     return np.array(values, np.float64)
 
 
+def write_aiperf(path: Path, blocks: Iterable[Requests]) -> None:
+    """Records without what only a run measures, times rounded to nanoseconds; sessions are conversations."""
+    number = 0
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        for block in blocks:
+            starts = np.rint(block.arrival_s * 1e9).astype(np.int64)
+            columns = (starts, block.input_tokens, block.output_tokens, block.session)
+            for start, inputs, outputs, session in zip(*(column.tolist() for column in columns), strict=True):
+                meta = {
+                    "session_num": number,
+                    "x_request_id": str(number),
+                    "request_start_ns": start,
+                    "benchmark_phase": "profiling",
+                }
+                meta |= {"conversation_id": str(session)} if session >= 0 else {}
+                counts = {"input_sequence_length": inputs, "output_sequence_length": outputs}
+                metrics = {name: {"value": value, "unit": "tokens"} for name, value in counts.items()}
+                file.write(json.dumps({"metadata": meta, "metrics": metrics, "error": None}) + "\n")
+                number += 1
+
+
+def write_vllm(path: Path, blocks: Iterable[Requests]) -> None:
+    """Lengths and start times, without what only a run measures; all requests are in memory."""
+    _write_lists(path, joined(blocks), True)
+
+
+def write_vllm_lengths(path: Path, blocks: Iterable[Requests]) -> None:
+    """Lengths alone."""
+    _write_lists(path, joined(blocks), False)
+
+
+def _write_lists(path: Path, every: Requests, timed: bool) -> None:
+    lists = {
+        "num_prompts": len(every),
+        "input_lens": every.input_tokens.tolist(),
+        "output_lens": every.output_tokens.tolist(),
+    }
+    lists |= {"start_times": every.arrival_s.tolist()} if timed else {}
+    path.write_text(json.dumps(lists) + "\n", encoding="ascii", newline="\n")
+
+
 def _aiperf(head: Head) -> bool:
     return {"metadata", "metrics"} <= set(head.keys)
 
@@ -106,9 +148,9 @@ _AIPERF = {
 }  # fmt: skip
 FORMATS = (
     Format(
-        "aiperf", "an AIPerf record export", read_aiperf, _aiperf, zeros_failed=True, disordered=True, names=_AIPERF
+        "aiperf", "an AIPerf record export", read_aiperf, _aiperf, write_aiperf, zeros_failed=True, disordered=True, names=_AIPERF
     ),
-    Format("vllm-bench", "a vLLM bench result", read_vllm, _timed, zeros_failed=True, names=_VLLM),
-    Format("vllm-bench-lengths", "a vLLM bench result without start times", read_vllm_lengths, _untimed, clock="none",
+    Format("vllm-bench", "a vLLM bench result", read_vllm, _timed, write_vllm, zeros_failed=True, names=_VLLM),
+    Format("vllm-bench-lengths", "a vLLM bench result without start times", read_vllm_lengths, _untimed, write_vllm_lengths, clock="none",
            zeros_failed=True, names=_VLLM),
 )  # fmt: skip

@@ -39,9 +39,9 @@ class Format:
     """Rows in the file's order, the first at 0 s, with the file's own lines; TraceError for what is not the format."""
     fits: Callable[[Head], bool]
     """Whether a file's head is of this format."""
-    write: Callable[..., None] | None = None
-    """Takes a path, blocks of requests and, where the file tells its block size, that size; None where the format needs
-    what a workload does not have."""
+    write: Callable[..., None]
+    """Takes a path, blocks of requests and, where the file tells its block size, that size. Its contract says what is filled in
+    and what is lost."""
     block_tokens: int | Callable[[Head], int] = 0
     """Tokens in a prefix block, or how the file tells; 0 where the format has none."""
     blocks: Literal["", "ceil", "floor"] = ""

@@ -6,7 +6,8 @@ a rate of sessions. Sub-agents run inside a session from when they are spawned; 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from infersim.workload.traces import TraceError, byte_blocks
 BLOCK = 64
 OF_A_SESSION = 1 << 32
 """Block ids of different sessions do not meet."""
+MODEL = "infersim"
+Call = tuple[float, float, int, int, list[int]]
+"""Time from the session's start and since the call before [s], prompt and output tokens, ids of whole blocks."""
 FLAT = ("trace", "path", "seq", "t", "type", "input_tokens", "output_tokens", "hash_start", "hash_len")
 
 
@@ -65,6 +69,77 @@ def _calls(session: Entry, number: int, start_s: float, calls: Any) -> Iterator[
         yield Row(call.line, time, inputs, call.whole("out"), number, blocks)
 
 
+def write(path: Path, blocks: Iterable[Requests]) -> None:
+    """A session a line, in the order in which they begin; when it began is lost, and all sessions are in memory until the end.
+
+    A request without a session is one by itself. Blocks that are not known get ids that occur once. What a workload
+    does not know is `infersim` (the model) or null (why an answer stopped, and how long it took: the time that its client waits
+    counts from the call before).
+    """
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        for number, calls in enumerate(_by_session(blocks)):
+            entries = [
+                {"t": time, "type": "s", "model": MODEL, "in": inputs, "out": outputs, "hash_ids": ids, "input_types": ["text"],
+                 "output_types": ["text"], "stop": None, "think_time": think, "api_time": None}
+                for time, think, inputs, outputs, ids in calls
+            ]  # fmt: skip
+            totals = {
+                "requests": len(calls),
+                "input_tokens": sum(c[2] for c in calls),
+                "output_tokens": sum(c[3] for c in calls),
+            }
+            session = {"id": f"trace_{number:04d}", "models": [MODEL], "block_size": BLOCK, "hash_id_scope": "local",
+                       "tool_tokens": 0, "system_tokens": 0, "requests": entries, "totals": totals}  # fmt: skip
+            file.write(json.dumps(session) + "\n")
+
+
+def write_flat(path: Path, blocks: Iterable[Requests]) -> None:
+    """The same as a row a request, with runs of ids."""
+    import pyarrow
+    import pyarrow.parquet
+
+    text, whole, real = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
+    kinds = {"trace": text, "path": text, "seq": whole, "t": real, "type": text, "model": text, "input_tokens": whole,
+             "output_tokens": whole, "n_blocks": whole, "shared_prev": whole, "api_time": real, "think_time": real, "stop": text,
+             "hash_start": pyarrow.list_(whole), "hash_len": pyarrow.list_(whole)}  # fmt: skip
+    rows = []
+    for number, calls in enumerate(_by_session(blocks)):
+        before: list[int] = []
+        for place, (time, think, inputs, outputs, ids) in enumerate(calls):
+            begins = [k for k in range(len(ids)) if k == 0 or ids[k] != ids[k - 1] + 1]
+            lengths = [end - begin for begin, end in pairwise([*begins, len(ids)])]
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, ids, strict=False)))
+            rows.append((f"trace_{number:04d}", "", place, time, "s", MODEL, inputs, outputs, len(ids), shared, None, think,
+                         "", [ids[k] for k in begins], lengths))  # fmt: skip
+            before = ids
+    columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
+    arrays = [pyarrow.array(list(column), kind) for column, kind in zip(columns, kinds.values(), strict=True)]
+    pyarrow.parquet.write_table(pyarrow.table(dict(zip(kinds, arrays, strict=True))), path, compression="zstd")
+
+
+def _by_session(blocks: Iterable[Requests]) -> list[list[Call]]:
+    """The calls of each session; ids of blocks are numbers within it, from 0 in their order."""
+    calls, known, begun, last = list[list[Call]](), list[dict[int, int]](), list[float](), list[float]()
+    place: dict[int, int] = {}
+    for block in blocks:
+        ends, counts = np.cumsum(block.prefix_blocks).tolist(), block.prefix_blocks.tolist()
+        columns = (block.arrival_s, block.input_tokens, block.output_tokens, block.session)
+        for row, (time, inputs, outputs, session) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+            number = place.setdefault(session, len(calls)) if session >= 0 else len(calls)
+            if number == len(calls):
+                calls.append([])
+                known.append({})
+                begun.append(time)
+                last.append(time)
+            ids = known[number]
+            named = block.prefixes[ends[row] - counts[row] : ends[row]].tolist()[: inputs // BLOCK]
+            fresh = [-1 - len(ids) - k for k in range(inputs // BLOCK - len(named))]
+            local = [ids.setdefault(one, len(ids)) for one in (*named, *fresh)]
+            calls[number].append((time - begun[number], time - last[number], inputs, outputs, local))
+            last[number] = time
+    return calls
+
+
 def read_flat(path: Path) -> Iterator[Requests]:
     """The same from the flat form, whose rows of a sub-agent follow the row that spawns it; the line is the row."""
     numbers: dict[str, int] = {}
@@ -106,6 +181,8 @@ def _is_flat(head: Head) -> bool:
 
 _SHARED: dict[str, Any] = {"block_tokens": BLOCK, "blocks": "floor", "clock": "session", "zeros_failed": True}
 FORMATS = (
-    Format("kv-cache-tester", "a kv-cache-tester recording (64-token blocks)", read, _fits, **_SHARED),
-    Format("kv-cache-tester-flat", "kv-cache-tester sessions in a flat table", read_flat, _is_flat, **_SHARED),
+    Format("kv-cache-tester", "a kv-cache-tester recording (64-token blocks)", read, _fits, write, **_SHARED),
+    Format(
+        "kv-cache-tester-flat", "kv-cache-tester sessions in a flat table", read_flat, _is_flat, write_flat, **_SHARED
+    ),
 )

@@ -105,14 +105,12 @@ def read_parquet(path: Path) -> Iterator[Requests]:
         yield _checked(path, block, block_tokens(ids), ids)
 
 
-def write_csv(path: Path, blocks: Iterable[Requests], tokens: int = 16) -> None:
-    """All columns; the ids of prompts only if a request of the first block of requests has some."""
-    name = None
+def write_csv(path: Path, blocks: Iterable[Requests], tokens: int = 0) -> None:
+    """All columns; the ids of prompts where these have blocks of so many tokens."""
+    name = f"prefix_ids_{tokens}" if tokens else ""
     with open(path, "w", encoding="ascii", newline="\n") as file:
+        file.write(",".join([*COLUMNS, *OPTIONAL, *([name] if name else [])]) + "\n")
         for block in blocks:
-            if name is None:
-                name = f"prefix_ids_{tokens}" if block.prefixes.size else ""
-                file.write(",".join([*COLUMNS, *OPTIONAL, *([name] if name else [])]) + "\n")
             columns = (block.arrival_s, block.input_tokens, block.output_tokens, block.session, block.tenant)
             lines = [",".join(map(repr, row)) for row in zip(*(column.tolist() for column in columns), strict=True)]
             if name:
@@ -120,12 +118,10 @@ def write_csv(path: Path, blocks: Iterable[Requests], tokens: int = 16) -> None:
                 parts = np.split(block.prefixes, ends[:-1])
                 lines = [f"{line},{' '.join(map(str, part.tolist()))}" for line, part in zip(lines, parts, strict=True)]
             file.write("\n".join(lines) + "\n" if lines else "")
-        if name is None:
-            file.write(",".join([*COLUMNS, *OPTIONAL]) + "\n")
 
 
-def write_parquet(path: Path, blocks: Iterable[Requests], tokens: int = 16) -> None:
-    """All columns, the ids of prompts among them."""
+def write_parquet(path: Path, blocks: Iterable[Requests], tokens: int = 0) -> None:
+    """All columns; the ids of prompts where these have blocks of so many tokens."""
     import pyarrow
     import pyarrow.parquet
 
@@ -134,7 +130,8 @@ def write_parquet(path: Path, blocks: Iterable[Requests], tokens: int = 16) -> N
         for block in blocks:
             offsets = np.append(block.prefix_start, block.prefixes.size)
             data = {name: getattr(block, name) for name in (*COLUMNS, *OPTIONAL)}
-            data[f"prefix_ids_{tokens}"] = pyarrow.LargeListArray.from_arrays(offsets, block.prefixes)
+            if tokens:
+                data[f"prefix_ids_{tokens}"] = pyarrow.LargeListArray.from_arrays(offsets, block.prefixes)
             table = pyarrow.table(data)
             writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)

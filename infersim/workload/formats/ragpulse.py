@@ -1,11 +1,12 @@
 """RAGPulse (arXiv 2511.12979): JSON lines whose prompts are named by component, second 0 at 12:00 local time. MIT.
 
 `{"timestamp": "seconds", "input_length", "output_length", "hash_ids": {five lists of component ids}, "session_id"}`.
-Five JSONL files beside it say how long each component is; where they are, prompts get chained ids of 16-token
+Five JSONL files beside it (`1_sys_prompt.jsonl.gz` ..., or `TRACE_sys_prompt.jsonl` ...) say how long each component is; where they are, prompts get chained ids of 16-token
 blocks, components in the published order. One published pair is out of order, so a replay sorts.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +31,7 @@ COMPONENTS = {
 
 def read(path: Path, block_tokens: int = BLOCK) -> Iterator[Requests]:
     """Requests; second 0 is noon of the first day, also where the first request comes later."""
-    lengths = component_lengths(path.parent)
+    lengths = component_lengths(path)
     sessions: dict[str, int] = {}
     segments: list[list[tuple[int, int]]] = []
 
@@ -58,11 +59,17 @@ def _named(block: Requests, segments: list[list[tuple[int, int]]], block_tokens:
     return block.with_columns(prefix_blocks=counts, prefixes=ids)
 
 
-def component_lengths(folder: Path) -> dict[str, dict[int, int]]:
-    """Tokens of every component by kind; empty unless all five files are in the folder."""
+def stem(path: Path) -> str:
+    """The name of a trace without its endings, which the tables that were written with it begin with."""
+    return path.name.removesuffix(".part").removesuffix(".gz").rpartition(".")[0] or path.name
+
+
+def component_lengths(trace: Path) -> dict[str, dict[int, int]]:
+    """Tokens of every component by kind, from the trace's own tables or those of its folder, as published; empty unless there are all five."""
     found: dict[str, dict[int, int]] = {}
     for kind, (name, key) in COMPONENTS.items():
-        files = sorted(folder.glob(f"*_{name}.jsonl*"))
+        own = trace.with_name(f"{stem(trace)}_{name}.jsonl")
+        files = [own] if own.is_file() else sorted(trace.parent.glob(f"[0-9]*_{name}.jsonl*"))
         if not files:
             return {}
         found[kind] = {entry.whole(key, 0, 2**62): entry.whole("token_length") for entry in entries(files[0])}
@@ -105,6 +112,46 @@ def midnight(path: Path) -> float:
     return 12 * 3600.0
 
 
+def write(path: Path, blocks: Iterable[Requests]) -> None:
+    """Whole seconds from noon (fractions are lost), and the five tables of lengths beside it, named after the file.
+
+    What a workload knows of a prompt is which of its blocks it shares, not its components: so each known block is a
+    passage of its own, and the rest of the prompt a user input that nobody else has. A request without a session gets one of its own.
+    """
+    numbers, tables = dict[int, int](), {kind: dict[int, int]() for kind in COMPONENTS}
+    number = 0
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        for block in blocks:
+            ends = np.cumsum(block.prefix_blocks).tolist()
+            counts = block.prefix_blocks.tolist()
+            rows = zip(
+                *(c.tolist() for c in (block.arrival_s, block.input_tokens, block.output_tokens, block.session)),
+                strict=True,
+            )
+            for row, (time, inputs, outputs, session) in enumerate(rows):
+                known = block.prefixes[ends[row] - counts[row] : ends[row]].tolist()[: inputs // BLOCK]
+                passages = [numbers.setdefault(one, len(numbers)) for one in known]
+                tables["passages_ids"] |= dict.fromkeys(passages, BLOCK)
+                rest = inputs - BLOCK * len(passages)
+                tables["user_input"] |= {number: rest} if rest else {}
+                lists: dict[str, list[int]] = {kind: [] for kind in COMPONENTS}
+                lists["passages_ids"], lists["user_input"] = passages, [number] if rest else []
+                data = {"timestamp": str(int(time)), "input_length": inputs, "output_length": outputs, "hash_ids": lists,
+                        "session_id": f"s{session}" if session >= 0 else f"r{number}"}  # fmt: skip
+                file.write(json.dumps(data) + "\n")
+                number += 1
+    for kind, (name, key) in COMPONENTS.items():
+        _write_table(path.with_name(f"{stem(path)}_{name}.jsonl"), key, tables[kind])
+
+
+def _write_table(path: Path, key: str, lengths: dict[int, int]) -> None:
+    """One table of lengths; where no request has such a component, one that nobody uses."""
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        file.writelines(
+            json.dumps({key: number, "token_length": n}) + "\n" for number, n in (lengths or {0: 1}).items()
+        )
+
+
 def _fits(head: Head) -> bool:
     return {"timestamp", "input_length", "hash_ids", "session_id"} <= set(head.keys) and isinstance(
         head.first["hash_ids"], dict
@@ -114,6 +161,6 @@ def _fits(head: Head) -> bool:
 FORMATS = (
     Format(
         "ragpulse", "a RAGPulse trace (components; 16-token blocks where their lengths are beside it)", read, _fits,
-        None, BLOCK, "floor", disordered=True, midnight=midnight, names=NAMES,
+        write, BLOCK, "floor", disordered=True, midnight=midnight, names=NAMES,
     ),
 )  # fmt: skip

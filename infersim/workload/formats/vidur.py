@@ -65,6 +65,18 @@ def write_lengths(path: Path, blocks: Iterable[Requests]) -> None:
             file.writelines(f"{prompt},{output},{prompt + output},{prompt / output!r}\n" for prompt, output in rows)
 
 
+def write_apex(path: Path, blocks: Iterable[Requests]) -> None:
+    """Offsets rounded to nanoseconds; requests numbered in their order."""
+    number = 0
+    with open(path, "w", encoding="ascii", newline="\n") as file:
+        file.write(",".join([*APEX[:2], *APEX_EXTRA, APEX[2]]) + "\n")
+        for block in blocks:
+            offsets = np.rint(block.arrival_s * 1e9).astype(np.int64).tolist()
+            rows = zip(block.input_tokens.tolist(), block.output_tokens.tolist(), offsets, strict=True)
+            file.writelines(f"{i},{o},{k},{i + o},{at}\n" for k, (i, o, at) in enumerate(rows, number))
+            number += len(block)
+
+
 def _timed(head: Head) -> bool:
     return set(TIMED) <= set(head.columns) <= {*TIMED, *EXTRA} and not head.parquet
 
@@ -85,5 +97,5 @@ FORMATS = (
         "lengths", "a table of lengths (ShareGPT as Sarathi-Serve has it)", read_lengths, _lengths, write_lengths,
         clock="none", names=_NAMES,
     ),
-    Format("apex", "an APEX+ trace", read_apex, _apex, names=_APEX_NAMES),
+    Format("apex", "an APEX+ trace", read_apex, _apex, write_apex, names=_APEX_NAMES),
 )  # fmt: skip
