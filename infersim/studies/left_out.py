@@ -126,7 +126,7 @@ def chosen_cases(cases: Sequence[Case]) -> list[Case]:
     """The cases that are fitted: at most EACH_GROUP of each group and engine, spread evenly over it."""
     groups: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
-        if any(_counts(row) for row in case.rows):
+        if any(_counts(case, row) for row in case.rows):
             groups.setdefault((case.group, case.engine.name), []).append(case)
     found = []
     for members in groups.values():
@@ -155,7 +155,7 @@ def slopes_of(case: Case) -> Slopes | None:
 def errors(case: Case) -> Floats:
     """Logarithms of predicted over measured of the rows that are fitted."""
     outcome = resimulate(case)
-    return np.array([math.log(predict(case, outcome, row) / row.actual) for row in case.rows if _counts(row)])
+    return np.array([math.log(predict(case, outcome, row) / row.actual) for row in case.rows if _counts(case, row)])
 
 
 def fit(slopes: Sequence[Slopes], priors: dict[Unknown, Prior]) -> dict[Unknown, float]:
@@ -202,5 +202,6 @@ def _is_time(name: str) -> bool:
     return name.endswith(("_us", "_ms"))
 
 
-def _counts(row: Row) -> bool:
-    return row.statistic in FITTED and row.actual > 0
+def _counts(case: Case, row: Row) -> bool:
+    """Whether a row is fitted: not the first tokens of a server near saturation, whose queue multiplies every small error."""
+    return row.statistic in FITTED and row.actual > 0 and not (case.load.kind == "server" and row.metric == "ttft_ms")

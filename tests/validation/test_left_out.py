@@ -9,7 +9,7 @@ import pytest
 from infersim.spec import catalogue
 from infersim.studies.cases import Case, Load, Row
 from infersim.studies.knobs import CHIP_KNOBS, ENGINE_KNOBS, guess, knobs_of, plausible, quantities, turned
-from infersim.studies.left_out import Prior, Slopes, fit, left_out, prior, with_factors
+from infersim.studies.left_out import Prior, Slopes, errors, fit, left_out, prior, with_factors
 from infersim.studies.resimulation import predict, predicted, resimulate
 
 CHIP, ENGINE = catalogue.hardware("h100-sxm"), catalogue.engine("vllm")
@@ -119,3 +119,11 @@ def test_the_knobs_of_every_engine_are_plausible(name: str) -> None:
         if knob in ENGINE_KNOBS:
             low, high = ENGINE_KNOBS[knob]
             assert low <= quantity.value <= high, knob
+
+
+def test_first_tokens_of_servers_are_not_fitted() -> None:
+    """A queue at saturation says more of its load than of the chip: throughput and TPOT of the same run count, its TTFT does not."""
+    rows = tuple(Row({}, metric, "mean", 1.0) for metric in ("output_tok_s", "tpot_ms", "ttft_ms"))
+    served = replace(runs(1.0)[0], load=Load(kind="server", prompt=64, output=8, rate_rps=2.0, requests=20), rows=rows)
+    assert len(errors(served)) == 2
+    assert len(errors(replace(served, load=replace(served.load, kind="closed_loop", users=2)))) == 3
