@@ -13,7 +13,6 @@ from infersim.studies.errors import StudyError
 from infersim.studies.validation import OWN, Validation, validate
 from infersim.studies.validation_plot import plot_validation
 
-
 OTHERS = {
     ("mi300x", "e2e_ms"): 6.0, ("gaudi2", "e2e_ms"): 10.0, ("gaudi2", "output_tok_s"): 8.0, ("gaudi3", "output_tok_s"): 12.0,
     ("inferentia2", "tpot_ms"): 4.0, ("trainium1", "tpot_ms"): 10.0, ("trainium2", "itl_ms"): 25.0, ("tpu-v5e", "output_tok_s"): 12.0,
