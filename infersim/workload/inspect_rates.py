@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.workload.length_windows import window_fit
 from infersim.workload.series import RateTable, read_rates
 from infersim.workload.servegen import LENGTHS_WINDOW_S, WINDOW_S, Clients, length_rows, read_clients
 
 Floats = NDArray[np.float64]
+Figures = dict[str, dict[str, float]]
 
 PERIODS_H = (24.0, 12.0, 168.0, 84.0)
 """Waves that traffic of people has: days and weeks, and their halves."""
@@ -135,6 +137,8 @@ class PoolInspection:
     """Share of the windows with Gamma gaps."""
     lengths: dict[str, dict[str, float]]
     """mean and quantiles of each field of the length tables, weighted by the client's rate in their window."""
+    window_fit: dict[str, dict[str, float]]
+    """By field of tokens, how far tables of a client and window are from a lognormal and an exponential (`length_windows.py`)."""
     rate_without_lengths: float | None
     """Share of the requests of clients that have no length table; None where no tables were given."""
 
@@ -158,38 +162,48 @@ def inspect_clients(path: Path, model: str | None = None, lengths: Path | None =
     weight = np.cumsum(rate[order]) / rate.sum()
     quantiles = {f"p{share}": float(cv[order][np.searchsorted(weight, share / 100)]) for share in (10, 50, 90)}
     mean, peak = float(totals.mean()), float(totals.max())
-    found, without = ({}, None) if lengths is None else _weighted_lengths(clients, lengths, model)
+    found, fits, without = ({}, {}, None) if lengths is None else _weighted_lengths(clients, lengths, model)
     return PoolInspection(
         file=path.name, clients=int(np.unique(client).size), span_s=float(start.max() - start.min()),
         rate={"mean": mean, "peak": peak, "peak_to_mean": peak / mean},
         top_share={top: float(heaviest[:top].sum() / rate.sum()) for top in (1, 10)},
         weighted_cv=quantiles, bursty_share=float(rate[cv > 1].sum() / rate.sum()),
-        gamma_share=float(1 - weibull.mean()), lengths=found, rate_without_lengths=without,
+        gamma_share=float(1 - weibull.mean()), lengths=found, window_fit=fits, rate_without_lengths=without,
     )  # fmt: skip
 
 
-def _weighted_lengths(clients: Clients, path: Path, model: str | None) -> tuple[dict[str, dict[str, float]], float]:
-    """mean, p50, p90, p99 of each field over the clients with a table, and the share of the rate of those without."""
+def _weighted_lengths(clients: Clients, path: Path, model: str | None) -> tuple[Figures, Figures, float]:
+    """mean, p50, p90, p99 of each field over the clients with a table, the fit of these, and the share of the rate of those without."""
     weights: dict[tuple[int, float], float] = {}
     for client, windows in clients.items():
         for start, window in windows.items():
             key = client, start // LENGTHS_WINDOW_S * LENGTHS_WINDOW_S
             weights[key] = weights.get(key, 0.0) + window.rate_rps
-    sums: dict[str, dict[int, float]] = {}
+    sums: dict[str, dict[float, float]] = {}
+    tables: dict[str, dict[tuple[int, float], tuple[list, list]]] = {}
     known = set()
-    for client, start, field, values, shares in length_rows(path, model):
+    for client, start, field, values, shares in length_rows(path, model, ratios=True):
+        if field in ("input_tokens", "output_tokens"):
+            own = tables.setdefault(field, {}).setdefault((client, start), ([], []))
+            own[0].extend(values)
+            own[1].extend(shares)
         known.add(client)
         weight, sums_of_field = weights.get((client, start), 0.0), sums.setdefault(field, {})
         for value, share in zip(values, shares, strict=True):
             sums_of_field[value] = sums_of_field.get(value, 0.0) + weight * share
     total = sum(weights.values())
     without = sum(weight for (client, _), weight in weights.items() if client not in known) / total
-    return {field: _quantiles(table) for field, table in sums.items()}, without
+    found = {
+        field: window_fit((np.array(values, float), np.array(shares, float)) for values, shares in own.values())
+        for field, own in tables.items()
+    }
+    fits = {field: fit for field, fit in found.items() if fit}
+    return {field: _quantiles(table) for field, table in sums.items()}, fits, without
 
 
-def _quantiles(table: dict[int, float]) -> dict[str, float]:
+def _quantiles(table: dict[float, float]) -> dict[str, float]:
     values = np.array(sorted(table), np.float64)
-    weight = np.array([table[int(value)] for value in values])
+    weight = np.array([table[value] for value in values.tolist()])
     if not weight.sum():
         return {}
     shares = np.cumsum(weight) / weight.sum()

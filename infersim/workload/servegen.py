@@ -212,8 +212,15 @@ def read_lengths(path: Path, model: str | None = None) -> Tables:
     }
 
 
-def length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, str, list, list]]:
-    """Client, window, field, values and weights, from either kind of file; a field may come in several pieces."""
+RATIO = "reason_ratio"
+"""Share of an answer that is reasoning; all other fields count tokens or parts."""
+
+
+def length_rows(path: Path, model: str | None, ratios: bool = False) -> Iterator[tuple[int, float, str, list, list]]:
+    """Client, window, field, values and weights, from either kind of file; a field may come in several pieces.
+
+    `ratios` includes reason_ratio, whose values are no whole numbers.
+    """
     if path.suffix == ".parquet":
         seen: set[str] = set()
         for batch in batches(path, ("model", "client", "t_s", "field", "value", "prob")):
@@ -221,8 +228,9 @@ def length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, str
             clients, starts, names = batch.whole_numbers("client", 0, 10**6), batch.numbers("t_s"), batch.texts("field")
             values, weights = batch.numbers("value"), batch.numbers("prob")
             for row in rows.tolist():
-                if (name := names[row] or "") != "reason_ratio":
-                    yield int(clients[row]), float(starts[row]), name, [int(values[row])], [float(weights[row])]
+                if (name := names[row] or "") != RATIO or ratios:
+                    value = float(values[row]) if name == RATIO else int(values[row])
+                    yield int(clients[row]), float(starts[row]), name, [value], [float(weights[row])]
         return
     for client, file in _chunks(path, "dataset"):
         try:
@@ -230,7 +238,8 @@ def length_rows(path: Path, model: str | None) -> Iterator[tuple[int, float, str
             for start, fields in windows.items():
                 for field, text in fields.items():
                     table = ast.literal_eval(text)
-                    if field != "reason_ratio" and table:
-                        yield client, float(start), field, list(map(int, table)), list(map(float, table.values()))
+                    if (field != RATIO or ratios) and table:
+                        kind = float if field == RATIO else int
+                        yield client, float(start), field, list(map(kind, table)), list(map(float, table.values()))
         except (ValueError, SyntaxError, AttributeError, TypeError, RecursionError) as error:
             raise TraceError(file, f"is no ServeGen dataset: {str(error)[:80]}") from None
