@@ -29,6 +29,11 @@ SORTING_LAUNCHES = 4
 19 to 39 us a layer at any size, in fits to 80,000 points of fused experts in aiconfigurator-core 0.12.0."""
 
 
+INDEXER_LAUNCHES = 8
+"""Kernels of the indexer of sparse attention beside its products: norm, rotary position, rotation and conversion of queries
+and of the key, their store, the scores, the choice of tokens (DeepSeek V3.2's reference code)."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """One kernel of a layer, on one chip."""
@@ -124,6 +129,7 @@ def attention_operators(model: Model, shard: Shard) -> list[Operator]:
     return [
         matmul("qkv", hidden, wide, not spare),
         elementwise("rope and KV write", 2 * query + 6 * key, 2 if attention.qk_norm else 1),
+        *([elementwise("gate", 3 * query)] if attention.gate else []),
         matmul("output", query, hidden, not spare),
     ]
 
@@ -147,6 +153,7 @@ def latent_operators(model: Model, shard: Shard) -> list[Operator]:
         wide = INDEX_HEADS * INDEX_DIM
         operators.append(matmul("indexer query", latent.query_rank or hidden, wide, quantised=True))
         operators.append(matmul("indexer key", hidden, INDEX_DIM + INDEX_HEADS, quantised=False))
+        operators.append(elementwise("indexer", 6 * (wide + INDEX_DIM), INDEXER_LAUNCHES))
     return operators
 
 
@@ -161,6 +168,7 @@ def recurrent_operators(model: Model, shard: Shard) -> list[Operator]:
         matmul("in", hidden, 2 * keys + 2 * values + 2 * values // recurrent.value_dim),
         elementwise("convolution", recurrent.convolution * (2 * keys + values)),
         update,
+        elementwise("gated norm", 3 * values, 3),
         matmul("out", values, hidden),
     ]
 

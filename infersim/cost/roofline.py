@@ -46,6 +46,9 @@ CONVERTED_SHARE = 0.6
 """Share of arithmetic and of bandwidth that experts keep where their weights are stored in fewer bits than they are
 computed in and unpacked on the way: mxfp4 on Hopper takes 1.4 to 2.3 times as long under vLLM, 1.5 to 3.3 under SGLang
 and 3 under TensorRT-LLM in the same tables, int4 more."""
+ONE_FLOW = {"choose and sort": 2, "activation": 0}
+"""Kernels of experts in native fp4, which run as one flow (TensorRT-LLM's, by FlashInfer in vLLM and SGLang too): 17 to
+20 us a layer at one token on B200, against 57 to 100 us in TensorRT-LLM's other kernels (aiconfigurator-core 0.12.0)."""
 GRAPH_TOKENS = 512
 """Steps of up to this many tokens replay a captured graph and are padded to its size."""
 SMALL_KV_SHARE = 0.87
@@ -77,7 +80,7 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
     overlap = GROUPED_OVERLAP if operator.experts else OVERLAP
     seconds = longer * (1.0 + ratio**overlap) ** (1.0 / overlap)
-    floor = np.full_like(tokens, (operator.launches + conversions(operator, d)) * d.floor_s)
+    floor = np.full_like(tokens, kernels_of(operator, d) * d.floor_s)
     work = Work(
         flops=d.tensor * flops,
         memory_bytes=d.tensor * moved,
@@ -132,6 +135,19 @@ def unpacked(d: Deployment) -> bool:
 def kv_bytes_s(d: Deployment) -> float:
     """Achieved bandwidth of one chip when it reads keys and values as they are stored [B/s]."""
     return d.chip.kv_bytes_s * (SMALL_KV_SHARE if d.kv_bytes < 2.0 else 1.0)
+
+
+def kernels_of(operator: Operator, d: Deployment) -> int:
+    """Kernels that an operator takes under this engine, conversions of its input included."""
+    sorts, fused = operator.name == "choose and sort", d.engine.fused
+    launches = d.engine.sorting_launches if sorts else operator.launches
+    if (sorts or operator.scattered) and d.chip.computes(d.weights) == "fp4":
+        return ONE_FLOW.get(operator.name, launches)
+    if fused and operator.name == "norm" and d.tensor > 1:
+        return 0
+    static = d.weights == "fp8" and d.model.native_dtype != "fp8"  # else scales are found block by block, by a kernel
+    converts = 0 if fused and static and not operator.scattered else conversions(operator, d)
+    return launches - (fused and "rope" in operator.name) + converts
 
 
 def conversions(operator: Operator, d: Deployment) -> int:
@@ -189,7 +205,7 @@ def waiting_for_launches(parts: list[Part], d: Deployment, seconds: Array) -> Ar
     kernels = sum(
         part.layers
         * (
-            sum(operator.launches + conversions(operator, d) for operator in part.operators)
+            sum(kernels_of(operator, d) for operator in part.operators)
             + (part.name in ("attention", "recurrent"))  # attention itself
             + (d.tensor > 1)  # the collective
         )

@@ -41,6 +41,11 @@ class Engine(Spec):
     kernels that others fuse; none where kernels follow each other as fast as the chip can."""
     expert_share: Ratio | None = None
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
+    fused: bool = False
+    """Whether norms after a collective, rotary position, the conversion of inputs to fp8 with static scales are
+    parts of other kernels rather than kernels of their own."""
+    sorting_launches: Count = 4
+    """Kernels that choose experts and sort tokens by them."""
     all_experts: bool = False
     """Whether every token goes through every expert, chosen or not, since a compiled program cannot branch on data (Neuron)."""
     spread: Literal["layers", "operators"] = "layers"

@@ -51,6 +51,8 @@ class Load:
     """Users of a closed loop, or sequences of a fixed batch."""
     ramp_counts: bool = False
     """Whether a closed loop's first requests, which all come at once, count in the statistics."""
+    cold_s: float = 0.0
+    """What the first prompts of a closed loop wait for: kernels that a new server loads, compiles and tunes [s]."""
     rate_rps: float = 0.0
     """Poisson rate of a server [1/s]."""
     beams: int = 1
@@ -105,6 +107,8 @@ class Case:
     hold what it waited there, so E2E is predicted from it on."""
     polls_every: int = 1
     """Steps from one look for new requests to the next, where the engine was started so."""
+    drafts: tuple[float, ...] = ()
+    """Chances of each token that the model's own layer for several tokens drafts to be accepted; none without drafts."""
     prefill_replicas: int = 0
     """Replicas that only prefill, beside `replicas` that only decode; 0 where every replica does both."""
     prefill_layout: tuple[int, int, int] | None = None

@@ -34,6 +34,7 @@ ENGINES = (
     (r"unstated", "eager"),
     (r"deepspeed|fastertransformer|lmdeploy", "static"),
     (r"\bnim\b", "tensorrt-llm-0"),
+    (r"(trtllm|tensorrt-llm) 1\.[1-9]", "tensorrt-llm-1.2"),
     (r"trtllm|tensorrt-llm(?! (0\.1?\d\b|\())", "tensorrt-llm"),
     (r"tensorrt|cuda", "tensorrt-llm-0"),
     (r"deepseek", "sglang"),

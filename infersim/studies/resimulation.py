@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 
 from infersim.cost.build import build_tables
 from infersim.cost.memory import DoesNotFit
+from infersim.cost.speculation import speculative
 from infersim.cost.tables import CostTables
 from infersim.cost.work import padding
 from infersim.dataplane.fleet import Fleet, PoolCost
 from infersim.dataplane.records import FINISHED, NONE, REQUEST
 from infersim.dataplane.tally import Tally
 from infersim.spec.engine import Engine
+from infersim.spec.model import Model
 from infersim.spec.pool import Parallelism
 from infersim.studies.apart import serve_apart
 from infersim.studies.cases import CannotSay, Case, Load, Row
+from infersim.studies.polling import polled
 
 Floats = NDArray[np.float64]
 Arrivals = tuple[NDArray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -88,7 +91,7 @@ def resimulate(case: Case) -> Outcome:
         seen = replace(case, load=replace(case.load, kind="server"))  # the loop itself had each user wait for an answer
         return replace(_measured(seen, tables, outcomes, tally, stage), users=case.load.users)
     few = served_replicas(case, tables)
-    outcomes, tally = serve(pool, requests, outputs, names, few)
+    outcomes, tally = serve(pool, requests, outputs, names, few, case.polls_every)
     if (outcomes["status"] != FINISHED).any():
         raise CannotSay("some requests are longer than the context or the KV cache")
     return replace(_measured(case, tables, outcomes, tally, stage), more=case.replicas / few)
@@ -113,7 +116,7 @@ def price(case: Case) -> CostTables:
         tokens = max(tokens, min(LONGEST_STEP, math.ceil(seqs * load.prompt)), seqs)
     elif load.kind == "closed_loop" and not case.prefill_replicas:
         seqs = min(seqs, max(1, math.ceil(load.users / case.replicas)))
-    tokens = max(tokens, seqs)
+    tokens = max(tokens, seqs * (1 + len(case.drafts)))
     if load.kind in ("fixed_batch", "single_stream"):
         engine = compiled_for(engine, seqs, min(tokens, math.ceil(seqs * load.prompt)))
     if case.slots is not None:
@@ -124,11 +127,18 @@ def price(case: Case) -> CostTables:
         chips=case.chips,
     )  # fmt: skip
 
-    def build(blocks: int | None) -> CostTables:
+    def tables_of(model: Model, width: int, blocks: int | None) -> CostTables:
         return build_tables(
-            case.model, case.hardware, engine, layout, case.weights, case.kv_cache, seqs, tokens,  # type: ignore[arg-type]
+            model, case.hardware, engine, layout, case.weights, case.kv_cache, seqs * width, max(tokens, seqs * width),  # type: ignore[arg-type]
             case.block_size or engine.block_size, blocks, case.measured,
         )  # fmt: skip
+
+    def build(blocks: int | None) -> CostTables:
+        plain = tables_of(case.model, 1, blocks)
+        if not case.drafts:
+            return plain
+        wide, draft = tables_of(case.model, 1 + len(case.drafts), 1), tables_of(drafting(case.model), 1, 1)
+        return speculative(plain, wide, draft, len(case.drafts), blocks)
 
     try:
         tables = build(blocks)
@@ -143,6 +153,12 @@ def price(case: Case) -> CostTables:
         raise CannotSay(str(error)) from error
     except ValueError as error:
         raise CannotSay(str(error)) from error
+
+
+def drafting(model: Model) -> Model:
+    """The layer that DeepSeek's and Qwen's models bring along to draft tokens (multi-token prediction), as a model."""
+    alone = {"layers": 1, "attention_layers": None, "recurrent": None, "dense_layers": 0}
+    return model.model_copy(update=alone)
 
 
 def compiled_for(engine: Engine, seqs: int, prompt_tokens: int) -> Engine:
@@ -189,18 +205,28 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
         pool = replace(pool, batching=pool.batching if waits(case, tables) else "static", async_scheduling=False)
     if case.load.kind in LOOPS and not case.prefill_replicas:  # the loop would let all users pay the front end at once
         pool = replace(pool, request_overhead_s=0.0, token_overhead_s=0.0)
+    if case.drafts:
+        prompts = np.zeros(0) if tables.prompts is None else tables.prompts.seconds
+        pool = replace(pool, acceptance=case.drafts, prompts_s=prompts)
     if case.load.beams > 1 or case.prefix_caching:
         pool = replace(pool, prefix_tokens=tables.memory.block_size)
     return replace(pool, max_context=1 << 40)  # what was measured fitted
 
 
 def serve(
-    pool: PoolCost, requests: NDArray, outputs: NDArray[np.int64], names: NDArray[np.int64], replicas: int
+    pool: PoolCost,
+    requests: NDArray,
+    outputs: NDArray[np.int64],
+    names: NDArray[np.int64],
+    replicas: int,
+    polls_every: int = 1,
 ) -> tuple[NDArray, Tally]:
     """Run to the last request on `replicas` replicas; return the outcomes by id, and the shapes that were run."""
     from infersim.policies.routing import ROUTERS
 
-    fleet = Fleet([pool], [(requests, outputs, names)], ROUTERS["least_outstanding"].compiled)
+    shape = polled(polls_every, pool.batching == "chunked_prefill") if polls_every > 1 else None
+    pool = replace(pool, batching="own") if shape else pool
+    fleet = Fleet([pool], [(requests, outputs, names)], ROUTERS["least_outstanding"].compiled, shape=shape)
     for _ in range(replicas):
         fleet.open(0)
     fleet.advance(math.inf)
@@ -224,13 +250,24 @@ def arrivals(case: Case, tables: CostTables) -> Arrivals:
     if load.kind == "server":
         times = np.cumsum(np.random.default_rng(1).exponential(1.0 / load.rate_rps, count))
     if load.kind == "closed_loop":
-        times = np.minimum(np.arange(count), load.users) * SENDING_S
+        times = first_come(case, tables, prompts)
     if load.beams == 1:
         return _requests(times, prompts), outputs, _NO_NAMES, np.zeros(count, np.int64)
     return _beams(load, times, prompts, outputs, block)
 
 
 _NO_NAMES = np.zeros(0, np.int64)
+
+
+def first_come(case: Case, tables: CostTables, prompts: NDArray[np.int64]) -> Floats:
+    """When the engine gets the requests of a closed loop [s]: its users all send at the beginning, and a front end takes
+    one request after the other; later ones wait in the loop for a user to be free, so they come right after."""
+    users, sent = case.load.users, np.minimum(np.arange(len(prompts)), case.load.users) * SENDING_S
+    if case.prefill_replicas:
+        return sent
+    front = (tables.request_overhead_s + tables.token_overhead_s * prompts[:users]) / case.replicas
+    first = np.maximum(np.maximum(np.cumsum(front), sent[:users]), case.load.cold_s)
+    return np.concatenate([first, np.full(len(prompts) - len(first), first[-1])])
 
 
 def _how_many(case: Case, tables: CostTables) -> int:
@@ -330,8 +367,10 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
         front = tables.request_overhead_s + tables.token_overhead_s * outcomes["input_tokens"]
         begun[users:] = np.sort(outcomes["finish_s"])[: len(begun) - users]
         mean_front = float(front.mean())
+        if load.kind == "closed_loop":  # what the first wait for is in their arrivals
+            begun[:users], front[:users] = np.arange(len(begun[:users])) * SENDING_S, 0.0
         if users > case.replicas:
-            front[users:] = _until_scheduled(front[users:], outcomes, tables.async_scheduling, case.polls_every)
+            front[users:] = _until_scheduled(front[users:], outcomes, tables.async_scheduling, case.polls_every > 1)
     ttft = outcomes["first_token_s"] - begun + front
     e2e = outcomes["finish_s"] - begun + front
     if load.kind == "fixed_batch":  # its latency is that of the last, where part of it waited for room
@@ -353,13 +392,15 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
     )
 
 
-def _until_scheduled(front: Floats, outcomes: NDArray, async_scheduling: bool, polls_every: int) -> Floats:
+def _until_scheduled(front: Floats, outcomes: NDArray, async_scheduling: bool, waited: bool) -> Floats:
     """Time until a user's next request is in a step [s]: the step that began when the last one ended runs on, and those
-    that begin while the request is in the front end; one more where steps are scheduled ahead; and half of those
-    between two looks for new requests."""
+    that begin while the request is in the front end; one more where steps are scheduled ahead. Where the engine looks
+    for requests now and then only, the loop had it wait for the look."""
+    if waited:
+        return front
     gaps = (outcomes["finish_s"] - outcomes["first_token_s"]).sum() / np.maximum(outcomes["output_tokens"] - 1, 1).sum()
     steps = np.ceil(front / gaps) if gaps > 0 else 0.0
-    return np.maximum(front, (steps + async_scheduling + (polls_every - 1) / 2.0) * gaps)
+    return np.maximum(front, (steps + async_scheduling) * gaps)
 
 
 def predict(case: Case, outcome: Outcome, row: Row) -> float:

@@ -8,7 +8,7 @@ import pytest
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
 from infersim.cost.operators import layer_parts, matmul
-from infersim.cost.roofline import linear_work, mixed_work, operator_work, waiting_for_launches
+from infersim.cost.roofline import kernels_of, linear_work, mixed_work, operator_work, waiting_for_launches
 from infersim.spec import catalogue
 
 
@@ -68,3 +68,25 @@ def test_steps_with_prompts_wait_for_launches_where_no_graph_holds_them() -> Non
             assert mixed.seconds[[512, 513]] == pytest.approx(expected)
     eager = replace(alone("llama-3.1-8b"), engine=catalogue.engine("eager"))
     assert linear_work(eager).seconds[1] >= 288 * eager.engine.launch_us.value * 1e-6
+
+
+def test_kernels_of_engines_that_fuse_counted_by_hand() -> None:
+    """Llama 3.1 70B in fp8 with static scales on eight chips: QKV, attention, output, up, activation, down, and two
+    collectives that hold the norms: 8 of 80 layers. DeepSeek's block scales take a kernel before each product."""
+    d = replace(alone("llama-3.1-70b"), engine=catalogue.engine("tensorrt-llm-1.2"), tensor=8, weights="fp8")
+    assert d.engine.launch_us is not None
+    kernel = d.engine.launch_us.value * 1e-6
+    parts = layer_parts(d.model, d.shard)
+    assert waiting_for_launches(parts, d, np.zeros(1)) == pytest.approx([80 * 8 * kernel])
+    block = replace(d, model=d.model.model_copy(update={"native_dtype": "fp8"}))
+    assert waiting_for_launches(parts, block, np.zeros(1)) == pytest.approx([80 * 12 * kernel])
+
+
+def test_experts_in_native_fp4_run_as_one_flow_under_every_engine() -> None:
+    """Two kernels choose and sort, two are the products, one adds up; on Hopper the same experts are unpacked."""
+    for engine, norm, sort in (("vllm", 1, 9), ("tensorrt-llm-1.2", 0, 14)):
+        for chip, kernels in (("b200-sxm", [2, 1, 0, 1, 1]), ("h200-sxm", [sort, 1, 1, 1, 1])):
+            d = replace(alone("gpt-oss-120b"), engine=catalogue.engine(engine), chip=Chip(catalogue.hardware(chip)),
+                        tensor=8, weights="fp4")  # fmt: skip
+            (experts,) = [part for part in layer_parts(d.model, d.shard) if part.name == "experts"]
+            assert [kernels_of(operator, d) for operator in experts.operators] == [norm, 1, *kernels]
