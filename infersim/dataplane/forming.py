@@ -175,7 +175,7 @@ def _victim(server, asked, flights, table):
         chosen = flights[chosen].previous
     if table.queue_order == PRIORITY:
         slot = flights[chosen].previous
-        while slot != NONE:
+        while slot != NONE and asked[chosen].priority > server.lowest:
             if asked[slot].priority < asked[chosen].priority and flights[slot].state != DONE:
                 chosen = slot
             slot = flights[slot].previous
@@ -197,6 +197,8 @@ def _oust(now, step, engine, asked, flights):
         room = server.kv_free - phases[phase_of(server.decoded, table)] - lookahead - table.watermark_blocks
         wanted = flight.target + (1 if flight.computed > 0 else 0)
         chunk = min(wanted, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
+        if asked[server.queue_head].priority <= server.lowest:
+            break
         slot = _victim(server, asked, flights, table)
         if asked[slot].priority >= asked[server.queue_head].priority:
             break

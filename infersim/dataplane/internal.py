@@ -196,6 +196,7 @@ SERVER = np.dtype(
         ("kv_free", np.int64),  # free KV blocks
         ("batch_head", np.int64),  # the batch in order of admission: first ...
         ("batch_tail", np.int64),  # ... and last
+        ("lowest", np.int64),  # a priority that no sequence of the batch is below; kept where the queue goes by it
         ("prefilling", np.int64),  # first sequence of the batch whose prompt is not yet processed
         ("link_free_s", np.float64),  # when its link to decode replicas is free
         ("queue_head", np.int64),

@@ -13,7 +13,7 @@ from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growt
 from infersim.dataplane.links import appended, unlinked
 from infersim.dataplane.prefix import find_entry, insert_entry, release_entry, use_entry
 from infersim.dataplane.queue import pop, push_back, push_front
-from infersim.dataplane.records import FAIR_SHARE, FINISHED, NONE
+from infersim.dataplane.records import FAIR_SHARE, FINISHED, NONE, PRIORITY
 from infersim.dataplane.shares import charge_begun
 
 NEVER = 1 << 62
@@ -65,6 +65,9 @@ def admit_head(now, engine, asked, flights):
     replica.waiting -= 1
     replica.running += 1
     replica.queued_tokens -= flight.target - flight.computed
+    if table.queue_order == PRIORITY:
+        priority = asked[slot].priority
+        server.lowest = priority if server.batch_head == NONE else min(server.lowest, priority)
     server.batch_head, server.batch_tail = appended(slot, server.batch_head, server.batch_tail, flights)
     return slot
 
