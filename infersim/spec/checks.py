@@ -167,6 +167,20 @@ def check_speculation(pool: Pool, hardware: Hardware, engine: Engine) -> Iterato
         yield ("speculative",), f"{what}; remove it"
 
 
+PADDING = 512
+"""Rows by which vocabularies of one tokenizer may differ: embeddings are padded."""
+
+
+def check_draft(draft: Model | Diffusion, target: Model | Diffusion) -> Iterator[Finding]:
+    """A draft model speaks the tokens of the model that verifies them."""
+    path = ("speculative", "model")
+    if isinstance(draft, Diffusion):
+        yield path, f"{draft.name} makes images; name a language model"
+    elif not isinstance(target, Diffusion) and abs(draft.vocab_size - target.vocab_size) > PADDING:
+        what = f"{draft.name} knows {draft.vocab_size} tokens and {target.name} {target.vocab_size}"
+        yield path, f"{what}: its drafts cannot be verified; name a smaller model with the same tokenizer"
+
+
 def check_kinds(workload: Workload, models: list[Model | Diffusion]) -> Iterator[Finding]:
     """Images are asked of diffusion models, and nothing else is; `models` are those that the classes ask for."""
     for index, (part, model) in enumerate(zip(workload.parts, models, strict=True)):

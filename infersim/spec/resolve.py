@@ -20,6 +20,7 @@ from infersim.spec.checks import (
     check_adapters,
     check_autoscalers,
     check_batching,
+    check_draft,
     check_dtype,
     check_engine,
     check_images,
@@ -257,6 +258,8 @@ def _resolve_pool(
     if hardware and engine:
         findings += check_speculation(pool, hardware, engine)
         findings += check_engine(hardware, engine)
+    if draft and own:
+        findings += check_draft(draft, own[0])
     if hardware:
         findings += check_several(pool, hardware, own)
         for model in own:

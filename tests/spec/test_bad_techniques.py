@@ -54,6 +54,9 @@ CASES = {
     "unknown draft model": (
         with_line("speculative: {method: draft_model, model: lama-3.1-8b, tokens: 3, acceptance: 0.8}"),
         "speculative", "pools[0].speculative.model", "unknown model lama-3.1-8b", "llama-3.1-8b"),
+    "a draft model of other tokens": (
+        with_line("speculative: {method: draft_model, model: qwen2.5-7b, tokens: 3, acceptance: 0.8}"),
+        "speculative", "pools[0].speculative.model", "152064 tokens and llama-3.1-70b 128256", "same tokenizer"),
     "unknown method": (
         with_line("speculative: {method: medusa, tokens: 3, acceptance: 0.8}"),
         "speculative", "pools[0].speculative.method", "medusa", "known: draft_model, mtp, ngram"),
