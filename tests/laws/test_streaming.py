@@ -16,7 +16,7 @@ from infersim.results.result import Result
 from infersim.simulate import simulate
 from infersim.spec.load import load_scenario
 
-OF_ROWS = ("steady_state.", "requests.rows", "requests.percentile_error")
+OF_ROWS = ("steady_state.", "requests.rows", "requests.percentile_error", "oracle.")
 """Keys of the summary that rest on rows, or speak of them."""
 
 
@@ -56,6 +56,15 @@ def test_everything_but_percentiles_is_the_same_to_the_last_bit(pair: tuple[Resu
     assert percentiles > 30
     for key in ("slo.targets.ttft_p99_s.p99_s", "slo.classes.chat.ttft_p99_s"):
         assert streamed[key] == pytest.approx(full[key], rel=LATENCY_ERROR)
+
+
+def test_the_oracle_is_estimated_and_says_so(pair: tuple[Result, Result]) -> None:
+    """From an eighth of the rows: work within four standard errors of a mean of 1,000 requests whose deviation is about their mean."""
+    full, streamed = (result.summary["oracle"] for result in pair)
+    assert "rows_share" not in full
+    assert streamed["rows_share"] == 0.5 ** pair[1].record.halvings
+    assert streamed["work_usd"] == pytest.approx(full["work_usd"], rel=4 / np.sqrt(len(pair[1].requests)))
+    assert streamed["usd_regret"] == pytest.approx(pair[1].summary["cost"]["total_usd"] - streamed["usd"])
 
 
 def test_the_rows_kept_are_rows_of_the_full_run_chosen_by_their_id(pair: tuple[Result, Result]) -> None:
