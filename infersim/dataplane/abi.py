@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numba import types
 
-from infersim.dataplane import groups, internal, records
+from infersim.dataplane import groups, internal, pools, records
 from infersim.dataplane.faults import PolicyRaised
 
 JIT = not numba.config.DISABLE_JIT
@@ -49,7 +49,7 @@ OBSERVE = types.void(
     REPLICAS,
     _array(internal.SERVER),
     types.int64[:, ::1],
-    _array(internal.TABLE),
+    _array(pools.TABLE),
     types.float64[::1],
     types.float64[::1],
     types.int64[::1],
@@ -62,7 +62,7 @@ GLANCE = types.void(
     REPLICAS,
     _array(internal.SERVER),
     types.int64[:, ::1],
-    _array(internal.TABLE),
+    _array(pools.TABLE),
     types.float64[::1],
 )
 """Signature of `progress.glance`."""
@@ -92,7 +92,7 @@ ADVANCE = types.int64(
         _array(records.SWITCH), _array(internal.STEP),
         _array(records.STATE),
     ),
-    _group(groups.Pools, _array(internal.TABLE), _FLOATS, _FLOATS, _FLOATS),
+    _group(groups.Pools, _array(pools.TABLE), _FLOATS, _FLOATS, _FLOATS),
     _group(
         groups.Crowd, _array(internal.CALL), _INTS, _array(internal.CLIENT), _array(records.SEQUEL), _INTS, _INTS,
         _array(internal.SOURCE), _array(records.REQUEST), _INTS, _FLOATS,

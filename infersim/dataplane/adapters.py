@@ -1,6 +1,6 @@
 """Adapters (LoRA) of a replica: which are in its slots, who uses them, and what they add to its steps.
 
-DESIGN.md, "Adapters", is the specification. Not here: who is admitted (`forming.py`).
+DESIGN.md, "Adapters", is the specification. Not here: who is admitted (`admitting.py`).
 """
 
 from infersim.dataplane.internal import DECODE, PREFILL

@@ -1,24 +1,18 @@
-"""Forming a replica's next step: who decodes, which prompt chunks go along, who is admitted and who is preempted.
+"""Forming a replica's next step: who decodes, what its prompts may be, what it takes, and how far it leaps.
 
-DESIGN.md, "What the data plane does, exactly", is the specification. Not here: carrying the step out (`ending.py`).
+DESIGN.md, "What the data plane does, exactly", is the specification. Not here: its prompts (`admitting.py`), who makes way
+(`ousting.py`), and carrying the step out (`ending.py`).
 """
 
 import math
 
-from infersim.dataplane.adapters import finds_slot, note_adapters, use_adapter
+from infersim.dataplane.adapters import note_adapters
+from infersim.dataplane.admitting import add_prompts
 from infersim.dataplane.agenda import SLOT_BITS
-from infersim.dataplane.internal import DONE, ON_HOST, PREEMPTED
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import (
-    affordable_steps,
-    blocks_for,
-    blocks_held,
-    blocks_to_process,
-    growth,
-    phase_of,
-)
-from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
-from infersim.dataplane.queue import pop, push_front
+from infersim.dataplane.kvcache import affordable_steps, growth, phase_of
+from infersim.dataplane.ousting import oust, victim
+from infersim.dataplane.prefix import make_room
 from infersim.dataplane.records import (
     ANYBODY,
     CHUNKED_PREFILL,
@@ -32,9 +26,11 @@ from infersim.dataplane.records import (
     STATIC,
     WHOLE,
 )
-from infersim.dataplane.sequences import admit_head, join, preempt, use_prefix
-from infersim.dataplane.shares import charge, choose_head
+from infersim.dataplane.sequences import preempt
+from infersim.dataplane.shares import choose_head
 from infersim.dataplane.timing import leap_end
+
+"""Most steps of a leap; keeps sums of contexts within 64 bits."""
 
 LEAP_LIMIT = 1 << 30
 """Most steps of a leap; keeps sums of contexts within 64 bits."""
@@ -59,7 +55,7 @@ def form_step(now, shape, step, state, engine, roll, values):
     if server.rows == 0 and _still_gathering(now, server, flights, table):
         return _idle(now, server, flights, table)
     if table.queue_order == PRIORITY and server.rows == 0:
-        _oust(now, step, engine, roll.asked, flights)
+        oust(now, step, engine, roll.asked, flights)
     prompts, decode, admit = table.max_num_batched_tokens, True, ANYBODY
     if table.batching == OWN_BATCHING and (server.batch_head != NONE or server.queue_head != NONE):
         _describe(now, state, server, replica, flights, table)
@@ -77,7 +73,7 @@ def form_step(now, shape, step, state, engine, roll, values):
             _add_decoding(now, step, engine, roll.asked, flights)
         withheld = max(0, step.budget - prompts)
         step.budget -= withheld
-        _add_prompts(now, step, engine, roll.asked, flights, admit)
+        add_prompts(now, step, engine, roll.asked, flights, admit)
         step.budget += withheld
         if step.sequences > 0 or attempt == 1 or table.batching == CHUNKED_PREFILL:
             break
@@ -157,7 +153,7 @@ def _add_decoding(now, step, engine, asked, flights):
     server, table, phases = engine.server, engine.table, engine.phases
     lookahead = table.draft_blocks
     while phases[phase_of(server.decoded, table)] + lookahead * server.decoding > server.kv_free:
-        slot = _victim(server, asked, flights, table)
+        slot = victim(server, asked, flights, table)
         preempt(now, slot, step, engine, asked, flights)
     step.reserve = lookahead * server.decoding
     step.free = server.kv_free - phases[phase_of(server.decoded, table)] - step.reserve
@@ -165,217 +161,6 @@ def _add_decoding(now, step, engine, asked, flights):
     step.sequences = server.batch
     server.decodes = server.batch > 0
     make_room(step.free, server, engine.cache, engine.lookup, table)
-
-
-@compiled
-def _victim(server, asked, flights, table):
-    """The sequence to preempt: the last admitted, where the queue order is priority among those of the lowest."""
-    chosen = server.batch_tail
-    while flights[chosen].state == DONE:
-        chosen = flights[chosen].previous
-    if table.queue_order == PRIORITY:
-        slot = flights[chosen].previous
-        while slot != NONE and asked[chosen].priority > server.lowest:
-            if asked[slot].priority < asked[chosen].priority and flights[slot].state != DONE:
-                chosen = slot
-            slot = flights[slot].previous
-    return chosen
-
-
-@compiled
-def _oust(now, step, engine, asked, flights):
-    """Preempt sequences of strictly lower priority while the head of the queue finds no room beside them."""
-    server, table, phases = engine.server, engine.table, engine.phases
-    while server.queue_head != NONE and server.batch_head != NONE:
-        flight = flights[server.queue_head]
-        if table.models > 1 and asked[server.queue_head].model != table.model:
-            break
-        if table.async_scheduling and flight.since_s > server.last_start_s:
-            step.retry = True
-            break
-        lookahead = table.draft_blocks * server.decoding
-        room = server.kv_free - phases[phase_of(server.decoded, table)] - lookahead - table.watermark_blocks
-        wanted = flight.target + (1 if flight.computed > 0 else 0)
-        chunk = min(wanted, table.max_num_batched_tokens - server.batch * (1 + table.draft_tokens))
-        if asked[server.queue_head].priority <= server.lowest:
-            break
-        slot = _victim(server, asked, flights, table)
-        if asked[slot].priority >= asked[server.queue_head].priority:
-            break
-        blocks = (table.full_blocks + table.window_blocks) * blocks_for(chunk, table)
-        admissible = _has_row(server.queue_head, server, engine.replica, asked, table)
-        if chunk <= 0 or (admissible and blocks <= room):
-            step.retry = True  # not blocked by this measure yet, but it may be a step later
-            break
-        preempt(now, slot, step, engine, asked, flights)
-    step.preemptions = 0
-
-
-# ---------------------------------------------------------------- prompts
-
-
-@inlined
-def _add_prompts(now, step, engine, asked, flights, admit):
-    """Continue the partly prefilled sequence, then admit from the queue as `admit` says."""
-    server, replica, table = engine.server, engine.replica, engine.table
-    partial = server.prefilling
-    if partial != NONE:
-        flights[partial].chunk = 0
-        if step.budget > 0:
-            flight = flights[partial]
-            chunk = min(flight.target - flight.computed, step.budget)
-            blocks = blocks_to_process(flight, asked[partial], flight.computed, chunk, table)
-            blocks -= blocks_held(flight.computed, 1, 0, table)
-            if blocks <= step.free:
-                step.free -= blocks
-                _add_chunk(step, flight, chunk, table)
-                make_room(step.free, server, engine.cache, engine.lookup, table)
-            else:
-                claimed = server.kv_free - step.free
-                preempt(now, partial, step, engine, asked, flights)
-                step.free = server.kv_free - claimed
-    if step.preemptions > 0:
-        step.retry = True
-        return
-    # An engine that has nothing scheduled ahead, because its batch is empty and its queue young, takes all at once.
-    young = server.queue_head != NONE and flights[server.queue_head].since_s > server.last_start_s
-    scheduled_ahead = table.async_scheduling and not (replica.running == 0 and young)
-    aside = NONE
-    while admit != NOBODY and server.queue_head != NONE and step.budget > 0:
-        head = server.queue_head
-        if table.models > 1 and asked[head].model != table.model:
-            if engine.models[table.place].queued == 0 or now >= flights[head].since_s + table.turn_s:
-                break
-            pop(engine, asked, flights)
-            flights[head].next = aside
-            aside = head
-            continue
-        if not _has_row(head, server, replica, asked, table):
-            break
-        ousted = flights[head].state == PREEMPTED and flights[head].since_s == now and server.last_start_s < math.inf
-        if ousted or (scheduled_ahead and flights[head].since_s > server.last_start_s):
-            step.retry = True
-            break
-        if not finds_slot(asked[head], engine):
-            pop(engine, asked, flights)
-            flights[head].next = aside
-            aside = head
-            continue
-        if not _admit(now, head, step, engine, asked, flights, admit):
-            break
-    while aside != NONE:  # back to where they stood
-        step.retry = step.retry or table.adapter_slots > 0
-        following = flights[aside].next
-        push_front(aside, engine, asked, flights)
-        aside = following
-
-
-@inlined
-def _has_row(head, server, replica, asked, table):
-    """Whether the batch has room for the rows of the head of the queue."""
-    if table.plain_blocks:
-        return replica.running < table.max_num_seqs
-    return replica.running + server.forks + 1 + asked[head].forks <= table.max_num_seqs
-
-
-@inlined
-def _admit(now, head, step, engine, asked, flights, admit):
-    """Admit the head of the queue if its blocks are free; return whether it was."""
-    flight, server, table = flights[head], engine.server, engine.table
-    margin = 0 if server.batch_head == NONE else table.watermark_blocks
-    if flight.computed > 0:  # swapped out, or sent by a prefill replica: it decodes in this very step
-        rows, prompt = 1 + asked[head].forks, asked[head].input_tokens
-        lookahead = table.draft_blocks
-        blocks = blocks_held(flight.computed, rows, prompt, table)
-        claim = blocks_held(flight.computed + 1, rows, prompt, table) - blocks
-        if blocks + claim + lookahead + margin > step.free or step.budget < rows * (1 + table.draft_tokens):
-            return False
-        admit_head(now, engine, asked, flights)
-        if table.adapter_slots > 0:
-            use_adapter(head, step, engine.slots, table, asked, flights)
-        flight.rows = rows
-        step.free -= blocks + claim + lookahead
-        step.reserve += lookahead
-        server.kv_free -= blocks
-        if flight.swapped:
-            step.copied_blocks += blocks
-            flight.swapped = False
-        step.budget -= rows * (1 + table.draft_tokens)
-        step.sequences += rows
-        server.decodes = True
-        server.stalled = True
-        flight.prefill_s += now - flight.since_s
-        join(head, engine, flights)
-        make_room(step.free, server, engine.cache, engine.lookup, table)
-        return True
-    hits, unused, hosted = _cached_blocks(head, engine, asked, flights)
-    prompt = flight.target - hits * table.prefix_tokens
-    chunk = min(prompt, step.budget)
-    if admit == WHOLE and chunk < prompt and step.sequences > 0:
-        return False
-    blocks = blocks_to_process(flight, asked[head], hits * table.prefix_tokens, chunk, table)
-    blocks -= (hits - unused) * table.entry_blocks
-    if blocks + margin > step.free:
-        step.retry = step.retry or unused > 0  # evicted meanwhile, they would leave less to be held at once
-        return False
-    admit_head(now, engine, asked, flights)
-    if table.adapter_slots > 0:
-        use_adapter(head, step, engine.slots, table, asked, flights)
-    if hits > 0:
-        use_prefix(head, hits, engine, asked, flights)
-        step.copied_blocks += hosted * table.entry_blocks
-    if flight.cached_tokens < 0:
-        flight.cached_tokens = hits * table.prefix_tokens
-        flight.host_cached_tokens = hosted * table.prefix_tokens
-        if table.queue_order == FAIR_SHARE:
-            charge(server, engine.shares, asked[head].tenant, table.input_weight * prompt)
-    if server.prefilling == NONE:
-        server.prefilling = head
-    step.free -= blocks
-    _add_chunk(step, flight, chunk, table)
-    make_room(step.free, server, engine.cache, engine.lookup, table)
-    return True
-
-
-@inlined
-def _cached_blocks(head, engine, asked, flights):
-    """Prefix blocks of a waiting request that are cached, how many of them nobody uses, and how many are on the host."""
-    table, cache, lookup, names = engine.table, engine.cache, engine.lookup, engine.names
-    if table.prefix_tokens == 0:
-        return 0, 0, 0
-    start = asked[head].prefix_start
-    most = min(asked[head].prefix_blocks, (flights[head].target - 1) // table.prefix_tokens)
-    hits, unused, hosted = matching_blocks(cache, lookup, names, start, most), 0, 0
-    for k in range(hits):
-        users = cache[find_entry(cache, lookup, names[start + k])].users
-        if users <= 0:
-            unused += 1
-        if users == ON_HOST:
-            hosted += 1
-    return hits, unused, hosted
-
-
-@inlined
-def _add_chunk(step, flight, chunk, table):
-    """Give a sequence `chunk` prompt tokens of the step, and count their attention."""
-    flight.chunk = chunk
-    step.budget -= chunk
-    step.sequences += 1
-    pairs = float(chunk) * flight.computed + 0.5 * (float(chunk) * (chunk + 1))
-    context = float(flight.computed + chunk)
-    compute_s = table.prefill_per_pair_s * pairs
-    memory_s = table.prefill_per_context_s * context
-    table.prefill_chunks += 1.0
-    table.prefill_pairs += pairs
-    table.prefill_context += context
-    if compute_s >= memory_s:
-        table.prefill_compute_s += compute_s
-    else:
-        table.prefill_memory_s += memory_s
-    step.attention_s += table.prefill_chunk_s + max(compute_s, memory_s)
-
-
-# ---------------------------------------------------------------- starting it
 
 
 @inlined

@@ -1,7 +1,7 @@
 """The arrays of the loop, grouped by what they are of: each group is one parameter.
 
 They are named tuples, which cost the compiled loop nothing: it sees the arrays themselves. The door (`fleet.py`) makes
-them anew when an array grows. Not here: the records in the arrays (`records.py`, `internal.py`).
+them anew when an array grows. Not here: the records in the arrays (`records.py`, `internal.py`, `pools.py`).
 """
 
 from collections.abc import Callable

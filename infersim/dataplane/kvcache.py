@@ -2,7 +2,7 @@
 
 A decoding sequence claims blocks in each step in which its computed tokens are a multiple of the block size. Measured
 in the replica's decode counter that happens at one fixed phase, so a histogram of phases tells what any number of steps
-will claim. How many it claims changes once: when its windows are full. Not here: who is preempted when they run out (`forming.py`). Read `agenda.py` next.
+will claim. How many it claims changes once: when its windows are full. Not here: who is preempted when they run out (`ousting.py`). Read `agenda.py` next.
 """
 
 from infersim.dataplane.jit import compiled, inlined

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.internal import TABLE
+from infersim.dataplane.pools import TABLE
 from infersim.dataplane.records import BATCHINGS, EVICTIONS, NONE, QUEUE_ORDERS, ROLES
 from infersim.dataplane.tally import ADAPTER_COUNTS, ITL_BINS, Tally
 

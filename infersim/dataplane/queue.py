@@ -2,7 +2,7 @@
 
 They hang on the flights' own links and have their first request at `server.queue_head`. The heap is a skew heap: any
 two merge by walking down their right edges, which needs no array and log n steps on average. Not here: who is admitted
-(`forming.py`).
+(`admitting.py`).
 """
 
 import math

@@ -1,6 +1,6 @@
 """Models of a pool that serves several: which tables a request is served by, and how a replica goes from one to the next.
 
-DESIGN.md, "Models", is the specification. Not here: who is admitted meanwhile (`forming.py`), who is held because no
+DESIGN.md, "Models", is the specification. Not here: who is admitted meanwhile (`admitting.py`), who is held because no
 replica serves his model (`withdrawing.py`).
 """
 
