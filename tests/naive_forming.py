@@ -124,7 +124,15 @@ class Forming:
         prompt = head.request.input_tokens + head.request.width * len(head.token_times)
         chunk = min(prompt, self.budget - sum(replica.tokens_of(each) for each in replica.decoding()))
         room = memory.free() - self.claims() - self.pool.watermark_blocks
-        return chunk > 0 and (head.request.width > replica.seats() or memory.per_run * memory.runs(chunk) > room)
+        short = memory.per_run * memory.runs(chunk) > room or not self.keeps_promises(head)
+        return chunk > 0 and (head.request.width > replica.seats() or short)
+
+    def keeps_promises(self, head: Sequence) -> bool:
+        """Whether all that the batch and the head may come to need fits, where admissions promise that."""
+        batch = self.replica.batch
+        if not (self.pool.promises and batch):
+            return True
+        return sum(self.memory.promised_blocks(each) for each in [*batch, head]) <= self.pool.blocks
 
     # --- decoding sequences
 
@@ -179,6 +187,8 @@ class Forming:
     def admit(self, head: Sequence) -> bool:
         """Admit the head of the queue, if budget and blocks allow."""
         replica, memory = self.replica, self.memory
+        if not self.keeps_promises(head):
+            return False
         matching, drafted = memory.matching(head), 0
         if head.brings_kv():
             computed, tokens, drafted = head.computed, replica.tokens_of(head), memory.draft_blocks

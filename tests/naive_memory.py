@@ -58,9 +58,13 @@ class Memory:
             return blocks
         return max(blocks, self.blocks_of_rows(sequence, sequence.request.input_tokens + len(sequence.token_times)))
 
-    def most_blocks(self, sequence: Sequence) -> int:
-        """What a sequence may need if it is alone, whatever befalls it."""
-        output = max(sequence.request.output_tokens, 1)
+    def promised_blocks(self, sequence: Sequence) -> int:
+        """What an admission promises to a sequence: all that it may need before it leaves."""
+        return self.most_blocks(sequence, 1 if self.pool.role == "prefill" else sequence.request.output_tokens)
+
+    def most_blocks(self, sequence: Sequence, output_tokens: int) -> int:
+        """What a sequence with so many output tokens may need, whatever befalls it."""
+        output = max(output_tokens, 1)
         rows = self.blocks_of_rows(sequence, sequence.request.input_tokens + output - 1)
         runs = self.runs(sequence.request.input_tokens + sequence.request.width * (output - 1))
         in_window = min(runs, self.most_runs_in_window() + self.runs(self.pool.max_num_batched_tokens))

@@ -73,7 +73,10 @@ class Replica:
         pool, total = self.cost_of(sequence), sequence.request.input_tokens + sequence.request.output_tokens
         narrow = sequence.request.width <= pool.max_num_seqs
         plain = sequence.request.adapter == NONE or pool.adapter_slots > 0
-        short = total <= pool.max_context and Memory(pool).most_blocks(sequence) <= pool.blocks
+        short = (
+            total <= pool.max_context
+            and Memory(pool).most_blocks(sequence, sequence.request.output_tokens) <= pool.blocks
+        )
         return narrow and plain and short
 
     def cost_of(self, sequence: Sequence) -> PoolCost:

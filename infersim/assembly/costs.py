@@ -122,6 +122,7 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         max_queued=queue.max_queued,
         max_queued_work_s=math.inf if queue.max_queued_work_s is None else queue.max_queued_work_s,
         watermark_blocks=round((cache.watermark or 0.0) * tables.memory.blocks),
+        promises=cache.admission == "promised",
         acceptance=pool.pool.speculative.chances if pool.pool.speculative else (),
         role=pool.pool.role,
         transfer_token_s=tables.memory.kv_bytes_per_token / (link.gb_s * 1e9) if link else 0.0,

@@ -61,8 +61,8 @@ def build_tables(
     tables = CostTables(
         **(pipeline_tables(d) if pipelined else roofline_tables(d)),  # type: ignore[arg-type]
         memory=plan,
-        request_overhead_s=engine.request_overhead_ms.value * 1e-3,
-        token_overhead_s=engine.token_overhead_us.value * 1e-6,
+        request_overhead_s=engine.request_overhead_ms.value * 1e-3 * d.chip.host_time,
+        token_overhead_s=engine.token_overhead_us.value * 1e-6 * d.chip.host_time,
         async_scheduling=engine.async_scheduling,
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,

@@ -14,7 +14,6 @@ import numpy as np
 from infersim.cost.chip import Chip
 from infersim.cost.energy import dynamic_energy
 from infersim.cost.memory import DoesNotFit
-from infersim.cost.roofline import OVERLAP
 from infersim.cost.tables import Array, CostTables, MemoryPlan, Work
 from infersim.cost.work import launches, only_where, zeros
 from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
@@ -82,7 +81,7 @@ def _steps(model: Diffusion, chip: Chip, weights: Dtype, images: Array) -> Work:
     moved = read + model.step_gb.value * 1e9 * images
     compute, memory = flops / _rate(model, chip, weights), moved / chip.weight_bytes_s
     longer = np.maximum(compute, memory)
-    seconds = longer * (1.0 + (np.minimum(compute, memory) / longer) ** OVERLAP) ** (1.0 / OVERLAP)
+    seconds = longer * (1.0 + (np.minimum(compute, memory) / longer) ** chip.overlap) ** (1.0 / chip.overlap)
     work = Work(
         flops=flops,
         memory_bytes=moved,

@@ -27,12 +27,6 @@ from infersim.cost.tables import Array, Work
 from infersim.cost.work import in_buckets, launches, network, only_where, padded, padding, total, zeros
 from infersim.spec.base import BYTES_PER_ELEMENT
 
-OVERLAP = 2.5
-"""Sharpness of the corner of the roofline, t^p = compute^p + memory^p: where both sides take equally long a kernel
-takes 32 % longer than either, for tiles and waves are quantised and the two overlap imperfectly. Fitted, with a floor
-and two shares for each chip, to the GEMM tables of aiconfigurator-core 0.12.0 (4,176 shapes for each chip and engine):
-2.5 to 3.4 in bf16 and 1.6 to 2.7 in fp8 on H100 and H200, 1.7 to 1.8 on A100; median error 5 to 6 % in bf16, 5 to 12 %
-in fp8."""
 GROUPED_OVERLAP = 1.2
 """The same for products of experts, where little overlaps: each expert's tile is read, then computed, and there are few
 tiles for each. With the two shares below, the median error over 80,000 points of fused experts (20 models on H100, H200
@@ -68,7 +62,8 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     share = visited(operator, tokens, d)
     read = operator.weights * share * (d.stored_bytes if operator.quantised else d.kept_bytes)
     repeats = through_all(operator, d)
-    passed = operator.activations * ACTIVATION_BYTES * tokens * repeats
+    chained = not np.any(operator.weights) and not np.any(operator.flops)
+    passed = operator.activations * (d.engine.passes if chained else 1.0) * ACTIVATION_BYTES * tokens * repeats
     moved = read + passed
     flops = operator.flops * tokens * repeats
     compute = flops / (d.chip.matmul_flops(stored_as) * (expert_share(d) if operator.experts else 1.0))
@@ -78,7 +73,7 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     memory = (streamed + passed / (SCATTERED_SHARE if operator.scattered else 1.0)) / d.chip.weight_bytes_s
     longer = np.maximum(compute, memory)
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
-    overlap = GROUPED_OVERLAP if operator.experts else OVERLAP
+    overlap = GROUPED_OVERLAP if operator.experts else d.chip.overlap
     seconds = longer * (1.0 + ratio**overlap) ** (1.0 / overlap)
     floor = np.full_like(tokens, kernels_of(operator, d) * d.floor_s)
     work = Work(
@@ -211,7 +206,7 @@ def waiting_for_launches(parts: list[Part], d: Deployment, seconds: Array) -> Ar
         )
         for part in parts
     )
-    return np.maximum(0.0, kernels * d.engine.launch_us.value * 1e-6 - seconds)
+    return np.maximum(0.0, kernels * d.engine.launch_us.value * 1e-6 * d.chip.host_time - seconds)
 
 
 def micro_batches(counts: Array, stages: int) -> Array:
@@ -285,7 +280,7 @@ def host_work(d: Deployment, sequences: Array) -> Work:
     microseconds = d.engine.step_overhead_us.value + d.engine.sequence_overhead_us.value * sequences
     if d.engine.filter_overhead_us is not None:
         microseconds += d.engine.filter_overhead_us.value * FILTERS[d.model.sampling]
-    return only_where(launches(microseconds * 1e-6), sequences > 0)
+    return only_where(launches(microseconds * 1e-6 * d.chip.host_time), sequences > 0)
 
 
 def decode_work(d: Deployment) -> tuple[Work, Work]:

@@ -8,7 +8,7 @@ import math
 from infersim.dataplane.adapters import finds_slot, use_adapter
 from infersim.dataplane.internal import ON_HOST, PREEMPTED
 from infersim.dataplane.jit import inlined
-from infersim.dataplane.kvcache import blocks_held, blocks_to_process
+from infersim.dataplane.kvcache import blocks_held, blocks_to_process, promised_blocks
 from infersim.dataplane.prefix import find_entry, make_room, matching_blocks
 from infersim.dataplane.queue import pop, push_front
 from infersim.dataplane.records import FAIR_SHARE, NOBODY, NONE, WHOLE
@@ -81,9 +81,20 @@ def has_row(head, server, replica, asked, table):
 
 
 @inlined
+def keeps_promises(head, engine, asked, flights):
+    """Whether all that the batch and the head of the queue may come to need fits into the replica."""
+    server, table = engine.server, engine.table
+    if server.batch_head == NONE:
+        return True
+    return server.promised + promised_blocks(asked[head], flights[head], table) <= table.blocks
+
+
+@inlined
 def _admit(now, head, step, engine, asked, flights, admit):
     """Admit the head of the queue if its blocks are free; return whether it was."""
     flight, server, table = flights[head], engine.server, engine.table
+    if table.promises and not keeps_promises(head, engine, asked, flights):
+        return False
     margin = 0 if server.batch_head == NONE else table.watermark_blocks
     if flight.computed > 0:  # swapped out, or sent by a prefill replica: it decodes in this very step
         rows, prompt = 1 + asked[head].forks, asked[head].input_tokens

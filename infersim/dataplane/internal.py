@@ -194,6 +194,7 @@ SERVER = np.dtype(
         ("forks", np.int64),  # rows that all sequences of the batch have or will have beyond one each
         ("context", np.int64),  # attended context of the next decode step, summed over the rows
         ("kv_free", np.int64),  # free KV blocks
+        ("promised", np.int64),  # and those that the batch may come to need, where admissions promise them
         ("batch_head", np.int64),  # the batch in order of admission: first ...
         ("batch_tail", np.int64),  # ... and last
         ("lowest", np.int64),  # a priority that no sequence of the batch is below; kept where the queue goes by it

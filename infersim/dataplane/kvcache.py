@@ -72,21 +72,34 @@ def _blocks_of_chunk(flight, request, computed, chunk, table):
 
 
 @compiled
+def most_blocks(request, output_tokens, table):
+    """KV blocks that a request may need before it ends, whatever befalls it."""
+    last = max(output_tokens, 1) - 1
+    if table.plain_blocks:
+        return blocks_for(request.input_tokens + last, table) + table.draft_blocks
+    rows = 1 + request.forks
+    count = blocks_for(request.input_tokens + rows * last, table)
+    blocks = table.full_blocks * count + table.window_blocks * min(count, table.window_peak)
+    return max(blocks, blocks_held(request.input_tokens + last, rows, request.input_tokens, table)) + table.draft_blocks
+
+
+@inlined
+def promised_blocks(request, flight, table):
+    """KV blocks that an admission promises to a sequence where nobody is to be preempted later."""
+    return most_blocks(request, 1 if table.role == PREFILL_ONLY else flight.output_tokens, table)
+
+
+@compiled
 def fits(request, output_tokens, table):
     """Whether a replica can ever hold a request."""
     if request.adapter > 0 and table.adapter_slots == 0:
         return False
-    total, last = request.input_tokens + output_tokens, max(output_tokens, 1) - 1
-    if table.plain_blocks:
-        blocks = blocks_for(request.input_tokens + last, table)
-    else:
-        rows = 1 + request.forks
-        if rows > table.max_num_seqs:
-            return False
-        count = blocks_for(request.input_tokens + rows * last, table)
-        blocks = table.full_blocks * count + table.window_blocks * min(count, table.window_peak)
-        blocks = max(blocks, blocks_held(request.input_tokens + last, rows, request.input_tokens, table))
-    return total <= table.max_context and blocks + table.draft_blocks <= table.blocks
+    if not table.plain_blocks and 1 + request.forks > table.max_num_seqs:
+        return False
+    return (
+        request.input_tokens + output_tokens <= table.max_context
+        and most_blocks(request, output_tokens, table) <= table.blocks
+    )
 
 
 @inlined

@@ -47,6 +47,8 @@ class PoolCost:
     output_weight: int = 2
     """And an output token."""
     watermark_blocks: int = 0
+    promises: bool = False
+    """Whether a request is admitted only if all that it and the batch may come to need fits, so that nobody is preempted."""
     acceptance: tuple[float, ...] = ()
     """Speculative decoding: the chance of each draft token to be accepted if those before it were; none without."""
     role: str = "both"
@@ -257,7 +259,7 @@ def flattened(pools: list[PoolCost]) -> tuple[np.recarray, NDArray[np.float64], 
         for name in (
             "prefill_chunk_s", "prefill_per_pair_s", "prefill_per_context_s", "request_overhead_s", "token_overhead_s",
             "block_size", "blocks", "max_num_seqs", "max_num_batched_tokens", "max_context", "async_scheduling",
-            "max_queue_delay_s", "prediction_sigma", "input_weight", "output_weight", "watermark_blocks", "transfer_token_s", "transfer_latency_s", "swap",
+            "max_queue_delay_s", "prediction_sigma", "input_weight", "output_weight", "watermark_blocks", "promises", "transfer_token_s", "transfer_latency_s", "swap",
             "swap_block_s", "prefix_tokens", "host_entries", "full_blocks", "window_blocks",
             "adapter_slots", "adapter_rank_s", "adapter_step_s", "adapter_read_s", "adapter_token_s",
             "model", "weight_bytes", "load_s", "switch_s", "turn_s", "model_bytes",

@@ -3,7 +3,7 @@
 DESIGN.md, "Queue order", is the specification. Not here: what becomes of who is preempted (`sequences.py`).
 """
 
-from infersim.dataplane.admitting import has_row
+from infersim.dataplane.admitting import has_row, keeps_promises
 from infersim.dataplane.internal import DONE
 from infersim.dataplane.jit import compiled
 from infersim.dataplane.kvcache import blocks_for, phase_of
@@ -48,7 +48,8 @@ def oust(now, step, engine, asked, flights):
             break
         blocks = (table.full_blocks + table.window_blocks) * blocks_for(chunk, table)
         admissible = has_row(server.queue_head, server, engine.replica, asked, table)
-        if chunk <= 0 or (admissible and blocks <= room):
+        promised = table.promises and not keeps_promises(server.queue_head, engine, asked, flights)
+        if chunk <= 0 or (admissible and blocks <= room and not promised):
             step.retry = True  # not blocked by this measure yet, but it may be a step later
             break
         preempt(now, slot, step, engine, asked, flights)

@@ -55,6 +55,7 @@ TABLE = np.dtype(
         ("input_weight", np.int64),  # what a prompt token counts in fair sharing,
         ("output_weight", np.int64),  # and an output token
         ("watermark_blocks", np.int64),
+        ("promises", np.bool_),  # whether an admission promises all blocks that a sequence may need
         ("draft_tokens", np.int64),  # drafted for each sequence and step, 0 without speculation
         ("draft_blocks", np.int64),  # KV blocks that these may need
         ("acceptance", np.int64),  # where the chances of each to be accepted start in the flat array

@@ -9,7 +9,7 @@ from infersim.dataplane.adapters import release_adapter
 from infersim.dataplane.agenda import find_finish, push_finish, remove_finish
 from infersim.dataplane.internal import DECODE, DONE, HANDLING, LEAVING, PREEMPTED, PREFILL, QUEUED
 from infersim.dataplane.jit import compiled, inlined
-from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growth_of, phase_of
+from infersim.dataplane.kvcache import blocks_for, blocks_held, filled_at, growth_of, phase_of, promised_blocks
 from infersim.dataplane.links import appended, unlinked
 from infersim.dataplane.prefix import find_entry, insert_entry, release_entry, use_entry
 from infersim.dataplane.queue import pop, push_back, push_front
@@ -60,6 +60,8 @@ def admit_head(now, engine, asked, flights):
         flight.queued_s += now - flight.since_s
     flight.since_s = now
     flight.state = PREFILL
+    if table.promises:
+        server.promised += promised_blocks(asked[slot], flight, table)
     server.admissions += 1
     flight.admission = server.admissions
     replica.waiting -= 1
@@ -80,6 +82,8 @@ def leave_batch(slot, engine, asked, flights):
         release_adapter(flights[slot], server, engine.slots)
     if not engine.table.plain_blocks:
         server.forks -= asked[slot].forks
+    if engine.table.promises:
+        server.promised -= promised_blocks(asked[slot], flights[slot], engine.table)
     server.batch_head, server.batch_tail = unlinked(slot, server.batch_head, server.batch_tail, flights)
 
 

@@ -53,7 +53,7 @@ def check_images(pool: Pool, hardware: Hardware) -> Iterator[Finding]:
         yield ("hardware",), f"images are modelled on roofline chips, and {hardware.name} is a {hardware.execution}"
     plain = {
         "parallelism": Parallelism(),
-        "kv_cache": KvCache(block_size=pool.kv_cache.block_size),
+        "kv_cache": KvCache(block_size=pool.kv_cache.block_size, admission=pool.kv_cache.admission),
         "speculative": None,
         "lora": None,
     }

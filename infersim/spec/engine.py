@@ -39,6 +39,9 @@ class Engine(Spec):
     gap_us: Quantity | None = None
     """What a kernel takes longer than the chip's floor [us]: gaps between the nodes of a graph that a slow runtime replays, or
     kernels that others fuse; none where kernels follow each other as fast as the chip can."""
+    passes: Annotated[float, Field(ge=1.0)] = 1.0
+    """How often an element-wise operator (norm, rotary position, activation) moves its activations: once where it is one fused kernel, several
+    times where it is a chain of PyTorch's."""
     expert_share: Ratio | None = None
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
     fused: bool = False
@@ -64,6 +67,9 @@ class Engine(Spec):
     batching: Literal["static", "prefill_first", "chunked_prefill"] = "chunked_prefill"
     """How it forms steps where a scenario does not say (`batching.policy`): prompt chunks beside decoding sequences,
     prompts before decoding sequences, or one batch after the other."""
+    admission: Literal["as_needed", "promised"] = "as_needed"
+    """Whether a request is admitted where its prompt finds KV blocks, and preempted if its answer later does not, or only where all
+    blocks to its end, and to that of everybody in the batch, are there (`kv_cache.admission`)."""
     async_scheduling: bool
     """Whether step n+1 is scheduled while step n runs, so that an arrival waits one step more."""
     block_size: Count

@@ -74,6 +74,11 @@ class Efficiency(Spec):
     of it when absent."""
     op_floor_us: Quantity
     """Least time of one operator (launch, synchronisation, or pipeline stage overhead) [us]."""
+    overlap: Quantity | None = None
+    """Sharpness of the roofline's corner of matrix products: how well arithmetic hides memory where both take equally long; 2.5 when absent."""
+    host_time: Quantity | None = None
+    """Time that the hosts of its usual machines take for what the host of a machine of H100s does in 1: scheduling, launching kernels,
+    front end. As long when absent."""
 
 
 class Price(Spec):

@@ -325,7 +325,7 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored, severa
     policy = pool.batching.policy or ("chunked_prefill" if chunks else engine.batching)
     seqs = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
     tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
-    block_size = pool.kv_cache.block_size or engine.block_size
+    block_size, admission = pool.kv_cache.block_size or engine.block_size, pool.kv_cache.admission or engine.admission
     watermark = pool.kv_cache.watermark if pool.kv_cache.watermark is not None else engine.watermark
     choices = [
         one if own_price(one) else one.model_copy(update={"provider": matching_prices(hardware, one)[0].provider})
@@ -339,7 +339,9 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored, severa
             "batching": pool.batching.model_copy(
                 update={"policy": policy, "max_num_seqs": seqs, "max_num_batched_tokens": tokens}
             ),
-            "kv_cache": pool.kv_cache.model_copy(update={"block_size": block_size, "watermark": watermark}),
+            "kv_cache": pool.kv_cache.model_copy(
+                update={"block_size": block_size, "watermark": watermark, "admission": admission}
+            ),
             "price": choices[0],
             "fallbacks": choices[1:],
         }

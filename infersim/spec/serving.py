@@ -81,6 +81,9 @@ class KvCache(Spec):
     """Tokens in a block; the engine's when absent."""
     watermark: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the blocks that admissions leave free while the batch is not empty; the engine's when absent."""
+    admission: Literal["as_needed", "promised"] | None = None
+    """Who is admitted: prompts that find blocks now (`as_needed`), or only requests whose blocks to the end are free beside those that
+    the batch will need (`promised`: nobody is ever preempted for want of blocks, and fewer run at a time); the engine's when absent."""
     preemption: Literal["recompute", "swap"] = "recompute"
     """What becomes of a sequence whose blocks are needed: computed again, or copied to host memory and back."""
     prefix_caching: bool = False

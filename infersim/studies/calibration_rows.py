@@ -27,6 +27,9 @@ VARIED = {"OpenOrca": 0.75, "CNN-DailyMail": 0.45, "math/code": 0.9, "long-conte
 OF_MOST = 940 / 1024
 """Mean output over the most that a load generator asks for, where a row says that alone: models seldom stop by themselves
 before it (934,964 tokens of 995 requests with at most 1,024 in the example of JetStream's benchmark, benchmarks/README.md)."""
+BEAM_OUTPUT = 67.0
+"""Mean answer of MLPerf's GPT-J, beam search on CNN-DailyMail with at most 128 tokens: 13,368 answers have 4,016,878 characters (gen_len in its
+accuracy targets), 300 each, and a token has 4.5; Llama-3.1-8B's 8,167,644 characters on the same set are 128 tokens each."""
 USUAL = 512.0
 """Prompt and output of a single stream of which only the decode rate was published [tokens]."""
 PUBLIC = "over the internet"
@@ -222,6 +225,11 @@ def _layout(
         data = tensor
         expert = tensor if model.experts else 1
         assumed.append(f"experts over {expert} chips")
+    elif expert == tensor > 1 and model.attention.latent and "TensorRT" in row["engine"]:
+        data = tensor
+        assumed.append(
+            "attention data parallel, as TensorRT-LLM serves latent attention, whose cache each chip would hold whole otherwise"
+        )
     replicas = max(1, chips // (tensor * pipeline))
     return {
         "tensor": tensor, "pipeline": pipeline, "expert": min(expert, tensor), "attention_data": data, "chips": None,
@@ -270,6 +278,9 @@ def _load(row: Fields, assumed: list[str]) -> Load:
     if output is None and "ShareGPT" in f"{note} {row['osl_tokens']} {row['isl_tokens']}":
         output = 200.0
         assumed.append("outputs of 200 tokens, as ShareGPT's")
+    if "BEAM" in note:
+        output = BEAM_OUTPUT
+        assumed.append(f"answers of {output:g} tokens, as MLPerf's GPT-J")
     if output is None and "CNN-DailyMail" in note:
         output = 128.0
         assumed.append("outputs of 128 tokens, the data set's limit")

@@ -99,6 +99,8 @@ class Case:
     slot_tokens: int | None = None
     """Tokens of each slot's cache, where a row says that it was read whole."""
     prefix_caching: bool = False
+    admission: str | None = None
+    """As of an engine, where a source ran it otherwise."""
     each: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """What was measured of each request, where a run was recorded so, by metric in the order of arrival; NaN where a
     request has none."""

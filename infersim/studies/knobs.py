@@ -22,10 +22,11 @@ CHIP_KNOBS = {
     "efficiency.attention_compute": (0.1, 0.9),
     "efficiency.attention_memory": (0.2, 0.95),
     "efficiency.op_floor_us": (0.3, 20.0),
+    "efficiency.host_time": (0.5, 3.0),
     "link.latency_us": (1.0, 40.0),
     "link.efficiency": (0.2, 0.95),
 }
-"""Plausible ranges of a chip's knobs: shares of peaks, floors and latencies [us]."""
+"""Plausible ranges of a chip's knobs: shares of peaks, floors and latencies [us], and the host's time."""
 MEASURED = {
     "efficiency.matmul_compute": 0.78,
     "efficiency.matmul_memory": 0.82,

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.cost.chip import OVERLAP
 from infersim.cost.collectives import all_reduce_s
-from infersim.cost.roofline import DECODE_LAUNCHES, OVERLAP
+from infersim.cost.roofline import DECODE_LAUNCHES
 from infersim.spec.base import BYTES_PER_ELEMENT, Quantity, Ratio
 from infersim.spec.hardware import Efficiency, Hardware, Link
 from infersim.studies.errors import StudyError

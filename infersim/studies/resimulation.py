@@ -42,6 +42,8 @@ SENDING_S = 1e-3
 """Time between the first requests of a closed loop's users: a client sends one after the other [s]."""
 STEADY = 0.1
 """Share of a server's requests that are left out at the beginning, while it fills."""
+FILLED = 0.5
+"""Share of its arrivals after which a server's throughput is steady, even with answers of minutes."""
 MOST_REQUESTS = 20_000
 ROUNDS = 6
 """How often the seats of a replica are taken in a run whose number of requests is not stated."""
@@ -200,7 +202,8 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
     from infersim.simulate import pool_cost
 
     watermark = round((case.engine.watermark or 0.0) * tables.memory.blocks)
-    pool = replace(pool_cost(tables), batching=case.engine.batching, watermark_blocks=watermark)
+    promises = (case.admission or case.engine.admission) == "promised"
+    pool = replace(pool_cost(tables), batching=case.engine.batching, watermark_blocks=watermark, promises=promises)
     if case.load.kind == "fixed_batch":
         pool = replace(pool, batching=pool.batching if waits(case, tables) else "static", async_scheduling=False)
     if case.load.kind in LOOPS and not case.prefill_replicas:  # the loop would let all users pay the front end at once
@@ -379,6 +382,8 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
     gaps = np.maximum(tokens - 1, 1)
     used = usage(tables, tally)
     makespan = float(outcomes["finish_s"].max() - outcomes["arrival_s"].min())
+    if load.kind == "server" and not case.prefill_replicas:
+        makespan *= _steady_share(outcomes, tokens, makespan)
     return Outcome(
         seconds={"ttft_s": ttft, "e2e_s": e2e, "tpot_s": (e2e - ttft) / gaps},
         stage=stage,
@@ -390,6 +395,16 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
         causes={cause: float(getattr(used, cause)) for cause in CAUSES},
         token_p50_s=median_token_s(case, tables),
     )
+
+
+def _steady_share(outcomes: NDArray, tokens: NDArray[np.int64], makespan: float) -> float:
+    """What a server's makespan would be, had all of it the pace of its steady part, as a share of what it is: runs of
+    hours hardly see how they fill and drain, which for long answers takes minutes."""
+    last = float(outcomes["arrival_s"].max())
+    first = outcomes["arrival_s"].min() + FILLED * (last - outcomes["arrival_s"].min())
+    inside = (outcomes["finish_s"] > first) & (outcomes["finish_s"] <= last)
+    pace = tokens[inside].sum() / (last - first) if last > first else 0.0
+    return min(1.0, float(tokens.sum() / pace / makespan)) if pace > 0 else 1.0
 
 
 def _until_scheduled(front: Floats, outcomes: NDArray, async_scheduling: bool, waited: bool) -> Floats:

@@ -3,9 +3,9 @@
 import pytest
 
 from infersim import simulate
+from infersim.cost.chip import OVERLAP
 from infersim.cost.diffusion import diffusion_tables
 from infersim.cost.memory import DoesNotFit
-from infersim.cost.roofline import OVERLAP
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
 

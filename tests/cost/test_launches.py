@@ -7,8 +7,8 @@ import pytest
 
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
-from infersim.cost.operators import layer_parts, matmul
-from infersim.cost.roofline import kernels_of, linear_work, mixed_work, operator_work, waiting_for_launches
+from infersim.cost.operators import elementwise, layer_parts, matmul
+from infersim.cost.roofline import host_work, kernels_of, linear_work, mixed_work, operator_work, waiting_for_launches
 from infersim.spec import catalogue
 
 
@@ -90,3 +90,37 @@ def test_experts_in_native_fp4_run_as_one_flow_under_every_engine() -> None:
                         tensor=8, weights="fp4")  # fmt: skip
             (experts,) = [part for part in layer_parts(d.model, d.shard) if part.name == "experts"]
             assert [kernels_of(operator, d) for operator in experts.operators] == [norm, 1, *kernels]
+
+
+def test_a_slower_host_takes_longer_for_all_that_it_does() -> None:
+    """Hosts of A100 machines take 1.25 times as long: steps, sequences, launches and the front end."""
+    fast = alone("llama-3.1-8b")
+    slow = replace(fast, chip=Chip(catalogue.hardware("a100-sxm-80gb")))
+    ten = np.array([10.0])
+    assert fast.engine.filter_overhead_us is not None  # this model's generation_config asks for top-p
+    us = fast.engine.step_overhead_us.value + fast.engine.filter_overhead_us.value
+    us += 10 * fast.engine.sequence_overhead_us.value
+    assert host_work(slow, ten).seconds == pytest.approx(1.25 * us * 1e-6)
+    assert host_work(fast, ten).seconds == pytest.approx(us * 1e-6)
+    parts = layer_parts(fast.model, fast.shard)
+    host = [float(waiting_for_launches(parts, d, np.zeros(1))[0]) for d in (fast, slow)]
+    assert host[1] == pytest.approx(1.25 * host[0])
+
+
+def test_chains_of_kernels_move_their_activations_several_times() -> None:
+    """A norm of 8,192 elements moves 5 x 4 x 8,192 x 2 B a token under `eager`; a product's own activations move once."""
+    d = replace(alone("llama-3.1-8b"), engine=catalogue.engine("eager"))
+    norm, product = elementwise("norm", 4 * 8192), matmul("product", 8192, 8192)
+    assert operator_work(norm, np.array([3.0]), d).memory_bytes == pytest.approx(3 * 5 * 4 * 8192 * 2)
+    assert operator_work(product, np.array([3.0]), d).memory_bytes == pytest.approx(2 * (8192**2 + 3 * 2 * 8192))
+
+
+def test_the_corner_of_a_chip_is_its_own() -> None:
+    """2^(1/1.65) = 1.52 times the longer side on A100, where its product tables have it, 1.32 on H100."""
+    for name, sharpness in (("a100-sxm-80gb", 1.65), ("h100-sxm", 2.5)):
+        d = replace(alone("llama-3.1-8b"), chip=Chip(catalogue.hardware(name)))
+        bare = replace(matmul("product", 4096, 4096), activations=0.0)
+        balance = d.chip.matmul_flops("bf16") / d.chip.weight_bytes_s
+        work = operator_work(bare, np.array([balance]), d)
+        one = bare.weights * 2.0 / d.chip.weight_bytes_s
+        assert work.compute_s + work.memory_s == pytest.approx(one * 2 ** (1 / sharpness), rel=1e-6)

@@ -350,6 +350,7 @@ def random_pool(rng: np.random.Generator, prefix_tokens: int = 0) -> PoolCost:
         host_entries=int(rng.choice([0, 2, 6])) if prefix_tokens else 0,
         prompts_s=table(budget + 1, STEP_S / 4) if rng.random() < 0.2 else np.zeros(0),
         mixed_s=mixed_table(budget + 1, rng.spawn(1)[0]),
+        promises=bool(rng.spawn(1)[0].random() < 0.15),
         max_queued=4 if rng.random() < 0.1 else None,
         max_queued_work_s=float(rng.choice([2 * STEP_S, math.inf], p=[0.1, 0.9])),
         acceptance=tuple(rng.choice([0.0, 1.0, rng.random(), rng.random()], size=drafts).tolist()),

@@ -25,6 +25,7 @@ def switches_of(case: Case, pool: PoolCost) -> dict[str, bool]:
     """What is there or not."""
     return {
         "watermark": pool.watermark_blocks > 0,
+        "promises": pool.promises,
         "swap": pool.swap,
         "prefix cache": pool.prefix_tokens > 0,
         "host tier": pool.host_entries > 0,

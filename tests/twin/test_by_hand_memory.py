@@ -22,6 +22,26 @@ def test_the_watermark_is_not_for_a_replica_with_nobody_in_it():
     assert run([(0.0, 8, 1)], pool(blocks=2, watermark_blocks=1)).token_times == [[1]]
 
 
+def test_an_admission_promises_all_blocks_that_are_needed_to_the_end():
+    # Each needs a second block in its second step; there are three, so that one is preempted and computed again. Promised, it waits instead.
+    rows, memory = [(0.0, 2, 2), (0.0, 2, 2)], {"block_size": 2, "blocks": 3}
+    assert run(rows, pool(**memory)).token_times == [[1, 2], [1, 3]]
+    assert run(rows, pool(**memory, promises=True)).token_times == [[1, 2], [3, 4]]
+    assert [row["preemptions"] for row in run(rows, pool(**memory)).outcomes] == [0, 1]
+    assert [row["preemptions"] for row in run(rows, pool(**memory, promises=True)).outcomes] == [0, 0]
+    # With a fourth block both have all that they need at once.
+    assert run(rows, pool(block_size=2, blocks=4, promises=True)).token_times == [[1, 2], [1, 2]]
+
+
+def test_promises_to_requests_that_are_alike_are_a_limit_of_sequences():
+    # Each comes to need 3 blocks (5 + 6 - 1 tokens, 4 a block): 11 blocks are enough for 3 of them.
+    rows = [(0.3 * i, 5, 6) for i in range(12)]
+    limits = {"blocks": 11, "max_num_seqs": 4, "max_num_batched_tokens": 16}
+    promised, limited = run(rows, pool(**limits, promises=True)), run(rows, pool(**limits | {"max_num_seqs": 3}))
+    assert promised.token_times == limited.token_times
+    assert run(rows, pool(**limits)).token_times != limited.token_times
+
+
 def test_a_swapped_sequence_goes_on_where_it_was():
     result = run([(0.0, 2, 4), (0.0, 2, 2)], pool(block_size=2, blocks=3, swap=True, swap_block_s=0.5))
     # At 1 both need a second block and one is free: the second goes, a block is copied. 1-2.5.

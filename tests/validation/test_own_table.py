@@ -59,13 +59,13 @@ def test_the_plot_is_drawn(online: Validation, tmp_path: Path) -> None:
 
 @pytest.mark.validation
 def test_published_throughputs_and_latencies() -> None:
-    """Nine in ten of the rows of the long table are re-simulated; throughput of A100, H100 and H200 within 14 %."""
+    """Nine in ten of the rows of the long table are re-simulated; throughput of A100, H100 and H200 within 12 %."""
     found = validate(OWN / "measurements.csv")
     assert found.coverage > 0.9
     rows = found.table[(found.table["tier"] == "A") & (found.table["metric"] == "output_tok_s")]
-    for chip in ("a100-sxm-80gb", "h100-sxm", "h200-sxm"):
-        chips = rows[(rows["hardware"] == chip) & (rows["kind"] == "offline_throughput")]
-        assert chips["error_pct"].abs().median() < 14.0, chip
+    for chip in ("a100", "h100", "h200"):
+        chips = rows[rows["hardware"].str.startswith(chip)]
+        assert chips["error_pct"].abs().median() < 12.0, chip
     for (chip, metric), most in OTHERS.items():
         rows = found.table[(found.table["hardware"] == chip) & (found.table["metric"] == metric)]
         assert rows["error_pct"].abs().median() < most, (chip, metric)

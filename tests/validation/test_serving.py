@@ -1,0 +1,44 @@
+"""What a re-simulated source would have reported, against what its runs must give by construction."""
+
+from dataclasses import replace
+
+import pytest
+
+from infersim.studies.cases import Case, Load, Row, known_chip, known_engine, known_model
+from infersim.studies.resimulation import loop_cost, price, resimulate
+
+
+def case(kind: str, **load: float) -> Case:
+    """Llama 3.1 8B on H100s under TensorRT-LLM."""
+    return Case(
+        name=kind, model=known_model("llama-3.1-8b"), hardware=known_chip("h100-sxm"), engine=known_engine("TensorRT-LLM 1.0"),
+        tensor=1, pipeline=1, expert=1, attention_data=1, chips=None, replicas=1, weights="fp8", kv_cache="fp8",
+        load=Load(kind, prompt=500, output=200, **load),  # type: ignore[arg-type]
+        rows=(Row({}, "output_tok_s", "mean", 1.0),), group="", max_num_seqs=64,
+    )  # fmt: skip
+
+
+def tokens_a_second(one: Case) -> float:
+    """Output throughput [1/s]."""
+    outcome = resimulate(one)
+    return float(outcome.outputs.sum()) / outcome.makespan_s
+
+
+def test_replicas_of_an_offline_run_do_as_one_does() -> None:
+    """Eight replicas yield eight times as much, not less because each sees an eighth of the requests."""
+    one = case("offline_throughput")
+    assert tokens_a_second(replace(one, replicas=8)) == pytest.approx(8 * tokens_a_second(one), rel=0.03)
+
+
+def test_a_server_that_keeps_up_yields_what_is_asked_of_it() -> None:
+    """Its throughput is the rate times the length of the answers, however long it takes to fill and to drain (1,000 Poisson arrivals tell a
+    rate to 5 %)."""
+    assert tokens_a_second(case("server", rate_rps=2.0)) == pytest.approx(2.0 * 200, rel=0.12)
+
+
+def test_tensorrt_llm_promises_blocks_and_vllm_does_not() -> None:
+    """Its executor's GUARANTEED_NO_EVICT; vLLM preempts."""
+    one = case("offline_throughput")
+    assert loop_cost(one, price(one)).promises
+    other = replace(one, engine=known_engine("vLLM 0.15"))
+    assert not loop_cost(other, price(other)).promises
