@@ -121,6 +121,7 @@ def on_one_replica(case: Case) -> Case:
 def fleet_of(case: Case) -> Fleet:
     """One replica of each pool, ready to serve the case."""
     fleet = compiled.new_fleet(case)
+    compiled.set_weather(fleet, case, 0)
     for pool in range(len(case.pools)):
         fleet.open(pool)
     return fleet
