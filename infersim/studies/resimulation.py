@@ -211,7 +211,7 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
     if case.drafts:
         prompts = np.zeros(0) if tables.prompts is None else tables.prompts.seconds
         pool = replace(pool, acceptance=case.drafts, prompts_s=prompts)
-    if case.load.beams > 1 or case.prefix_caching:
+    if case.prefix_caching:
         pool = replace(pool, prefix_tokens=tables.memory.block_size)
     return replace(pool, max_context=1 << 40)  # what was measured fitted
 
@@ -241,9 +241,9 @@ def serve(
 
 def arrivals(case: Case, tables: CostTables) -> Arrivals:
     """(requests, output lengths, names of prefix blocks, stage of each request)."""
-    load, block = case.load, tables.memory.block_size
+    load = case.load
     if load.kind == "online":
-        return _online_requests(load, block)
+        return _online_requests(load, tables.memory.block_size)
     if load.kind == "requests":
         times, prompts, outputs = (np.array(column) for column in zip(*load.trace, strict=True))
         return _requests(times.astype(float), prompts), outputs.astype(np.int64), _NO_NAMES, np.zeros(len(times), int)
@@ -254,9 +254,9 @@ def arrivals(case: Case, tables: CostTables) -> Arrivals:
         times = np.cumsum(np.random.default_rng(1).exponential(1.0 / load.rate_rps, count))
     if load.kind == "closed_loop":
         times = first_come(case, tables, prompts)
-    if load.beams == 1:
-        return _requests(times, prompts), outputs, _NO_NAMES, np.zeros(count, np.int64)
-    return _beams(load, times, prompts, outputs, block)
+    requests = _requests(times, prompts)
+    requests["forks"] = load.beams - 1
+    return requests, outputs, _NO_NAMES, np.zeros(count, np.int64)
 
 
 _NO_NAMES = np.zeros(0, np.int64)
@@ -321,16 +321,6 @@ def _requests(times: Floats, prompts: NDArray[np.int64]) -> NDArray:
     return requests
 
 
-def _beams(load: Load, times: Floats, prompts: NDArray, outputs: NDArray, block: int) -> Arrivals:
-    """Beam search: each request as `beams` sequences that share the whole prompt."""
-    blocks = np.repeat(prompts // block, load.beams)
-    requests = _requests(np.repeat(times, load.beams), np.repeat(prompts, load.beams))
-    requests["prefix_blocks"] = blocks
-    requests["prefix_start"] = np.repeat(np.cumsum(prompts // block) - prompts // block, load.beams)
-    names = np.arange(1, 1 + int((prompts // block).sum()), dtype=np.int64)
-    return requests, np.repeat(outputs, load.beams), names, np.zeros(len(requests), np.int64)
-
-
 def _online_requests(load: Load, block: int) -> Arrivals:
     """Requests at nearly even distances, conversations taking turns; each repeats its own prompt."""
     rng = np.random.default_rng(0)
@@ -358,12 +348,7 @@ def _online_requests(load: Load, block: int) -> Arrivals:
 def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, stage: NDArray[np.int64]) -> Outcome:
     from infersim.cost.energy import usage
 
-    load, beams = case.load, case.load.beams
-    if beams > 1:  # a request ends with the last of its sequences
-        groups = outcomes.reshape(-1, beams)
-        last = groups[np.arange(len(groups)), groups["finish_s"].argmax(axis=1)].copy()
-        last["first_token_s"] = groups["first_token_s"].min(axis=1)
-        outcomes, stage = last, stage[::beams]
+    load = case.load
     begun, front = outcomes["arrival_s"].copy(), np.zeros(len(outcomes))
     users, mean_front = load.users or len(outcomes), 0.0
     if load.kind in LOOPS:

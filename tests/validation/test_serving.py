@@ -42,3 +42,12 @@ def test_tensorrt_llm_promises_blocks_and_vllm_does_not() -> None:
     assert loop_cost(one, price(one)).promises
     other = replace(one, engine=known_engine("vLLM 0.15"))
     assert not loop_cost(other, price(other)).promises
+
+
+def test_beams_share_the_work_of_their_prompt() -> None:
+    """Where prompts are all of the work, four beams take as long as one; they took four times that when each prefilled its own."""
+    one = replace(
+        case("offline_throughput", requests=100), load=Load("offline_throughput", prompt=4000, output=2, requests=100)
+    )
+    four = replace(one, load=replace(one.load, beams=4))
+    assert resimulate(four).makespan_s == pytest.approx(resimulate(one).makespan_s, rel=0.15)
