@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.cost.sharding import Shard, divide
+from infersim.spec.engine import SORTING_LAUNCHES
 from infersim.spec.model import INDEX_DIM, INDEX_HEADS, Experts, Model
 
 Array = NDArray[np.float64]
@@ -22,11 +23,6 @@ SAMPLING_ELEMENTS = 12.0
 FILTER_ELEMENTS = 90.0
 """Further elements where top-p or top-k sorts them: passes of a radix sort over 32-bit keys and 64-bit indices, there
 and back, then softmax, cumulative sum and scatter. 59 to 123 in fits to 13 online runs with one model left out."""
-
-
-SORTING_LAUNCHES = 4
-"""Kernels that choose experts and sort tokens by them (top k, count, align, permute): with products, activation and sum
-19 to 39 us a layer at any size, in fits to 80,000 points of fused experts in aiconfigurator-core 0.12.0."""
 
 
 INDEXER_LAUNCHES = 8
@@ -192,7 +188,7 @@ def expert_operators(model: Model, shard: Shard) -> list[Operator]:
         matmul("router", hidden, experts.count, quantised=False),
         elementwise("choose and sort", 4 * experts.count, SORTING_LAUNCHES),
         expert_matmul("experts up", hidden, up, experts, shard.experts, visits),
-        replace(elementwise("activation", visits * (up + width)), scattered=True),
+        replace(elementwise("experts activation", visits * (up + width)), scattered=True),
         expert_matmul("experts down", width, hidden, experts, shard.experts, visits),
         replace(elementwise("weighted sum", (visits + 1) * hidden), scattered=True),
     ]

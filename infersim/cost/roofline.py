@@ -40,7 +40,7 @@ CONVERTED_SHARE = 0.6
 """Share of arithmetic and of bandwidth that experts keep where their weights are stored in fewer bits than they are
 computed in and unpacked on the way: mxfp4 on Hopper takes 1.4 to 2.3 times as long under vLLM, 1.5 to 3.3 under SGLang
 and 3 under TensorRT-LLM in the same tables, int4 more."""
-ONE_FLOW = {"choose and sort": 2, "activation": 0}
+ONE_FLOW = {"choose and sort": 2, "experts up": 1, "experts activation": 0, "experts down": 1, "weighted sum": 1}
 """Kernels of experts in native fp4, which run as one flow (TensorRT-LLM's, by FlashInfer in vLLM and SGLang too): 17 to
 20 us a layer at one token on B200, against 57 to 100 us in TensorRT-LLM's other kernels (aiconfigurator-core 0.12.0)."""
 GRAPH_TOKENS = 512
@@ -134,15 +134,22 @@ def kv_bytes_s(d: Deployment) -> float:
 
 def kernels_of(operator: Operator, d: Deployment) -> int:
     """Kernels that an operator takes under this engine, conversions of its input included."""
-    sorts, fused = operator.name == "choose and sort", d.engine.fused
-    launches = d.engine.sorting_launches if sorts else operator.launches
-    if (sorts or operator.scattered) and d.chip.computes(d.weights) == "fp4":
-        return ONE_FLOW.get(operator.name, launches)
-    if fused and operator.name == "norm" and d.tensor > 1:
-        return 0
-    static = d.weights == "fp8" and d.model.native_dtype != "fp8"  # else scales are found block by block, by a kernel
-    converts = 0 if fused and static and not operator.scattered else conversions(operator, d)
-    return launches - (fused and "rope" in operator.name) + converts
+    if operator.name in ONE_FLOW and d.chip.computes(d.weights) == "fp4":
+        return ONE_FLOW[operator.name]
+    if operator.name == "choose and sort":
+        return d.engine.sorting_launches
+    launches, converts = operator.launches, conversions(operator, d)
+    if d.engine.fused:
+        if operator.name == "norm" and d.tensor > 1:
+            return 0
+        if "rope" in operator.name:
+            launches -= 1
+        static = (
+            d.weights == "fp8" and d.model.native_dtype != "fp8"
+        )  # else scales are found block by block, by a kernel
+        if static and not operator.scattered:
+            converts = 0
+    return launches + converts
 
 
 def conversions(operator: Operator, d: Deployment) -> int:

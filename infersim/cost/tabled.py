@@ -17,7 +17,7 @@ from infersim.cost.work import launches
 
 LONG = 256
 """Contexts and prompts from here on decide how attention grows; shorter ones are all floor [tokens]."""
-FUSED = ("choose and sort", "experts up", "activation", "experts down", "weighted sum")
+FUSED = ("choose and sort", "experts up", "experts activation", "experts down", "weighted sum")
 """Operators that a table of experts holds together."""
 
 

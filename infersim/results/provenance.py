@@ -9,8 +9,8 @@ from infersim.spec.base import Quantity, leaves
 from infersim.spec.checks import matching_prices, own_price
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
+from infersim.spec.pool import Pool
 from infersim.spec.purchase import PriceChoice
-from infersim.spec.scenario import Pool
 from infersim.spec.zoo import SWITCH_GRADE, SWITCH_SPREAD, Switching
 
 GRADES = ("measured", "datasheet", "vendor_claim", "calibrated", "estimated")

@@ -194,6 +194,18 @@ class Model(Spec):
         return (self.feed_forward_layers or self.layers) - self.with_mlp if self.experts else 0
 
 
+def prediction_layer(model: Model) -> Model:
+    """The layer that a model brings along to draft tokens (multi-token prediction), as a model of its own.
+
+    Attention to the whole context and the model's own experts, or its MLP where it has none: DeepSeek-V3 (arXiv 2412.19437,
+    section 2.2) and the heads of Qwen3.5 and GLM after it.
+    """
+    attention = model.attention.model_copy(update={"sliding_window": None, "windowed_layers": None})
+    only = {"layers": 1, "attention_layers": None, "feed_forward_layers": None, "recurrent": None}
+    dense = None if model.dense_layers is None else 0
+    return model.model_copy(update={**only, "dense_layers": dense, "attention": attention})
+
+
 def count_parameters(model: Model) -> float:
     """Parameters of the whole model: what its weights hold, embeddings, norms and biases included."""
     experts = model.experts.count if model.experts else 0

@@ -42,7 +42,7 @@ from infersim.spec.document import CoreSchema, Document, document_of
 from infersim.spec.engine import Engine
 from infersim.spec.errors import KeyPath, Problem, SpecError, nearest
 from infersim.spec.hardware import Hardware
-from infersim.spec.model import Model
+from infersim.spec.model import Model, prediction_layer
 from infersim.spec.place_checks import check_caps, check_regions, check_takes, check_targets
 from infersim.spec.placement import sram_chips
 from infersim.spec.policies import ROUTERS
@@ -274,7 +274,7 @@ def _resolve_pool(
     if len(own) > 1 or isinstance(model, Diffusion):
         return replace(_fill(pool, hardware, engine, stored, len(own) > 1), models=served_here)
     if pool.speculative and pool.speculative.method == "mtp":
-        draft = model.model_copy(update={"layers": 1})
+        draft = prediction_layer(model)
     if hardware.execution == "pipeline" and pool.parallelism.chips is None:
         chips = sram_chips(model, hardware, engine, stored.weights, stored.kv_cache)
         pool = pool.model_copy(update={"parallelism": pool.parallelism.model_copy(update={"chips": chips})})

@@ -23,7 +23,7 @@ from infersim.dataplane.fleet import Fleet, PoolCost
 from infersim.dataplane.records import FINISHED, NONE, REQUEST
 from infersim.dataplane.tally import Tally
 from infersim.spec.engine import Engine
-from infersim.spec.model import Model
+from infersim.spec.model import Model, prediction_layer
 from infersim.spec.pool import Parallelism
 from infersim.studies.apart import serve_apart
 from infersim.studies.cases import CannotSay, Case, Load, Row
@@ -139,7 +139,7 @@ def price(case: Case) -> CostTables:
         plain = tables_of(case.model, 1, blocks)
         if not case.drafts:
             return plain
-        wide, draft = tables_of(case.model, 1 + len(case.drafts), 1), tables_of(drafting(case.model), 1, 1)
+        wide, draft = tables_of(case.model, 1 + len(case.drafts), 1), tables_of(prediction_layer(case.model), 1, 1)
         return speculative(plain, wide, draft, len(case.drafts), blocks)
 
     try:
@@ -155,12 +155,6 @@ def price(case: Case) -> CostTables:
         raise CannotSay(str(error)) from error
     except ValueError as error:
         raise CannotSay(str(error)) from error
-
-
-def drafting(model: Model) -> Model:
-    """The layer that DeepSeek's and Qwen's models bring along to draft tokens (multi-token prediction), as a model."""
-    alone = {"layers": 1, "attention_layers": None, "recurrent": None, "dense_layers": 0}
-    return model.model_copy(update=alone)
 
 
 def compiled_for(engine: Engine, seqs: int, prompt_tokens: int) -> Engine:

@@ -9,7 +9,7 @@ import pytest
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
 from infersim.spec.huggingface import load_huggingface
-from infersim.spec.model import Attention, Experts, Model, active_parameters, count_parameters
+from infersim.spec.model import Attention, Experts, Model, active_parameters, count_parameters, prediction_layer
 
 # totals and active parameters [1e9] of the model cards
 PUBLISHED = {
@@ -206,3 +206,20 @@ def test_what_cannot_be_expressed_is_said(config: Any, key: str, says: str, tmp_
     with pytest.raises(SpecError, match=says) as caught:
         load_huggingface(path)
     assert str(caught.value).startswith(f"{path}: {key}")
+
+
+@pytest.mark.parametrize("name", catalogue.model_names())
+def test_the_layer_that_drafts_is_one_layer_of_every_model(name: str) -> None:
+    """Attention to the whole context, one MLP or one set of experts, and not one parameter below zero."""
+    model = catalogue.model(name)
+    layer = prediction_layer(model)
+    assert (layer.with_attention, layer.with_state, layer.with_window) == (1, 0, 0)
+    assert (layer.with_mlp, layer.with_experts) == ((0, 1) if model.experts else (1, 0))
+    embeddings = model.vocab_size * model.hidden_size * (1 if model.tied_embeddings else 2)
+    assert 0 < count_parameters(layer) - embeddings <= count_parameters(model) - embeddings
+
+
+def test_the_layer_that_drafts_of_deepseek_v3_has_its_published_size() -> None:
+    """11.5 bn parameters of its own beside the shared embedding and head of 0.9 bn each (README_WEIGHTS of the model)."""
+    layer = prediction_layer(catalogue.model("deepseek-v3"))
+    assert count_parameters(layer) == pytest.approx(11.5e9 + 2 * 0.93e9, rel=0.02)
