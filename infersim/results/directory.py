@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infersim.results.run import rows_share
+from infersim.results.run import Run, rows_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,6 +206,11 @@ def read_run(directory: str | Path) -> SavedRun:
     frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in FRAMES}
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return SavedRun(summary, **frames, scenario_yaml=(folder / "scenario.yaml").read_text(encoding="utf-8"))
+
+
+def opened(run: Run | str | Path) -> Run:
+    """The run itself, or the run directory at this path read back; raises RunDirectoryError."""
+    return read_run(run) if isinstance(run, str | Path) else run
 
 
 def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,8 @@ Not here: the single chapters (`why_latency.py`, `why_endings.py`, `why_cost.py`
 from pathlib import Path
 
 from infersim.results.chapter import Chapter, Explanation
-from infersim.results.run import Run, opened, rows_share
+from infersim.results.directory import opened
+from infersim.results.run import Run, rows_share
 from infersim.results.slo import why_slo
 from infersim.results.story import story
 from infersim.results.units import percent

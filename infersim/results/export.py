@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from infersim.results.directory import FRAMES, OutputError, to_json
+from infersim.results.directory import FRAMES, OutputError, opened, to_json
 from infersim.results.perfetto import perfetto_trace
 from infersim.results.prometheus import prometheus_text
-from infersim.results.run import Run, opened
+from infersim.results.run import Run
 
 
 def exported(run: Run | str | Path, formats: Iterable[str]) -> dict[str, bytes]:

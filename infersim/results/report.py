@@ -22,8 +22,8 @@ from bokeh.resources import Resources
 
 from infersim.results import page
 from infersim.results.charts import Chart, Timeline, latency_charts, waterfall
-from infersim.results.directory import OutputError, to_json
-from infersim.results.run import Run, opened
+from infersim.results.directory import OutputError, opened, to_json
+from infersim.results.run import Run
 
 KEYS = (
     '<p class="soft keys">Drag over a chart to zoom, or the marked part of the strip. From the keyboard, on a chart: '

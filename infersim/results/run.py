@@ -4,7 +4,6 @@ Not here: either of the two (`result.py`, `directory.py`). Read `explain.py` for
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -42,12 +41,3 @@ class Run(Protocol):
 def rows_share(summary: Mapping[str, Any]) -> float:
     """The share of all requests that have a row in the requests frame: 1, but in long runs (`gathering.py`)."""
     return float(summary["requests"].get("rows_share", 1.0))
-
-
-def opened(run: "Run | str | Path") -> Run:
-    """The run itself, or the run directory at this path read back; raises `directory.RunDirectoryError`."""
-    if isinstance(run, str | Path):
-        from infersim.results.directory import read_run
-
-        return read_run(run)
-    return run

@@ -20,6 +20,7 @@ from infersim.spec.arrivals import MOST_CV, ServeGen
 from infersim.spec.workload import Workload
 from infersim.workload.columnar import batches
 from infersim.workload.lengths import Law, table_law
+from infersim.workload.pairs import paired_lengths
 from infersim.workload.renewal import Times, gamma_gaps, weibull_gaps
 from infersim.workload.requests import Requests, joined, requests
 from infersim.workload.streams import Feed, stream
@@ -78,8 +79,6 @@ class _Client:
         self, number: int, windows: dict[float, Window], tables: Tables, workload: Workload, seed: int,
         directory: Path | None, name: str,
     ) -> None:  # fmt: skip
-        from infersim.workload.traffic import paired_lengths
-
         self._windows, self._number = windows, number
         self._starts = {start: laws for (client, start), laws in tables.items() if client == number}
         key = f"{name}arrivals.client.{number}"

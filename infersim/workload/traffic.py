@@ -4,7 +4,6 @@ Not here: mixes of classes (`classes.py`) and the data plane's records (`generat
 """
 
 from collections.abc import Iterator
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +15,15 @@ from infersim.spec.workload import Workload
 from infersim.workload.agents import agent_requests
 from infersim.workload.arrivals import arrival_blocks
 from infersim.workload.closed import first_of_users, think_times
-from infersim.workload.lengths import Tokens, length_blocks, partner_blocks
+from infersim.workload.lengths import Tokens
+from infersim.workload.pairs import paired_lengths
 from infersim.workload.renewal import Times
 from infersim.workload.replay import replay_blocks
 from infersim.workload.requests import Requests, requests
+from infersim.workload.servegen import client_requests
 from infersim.workload.sessions import session_requests
 from infersim.workload.streams import Feed
 from infersim.workload.structure import structured
-
-BLOCK = 4096
-"""Lengths at a time where all are the same."""
 
 
 def traffic(
@@ -63,8 +61,6 @@ def _traffic(
         return replay_blocks(process, horizon_s, seed, directory, f"{name}arrivals")
     until = horizon_s or 0.0
     if isinstance(process, ServeGen):
-        from infersim.workload.servegen import client_requests
-
         return client_requests(process, workload, until, seed, directory, name)
     if isinstance(process, ClosedLoop):
         return first_of_users(process, listed(workload, seed, directory, name))
@@ -97,22 +93,3 @@ def _drawn(times: Iterator[Times], inputs: Iterator[Tokens], outputs: Iterator[T
     prompts, answers = Feed(inputs), Feed(outputs)
     for block in times:
         yield requests(block, prompts.take(block.size), answers.take(block.size))
-
-
-def paired_lengths(
-    workload: Workload, seed: int, directory: Path | None, name: str = ""
-) -> tuple[Iterator[Tokens], Iterator[Tokens]]:
-    """Prompt and output lengths for ever, with the stated rank correlation; an image's output is its steps."""
-    first, second = f"{name}input_tokens", f"{name}output_tokens"
-    if workload.is_kind == "image":
-        return repeat(np.ones(BLOCK, np.int64)), repeat(np.full(BLOCK, workload.steps, np.int64))
-    assert workload.input_tokens is not None
-    if workload.is_kind == "embedding":
-        return length_blocks(workload.input_tokens, seed, first, directory), repeat(np.zeros(BLOCK, np.int64))
-    assert workload.output_tokens is not None
-    if not workload.length_correlation:
-        inputs = length_blocks(workload.input_tokens, seed, first, directory)
-        return inputs, length_blocks(workload.output_tokens, seed, second, directory)
-    inputs = partner_blocks(workload.input_tokens, seed, first, directory)
-    correlation = workload.length_correlation
-    return inputs, length_blocks(workload.output_tokens, seed, second, directory, first, correlation)

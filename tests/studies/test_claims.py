@@ -9,7 +9,8 @@ from infersim.results.directory import read_run, to_json
 from infersim.simulate import simulate
 from infersim.spec.catalogue import scenario_names
 from infersim.studies.claims import CLAIMS, settle
-from infersim.studies.claims.claim import Case, Check, Claim, about, at_least, at_most, between, on
+from infersim.studies.claims.case import Case, on
+from infersim.studies.claims.claim import Check, Claim, about, at_least, at_most, between
 from infersim.studies.claims.evidence import estimated
 from infersim.studies.claims.flips import flips, read, table, write
 from infersim.studies.claims.measure import Measured, Task, measure

@@ -5,7 +5,8 @@ Not here: how they are put to the test (`settle.py`). Read `racks.py` next.
 
 from typing import Any
 
-from infersim.studies.claims.claim import Case, Check, Claim, about, at_least, at_most, on
+from infersim.studies.claims.case import Case, on
+from infersim.studies.claims.claim import Check, Claim, about, at_least, at_most
 from infersim.studies.claims.reading import ratio
 
 PRICE = "pools.main.usd_per_chip_hour"

@@ -5,33 +5,12 @@ Not here: running cases (`measure.py`), judging (`verdict.py`). Read `chips.py` 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from infersim.studies.grid import as_setting
+from infersim.studies.claims.case import Case
+from infersim.studies.claims.reading import Reading
 
-if TYPE_CHECKING:
-    from infersim.studies.claims.reading import Reading
-
-At = Literal["slo", "saturation", "alone", "as it stands"]
-"""The load of a case. slo: the greatest at which every p99 of the SLO holds; saturation: the analytic bound of the
-fleet, which keeps a queue before it, whatever the latency; alone: one user in fifty times the length of a request; as it stands: the scenario's own."""
 Unit = Literal["x", "usd", "s", "share", "tokens/s", "yes", "J", "Wh", "gCO2", "chips", "MW", "t", "GPU s", "1/s"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One fleet at one load."""
-
-    name: str
-    """Unique in its claim; names the run directory."""
-    scenario: str
-    """A shipped scenario, `claims/...`."""
-    settings: tuple[str, ...] = ()
-    """What is changed in it, as `--set` would."""
-    at: At = "slo"
-    """The load."""
-    spread: bool = True
-    """Whether it is replicated; not for long runs."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +55,7 @@ class Check:
 
     what: str
     """What the number is."""
-    value: "Callable[[Reading], float]"
+    value: Callable[[Reading], float]
     """The number, read off the cases."""
     unit: Unit = "x"
     claimed: Claimed | None = None
@@ -103,29 +82,3 @@ class Claim:
     checks: tuple[Check, ...]
     short: str = ""
     """What came out, in a line; {3} is the number of the fourth check."""
-
-
-def on(
-    name: str,
-    scenario: str,
-    hardware: str,
-    *,
-    tensor: int | None = None,
-    weights: str | None = None,
-    kv: str | None = None,
-    engine: str = "vllm",
-    at: At = "slo",
-    spread: bool = True,
-    **more: Any,
-) -> Case:
-    """A case: the scenario's first pool on a chip; `more` are keys with `__` for dots (`model`, `slo__ttft_p99_s`)."""
-    changes: dict[str, Any] = {"pools.0.hardware": hardware, "pools.0.engine": engine}
-    if tensor is not None:
-        changes["pools.0.parallelism"] = {"tensor": tensor}
-    if weights is not None:
-        changes["pools.0.precision.weights"] = weights
-    if kv is not None or weights is not None:
-        changes["pools.0.precision.kv_cache"] = kv or "bf16"
-    changes |= {key.replace("__", "."): value for key, value in more.items()}
-    settings = tuple(as_setting(key, value) for key, value in changes.items())
-    return Case(name, f"claims/{scenario}", settings, at, spread)

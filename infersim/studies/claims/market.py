@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from infersim.spec.facility import GRIDS
-from infersim.studies.claims.claim import Case, Check, Claim, about, at_least, at_most, between, on
+from infersim.studies.claims.case import Case, on
+from infersim.studies.claims.claim import Check, Claim, about, at_least, at_most, between
 from infersim.studies.claims.reading import Reading, ratio
 from infersim.studies.grid import as_setting
 

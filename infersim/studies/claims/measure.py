@@ -16,7 +16,7 @@ from infersim.simulate import simulate
 from infersim.spec.errors import SpecError
 from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.bounds import bound
-from infersim.studies.claims.claim import At, Case
+from infersim.studies.claims.case import At, Case
 from infersim.studies.curve import slo_rps
 from infersim.studies.demand import at_load
 from infersim.studies.load import Fleet, fleet, run_at

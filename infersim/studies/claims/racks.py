@@ -5,7 +5,8 @@ Not here: how they are put to the test (`settle.py`). Read `software.py` next.
 
 from typing import Any
 
-from infersim.studies.claims.claim import Case, Check, Claim, at_least, at_most, on
+from infersim.studies.claims.case import Case, on
+from infersim.studies.claims.claim import Check, Claim, at_least, at_most
 from infersim.studies.claims.reading import ratio
 
 FREE = {"link.latency_us": 1e-9, "link.one_way_gb_s": 1e12}

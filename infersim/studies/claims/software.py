@@ -5,7 +5,8 @@ Not here: how they are put to the test (`settle.py`). Read `market.py` next.
 
 from typing import Any
 
-from infersim.studies.claims.claim import Case, Check, Claim, about, at_least, at_most, between, on
+from infersim.studies.claims.case import Case, on
+from infersim.studies.claims.claim import Check, Claim, about, at_least, at_most, between
 from infersim.studies.claims.reading import Reading, ratio
 
 DRAFT = {"method": "draft_model", "model": "llama-3.1-8b", "tokens": 4, "acceptance": 0.75}
