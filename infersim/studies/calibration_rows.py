@@ -16,6 +16,7 @@ from infersim.spec.model import Model
 from infersim.spec.placement import sram_chips
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
 from infersim.studies.names import chip_name, dtype_of, engine_name
+from infersim.studies.own_figures import TUNED_SEQS, as_told
 
 Fields = dict[str, str]
 
@@ -36,15 +37,10 @@ PUBLIC = "over the internet"
 """What notes say of services shared with strangers, whose TTFT is an upper bound."""
 SERVICES = {"Cerebras": "cerebras", "SN40L": "sambanova", "Groq": "groq"}
 """Engines behind the public services of chips' vendors."""
-TUNED_SEQS = 1024
-"""Sequences that submissions to MLPerf's closed division (which are tuned) are taken to allow where they state no limit: the fewest
-of AMD's that state one for their server (1,024 to 3,840)."""
 OWN_CHECKPOINTS = {("llama-3.1-405b", "vllm-v0")}
 """Models and engines that were served from the publisher's own fp8 checkpoint: Meta's quantises the feed-forward layers alone (The Llama
 3 Herd of Models, section 6.2), 480 GB and not 410. Eight H100 then have room for some 100,000 tokens, which is where the rows' batches
 begin to wait. TensorRT-LLM's and AMD's checkpoints quantise attention too."""
-AGREES = 1.25
-"""How far the time of a token may be from what TTFT, TPOT and the stated output amount to."""
 CORES = {"inferentia2": 2, "trainium1": 2, "trainium2": 4}
 """Cores that a chip counts as in the column `parallelism`; of Trainium2 logical ones, two cores each."""
 
@@ -68,27 +64,7 @@ def calibration_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
             continue
         have = cases.get(case.name)
         cases[case.name] = case if have is None else replace(have, rows=have.rows + case.rows)
-    yield from map(cut_short, cases.values())
-
-
-def cut_short(case: Case) -> Case:
-    """The case with the output that its own figures tell of, where they contradict what its row says.
-
-    Of one batch, TTFT + tokens x TPOT = batch x tokens / throughput. 36 of Neuron's 39 published runs agree with their own lengths
-    to 16 %; three on Trainium1 (one sequence, prompts of 4,096 and 8,192) agree with 128 tokens and not with 4,096 or 8,192.
-    """
-    said = {row.metric: row.actual for row in case.rows if row.statistic in ("mean", "p50")}
-    if case.load.kind not in ("fixed_batch", "single_stream") or not {"output_tok_s", "ttft_ms", "tpot_ms"} <= set(
-        said
-    ):
-        return case
-    each = 1e3 * case.load.users / said["output_tok_s"]
-    if each < AGREES * (said["tpot_ms"] + said["ttft_ms"] / case.load.output):
-        return case
-    tokens = said["ttft_ms"] / (each - said["tpot_ms"])
-    assumed = f"{tokens:.0f} output tokens, which throughput, TTFT and TPOT agree with"
-    load = replace(case.load, output=float(round(tokens)))
-    return replace(case, load=load, assumed=(*case.assumed, assumed))
+    yield from map(as_told, cases.values())
 
 
 def calibration_case(row: Fields) -> Case:

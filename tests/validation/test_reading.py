@@ -12,10 +12,10 @@ import pytest
 from infersim.cli.app import app
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
-from infersim.studies.calibration_rows import cut_short
 from infersim.studies.cases import Case, Load, Refused, Row
 from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
+from infersim.studies.own_figures import cut_short, let_in
 from infersim.studies.resimulation import _until_scheduled, compiled_for, lengths, predicted, resimulate
 from infersim.studies.silicon_rows import silicon_case, silicon_cases
 from infersim.studies.validation import OWN, validate
@@ -298,6 +298,25 @@ def test_a_run_that_stopped_early_is_known_by_its_own_figures() -> None:
     assert [case.load.output for case in own] == pytest.approx(
         [128.0] * 3, abs=1.0
     )  # three runs of Neuron, all of 128 tokens
+
+
+def test_a_server_that_held_more_sequences_than_its_default_allows_was_told_to() -> None:
+    """2,000 tokens/s at 200 ms a token are 400 sequences at a time (Little's law); vLLM V0's default allows 256."""
+    rows = tuple(Row({}, metric, "mean", actual) for metric, actual in (("output_tok_s", 2000.0), ("tpot_ms", 200.0)))
+    case = Case(
+        name="many", model=catalogue.model("llama-3.1-405b"), hardware=catalogue.hardware("mi300x"),
+        engine=catalogue.engine("vllm-rocm-0"), tensor=8, pipeline=1, expert=1, attention_data=1, chips=None, replicas=1,
+        weights="fp8", kv_cache="bf16", load=Load(kind="server", prompt=200.0, output=200.0, rate_rps=16.0), rows=rows, group="",
+    )  # fmt: skip
+    assert let_in(case).max_num_seqs == 1024
+    assert "400 decoded" in let_in(case).assumed[0]
+    for same in (
+        replace(case, replicas=2),  # 200 on each
+        replace(case, max_num_seqs=512),
+        replace(case, rows=rows[:1]),
+        replace(case, load=replace(case.load, kind="closed_loop", users=400)),
+    ):
+        assert let_in(same) is same
 
 
 def test_some_replicas_stand_for_all_when_all_requests_are_there_at_once() -> None:
