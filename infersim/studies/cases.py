@@ -29,6 +29,8 @@ class Row:
     """Which stage of the load it was measured in."""
     every_token: bool = False
     """An ITL that is E2E over all tokens, the first included, as some tools define it."""
+    gaps: float | None = None
+    """Gaps between what a client received that a mean ITL was taken over, where these are fewer than its tokens."""
 
 
 @dataclass(frozen=True)

@@ -407,7 +407,8 @@ def predict(case: Case, outcome: Outcome, row: Row) -> float:
     else:
         if outcome.token_p50_s and (row.metric, row.statistic) == ("tpot_ms", "p50"):
             return 1e3 * outcome.token_p50_s
-        return predicted(case, outcome, row.metric, row.statistic, row.stage)
+        found = predicted(case, outcome, row.metric, row.statistic, row.stage)
+        return found if row.gaps is None else found * (case.load.output - 1.0) / row.gaps
     return e2e / float(outcome.outputs.mean()) if row.every_token else e2e
 
 

@@ -76,7 +76,26 @@ def test_attention_flops_of_a_pair() -> None:
 def test_expected_experts_against_counting_all_choices(count: int, per_token: int, tokens: int) -> None:
     choices = list(itertools.combinations(range(count), per_token))
     distinct = [len(set().union(*picked)) for picked in itertools.product(choices, repeat=tokens)]
-    assert expected_experts(count, per_token, np.array([tokens]))[0] == pytest.approx(np.mean(distinct))
+    assert expected_experts(count, per_token, np.array([tokens]), 0.0)[0] == pytest.approx(np.mean(distinct))
+
+
+def test_uneven_experts_against_integrating_over_how_popular_they_are() -> None:
+    """One of 16 experts a token, popularity beta distributed with mean 1/16 and a coefficient of variation of 0.65: a fine
+    sum over the distribution; one token visits exactly one, and no number of tokens more than with even experts."""
+    mean, spread = 1.0 / 16.0, 0.65
+    both = (1.0 - mean) / (mean * spread**2) - 1.0
+    shares = (np.arange(400_000) + 0.5) / 400_000
+    density = shares ** (both * mean - 1.0) * (1.0 - shares) ** (both * (1.0 - mean) - 1.0)
+    density /= density.sum()
+    variation = np.sqrt((density * (shares - mean) ** 2).sum()) / mean
+    assert variation == pytest.approx(spread, rel=1e-3)
+    tokens = np.array([0, 1, 8, 16, 32, 64, 256])
+    missed = [(density * (1.0 - shares) ** count).sum() for count in tokens]
+    found = expected_experts(16, 1, tokens, spread)
+    assert found == pytest.approx(16.0 * (1.0 - np.array(missed)), rel=1e-3)
+    assert found[1] == pytest.approx(1.0)
+    assert (found <= expected_experts(16, 1, tokens, 0.0) + 1e-9).all()
+    assert (np.diff(expected_experts(10, 9, tokens)) >= 0.0).all()  # too popular for that spread: the widest there is
 
 
 def test_tensor_parallelism_that_does_not_divide_the_heads_is_refused_or_padded() -> None:
