@@ -2,7 +2,8 @@
 
 Small messages go in one shot (each chip sends all of its message to every other), large ones in two (reduce a part
 each, then gather), as the custom kernels of vLLM and TensorRT-LLM and the ring algorithm do. With one latency and one
-achieved bandwidth this follows the tables measured on H100 and A100 for 2, 4 and 8 chips, 256 B to 256 MiB.
+achieved bandwidth this follows the tables measured on H100 and A100 for 2, 4 and 8 chips. Engines hand messages above a size to the
+vendor's library, which takes longer to begin, and lets a switch that can do so add up the largest.
 Not here: which messages a layer sends (`roofline.py`).
 """
 
@@ -17,6 +18,14 @@ Array = NDArray[np.float64]
 
 SECOND_SHOT = 0.75
 """Latency that the second phase adds, in latencies of the first: 3.5 of 4.7 us on H100, 4 of 5.7 us on A100."""
+
+LIBRARY = 4.0
+"""Latencies that NCCL takes more than an engine's own kernels behind a switch: 19 to 24 us of 8 chips and 10 to 15 of 2 and 4 on H100 and H200, 25 to
+35 on A100, 25 to 45 on B200, messages of 2 to 16 MiB in aiconfigurator-core 0.12.0, where TensorRT-LLM's tables are NCCL's from 1 MiB on."""
+
+IN_SWITCH = 0.7
+"""Share of what two shots reach at which a switch adds up, each chip sending its message once: 238 GB/s on 8 H100, 375 on 8 B200, 128 MiB in
+the same tables."""
 
 DOUBLING = 0.2
 """Latency that twice as many machines add, in those of two: 97 us on 2 and 117 us on 4 (FasterTransformer, Megatron 530B on A100 at TP 16 and
@@ -59,32 +68,39 @@ def bytes_out(chips: int, message: Array) -> Array:
     return 2.0 * (chips - 1) / chips * message
 
 
-def all_reduce_s(link: Link, chips: int, message: Array, scale_out: ScaleOut | None = None) -> Array:
+def all_reduce_s(
+    link: Link, chips: int, message: Array, scale_out: ScaleOut | None = None, own_bytes: float = math.inf
+) -> Array:
     """Time of an all-reduce of `message` bytes over `chips` chips [s]; ValueError where no link joins them.
 
-    Beyond one scale-up domain each chip adds up its share of the message with its peers in the other domains, over
-    the network between machines: a ring of domains, then back.
+    Messages above `own_bytes` go through the vendor's library. Beyond one scale-up domain each chip adds up its share of the message
+    with its peers in the other domains, over the network between machines: a ring of domains, then back.
     """
     if chips == 1:
         return np.zeros_like(message)
     reach = 1 if link.topology in ("none", "point_to_point") else link.domain_chips
     if chips <= reach:
-        return _within(link, chips, message)
+        return _within(link, chips, message, own_bytes)
     if scale_out is None or reach == 1:
         raise ValueError(f"scale-up links join {reach} chips, found tensor parallelism {chips}; use at most {reach}")
     domains = -(-chips // reach)
     across = bytes_out(domains, message / reach) / (scale_out.one_way_gb_s.value * 1e9)
     latency = scale_out.latency_us.value * 1e-6 * (1.0 + DOUBLING * (math.ceil(math.log2(domains)) - 1))
-    return _within(link, reach, message) + latency + across
+    return _within(link, reach, message, own_bytes) + latency + across
 
 
-def _within(link: Link, chips: int, message: Array) -> Array:
+def _within(link: Link, chips: int, message: Array, own_bytes: float) -> Array:
     """An all-reduce inside one scale-up domain [s]."""
     bandwidth = link.one_way_gb_s.value * 1e9 * link.efficiency.value * usable_share(link, chips)
     latency = link.latency_us.value * 1e-6 * hops(link, chips)
     one_shot = (chips - 1) * message / bandwidth
     two_shot = SECOND_SHOT * latency + bytes_out(chips, message) / bandwidth
-    return latency + np.minimum(one_shot, two_shot)
+    own = latency + np.minimum(one_shot, two_shot)
+    if link.topology != "nvswitch" or own_bytes == math.inf:
+        return own
+    added_up = message / (IN_SWITCH * bandwidth) if link.adds_up and chips > 2 else two_shot
+    library = (1.0 + LIBRARY) * latency + np.minimum(two_shot, added_up)
+    return np.where(message <= own_bytes, own, library)
 
 
 def all_to_all_s(hardware: Hardware, chips: int, sent: Array) -> Array:

@@ -3,6 +3,7 @@
 Not here: prices of its steps (`roofline.py`, `pipeline.py`). Read `build.py` for how one is made.
 """
 
+import math
 from dataclasses import dataclass
 
 from infersim.cost.chip import Chip
@@ -78,6 +79,11 @@ class Deployment:
     def floor_s(self) -> float:
         """Least time of one operator under this engine [s]."""
         return self.chip.floor_s + (self.engine.gap_us.value * 1e-6 if self.engine.gap_us else 0.0)
+
+    def own_message_bytes(self, chips: int) -> float:
+        """Largest message that the engine's own kernels add up over so many chips [B]."""
+        known = self.engine.own_all_reduce_mb
+        return 1e6 * known[min(max(chips // 2, 1).bit_length(), len(known)) - 1] if known else math.inf
 
     @property
     def kept_bytes(self) -> float:

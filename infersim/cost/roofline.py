@@ -174,7 +174,7 @@ def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
         message = hidden * (np.ceil(tokens / d.attention_data) if group < d.tensor else tokens)
 
         def analytic(sent: Array) -> Array:
-            return all_reduce_s(d.chip.link, group, sent, d.chip.hardware.scale_out)
+            return all_reduce_s(d.chip.link, group, sent, d.chip.hardware.scale_out, d.own_message_bytes(group))
 
         seconds = analytic(message)
         if (measured := tabled.all_reduced(group, message, d, analytic)) is not None:
@@ -272,7 +272,9 @@ def sequence_work(d: Deployment) -> Work:
         work = total((operator_work(operator, count, d) for operator in operators), count.shape)
         if d.tensor > 1:
             logits = ACTIVATION_BYTES * d.shard.vocab * count
-            work += network(all_reduce_s(d.chip.link, d.tensor, logits, d.chip.hardware.scale_out), d.tensor * logits)
+            own = d.own_message_bytes(d.tensor)
+            seconds = all_reduce_s(d.chip.link, d.tensor, logits, d.chip.hardware.scale_out, own)
+            work += network(seconds, d.tensor * logits)
         return work
 
     work = in_buckets(micro_batches(sequences, d.stages), d.engine.sequence_buckets, cost)

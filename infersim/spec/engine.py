@@ -59,6 +59,9 @@ class Engine(Spec):
     spread: Literal["layers", "operators"] = "layers"
     """What an SRAM machine is divided among: its layers, each with its own part, so that as many sequences are on the way; or the
     cores' parts of one operator after the other, all of the machine at work on each."""
+    own_all_reduce_mb: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list)
+    """Largest message that its own kernels add up over 2, 4, 8 and more chips behind an NVSwitch, longer ones being left to NCCL [MB];
+    the last entry holds for more chips, and messages of any size are its own when empty."""
     graph_multiple: Count = 1
     """Captured batch sizes: small batches are padded to a multiple of this, and padding visits experts too."""
     request_overhead_ms: Quantity

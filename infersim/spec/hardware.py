@@ -38,6 +38,8 @@ class Link(Spec):
     """Time of the smallest all-reduce of two neighbours (roofline) or of one chip-to-chip hop (pipelines) [us]."""
     efficiency: Ratio
     """Achieved share of the peak for large messages."""
+    adds_up: bool = False
+    """Whether its switch adds up what chips send (NVLink SHARP, NVSwitch of Hopper and later), so that each sends once."""
 
 
 class ScaleOut(Spec):
