@@ -255,7 +255,13 @@ def mixed_work(d: Deployment, linear: Work) -> Work | None:
         return None
     tokens = np.arange(d.max_num_batched_tokens + 1)
     waited = waiting_for_launches(layer_parts(d.model, d.shard), d, linear.seconds)
-    return only_where(launches(waited), tokens > d.engine.mixed_graph_tokens)
+    return only_where(launches(waited), tokens > graphed_tokens(d))
+
+
+def graphed_tokens(d: Deployment) -> int:
+    """Tokens up to which steps with prompts replay graphs."""
+    latent = d.engine.latent_graph_tokens if d.model.attention.latent else None
+    return d.engine.mixed_graph_tokens if latent is None else latent
 
 
 def attention_arithmetic(d: Deployment, flops: Array) -> Work:

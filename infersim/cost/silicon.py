@@ -22,7 +22,9 @@ SYSTEMS = {
     "rtx-pro-6000": "rtx_pro_6000_server",
 }  # fmt: skip
 """Our chips, and what the package calls them."""
-ENGINES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm", "tensorrt-llm-1.2": "trtllm"}
+ENGINES = {
+    "vllm": "vllm", "sglang": "sglang", "sglang-0.5.10": "sglang", "tensorrt-llm": "trtllm", "tensorrt-llm-1.2": "trtllm",
+}  # fmt: skip
 PRODUCTS = {"bf16": ("bfloat16",), "fp16": ("bfloat16",), "fp8": ("fp8", "fp8_block"), "fp4": ("nvfp4",),
             "int8": ("int8_wo", "sq"), "int4": ("int4_wo",)}  # fmt: skip
 """Our dtypes of weights, and the package's, the first that was measured."""

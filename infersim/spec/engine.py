@@ -41,6 +41,8 @@ class Engine(Spec):
     """Whether steps that only decode replay CUDA graphs, so that nobody waits for `launch_us`."""
     mixed_graph_tokens: Annotated[int, Field(ge=0)] = 0
     """Steps with prompts replay (piecewise) CUDA graphs too if they have up to this many tokens."""
+    latent_graph_tokens: Annotated[int, Field(ge=0)] | None = None
+    """The same of models with latent attention; as others when absent."""
     gap_us: Quantity | None = None
     """What a kernel takes longer than the chip's floor [us]: gaps between the nodes of a graph that a slow runtime replays, or
     kernels that others fuse; none where kernels follow each other as fast as the chip can."""

@@ -20,6 +20,7 @@ CHIPS = {
 ENGINES = (
     (r"neuron", "neuron"),
     (r"jetstream|tpu|xla", "jetstream"),
+    (r"sglang v?0\.5\.[1-9]\d", "sglang-0.5.10"),
     (r"sglang", "sglang"),
     (r"vllm .*\+mlperf", "vllm"),
     (r"vllm (\(?202[34]|v?0\.[2-7]\.)", "vllm-v0"),

@@ -2,13 +2,14 @@
 
 Each row is a closed loop of some users on one chip, engine and layout, with mean TTFT and TPOT. Its columns multiply
 some layouts with themselves (tp 64 for eight chips that share layers and experts); they are read as the runs were.
-Not here: the operator tables of the same package (`infersim/cost/silicon.py`).
+Not here: what rows do not say of a run (`silicon_runs.py`), the operator tables of the same package (`infersim/cost/silicon.py`).
 """
 
 import math
 import re
 from collections.abc import Iterator
 
+from infersim.studies import silicon_runs as runs
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
 from infersim.studies.names import chip_name, dtype_of, engine_name
 
@@ -27,27 +28,6 @@ DRAWN = (0.9, 0.064)
 """Mean of the lengths over what is stated, and their coefficient of variation: InferenceMAX draws them evenly from 0.8
 to 1 times that."""
 FIXED = (1.0, 0.0)
-POLLED = ("b200-sxm", "b300-sxm")
-FEW_USERS, POLLS = 16, (10, 30)
-"""InferenceMAX starts SGLang on these chips with --scheduler-recv-interval 10 below so many users, else 30: it looks for
-new requests every so many steps only, and TTFT jumps there. On other chips it does not."""
-COLD_S = {"vllm": 0.2, "sglang": 0.4, "trtllm": 0.3}
-"""What the first prompts wait for in a server that was started for the run: kernels that are loaded, compiled and tuned
-when first launched. TTFT of few users is 40 to 150 ms longer than the step that stops other users' decoding, whatever their
-number, and a tenth of the requests are first ones; in SGLang of November 2025 it was 70 s."""
-HELD_BACK = 60
-"""TensorRT-LLM's attention_dp_config.timeout_iters there: with data-parallel attention prompts wait for so many steps at
-most until every rank has one, so that TTFT is 20 to 60 steps."""
-DRAFTS = (0.68, 0.68, 0.68)
-"""Chances of three drafted tokens to be accepted one after the other: 2.44 tokens a step, as LMSYS reports of three
-tokens drafted by DeepSeek's own layer (July 2025)."""
-DRAFTING = (
-    ("trtllm", "1.2.0rc6.post3", ""),
-    ("trtllm", "1.1.0rc2.post2", "2026-01-14"),
-    ("sglang", "0.5.9", "2026-03-20"),
-)
-"""Campaigns (engine, release, day) whose runs drafted tokens. The rows do not say so: their TPOT is half of that of runs of
-the same layout one release or some weeks before or after, and InferenceMAX has such configurations beside the plain ones."""
 LOOPS = 10
 """Requests for each user in such a run, the first ones counted."""
 
@@ -83,20 +63,15 @@ def silicon_case(row: Fields) -> Case:
     if users is None and not _number(row["batch_size"]):
         raise CannotSay("the concurrency is not said")
     weights = dtype_of(row["precision"] or row["gemm_quant_mode"] or row["model_path"])
-    share, varied = FIXED if "source_file=/" in row["silicon_data_source"] else DRAWN
+    share, varied = FIXED if runs.on_disk(row) else DRAWN
     asked = int(users.group(1)) if users else int(_number(row["batch_size"]))
-    backend, chip = row["backend"], known_chip(row["system"])
-    new = backend == "trtllm" and not row.get("backend_version", "").startswith("1.0.")
-    engine = known_engine(f"{backend} 1.2" if new else backend)
+    chip, engine = known_chip(row["system"]), known_engine(runs.engine_release(row))
     model, drawn = known_model(row["model_path"]), share != FIXED[0]
     if model.experts is None and not apart:
         expert = data = 1
-    drafts, polls_every = (DRAFTS[: 1 if data > 1 else 3] if _drafting(row) else ()), 1
-    if drawn and not apart and backend == "sglang" and chip.name in POLLED and "GLM" not in row["model_path"]:
-        polls_every = POLLS[asked >= FEW_USERS]
-    deepseek = drawn and not apart and backend == "trtllm" and "DeepSeek" in row["model_path"]
-    if deepseek and data > 1:
-        polls_every = HELD_BACK
+    drafts = runs.drafts(row, data)
+    if (graphed := runs.graphed_tokens(row)) is not None:
+        engine = engine.model_copy(update={"mixed_graph_tokens": graphed})
     return Case(
         name=row["id"],
         model=model,
@@ -109,7 +84,7 @@ def silicon_case(row: Fields) -> Case:
         chips=None,
         replicas=int(_number(row["decode_num_workers"])) if apart else 1,
         weights=weights,
-        kv_cache="fp8" if backend == "trtllm" and weights in ("fp8", "fp4") else "bf16",
+        kv_cache=runs.kv_cache(row, weights),
         load=Load(
             kind="closed_loop",
             prompt=share * float(row["isl"]),
@@ -118,7 +93,7 @@ def silicon_case(row: Fields) -> Case:
             requests=LOOPS * asked,
             users=asked,
             ramp_counts=users is not None,  # a batch size is that of a steady state
-            cold_s=COLD_S[backend] if users is not None and not apart else 0.0,
+            cold_s=runs.cold_s(row) if users is not None and not apart else 0.0,
         ),
         rows=tuple(
             Row({"id": row["id"]}, metric, "mean", _number(row[column]))
@@ -127,24 +102,12 @@ def silicon_case(row: Fields) -> Case:
         ),
         group=f"silicon|{row['system']}|{row['model_path']}",
         max_num_seqs=max(asked, engine.max_num_seqs),  # these runs start engines with room for all users
-        max_num_batched_tokens=_one_prompt(int(row["isl"]), asked * (1 + len(drafts))) * data if deepseek else None,
+        max_num_batched_tokens=None if apart else runs.step_tokens(row, asked * (1 + len(drafts)), data),
         drafts=drafts,
-        polls_every=polls_every,
+        polls_every=runs.polls_every(row, asked, data) if drawn and not apart else 1,
         prefill_replicas=int(_number(row["prefill_num_workers"])) if apart else 0,
         prefill_layout=_pool_layout(row, "prefill") if apart else None,
     )
-
-
-def _one_prompt(prompt: int, decoding: int) -> int:
-    """max_num_tokens of InferenceMAX's DeepSeek runs of TensorRT-LLM: a prompt and what all users decode, in whole 64s."""
-    return -(-(prompt + decoding + 64) // 64) * 64
-
-
-def _drafting(row: Fields) -> bool:
-    """Whether the run was one of those that drafted tokens."""
-    day = re.search(r"measured=([-\d]+)", row["silicon_data_source"])
-    said = row["backend"], row.get("backend_version", ""), day.group(1) if day else ""
-    return any(said[:2] == (engine, release) and when in ("", said[2]) for engine, release, when in DRAFTING)
 
 
 def _pool_layout(row: Fields, pool: str) -> tuple[int, int, int]:

@@ -70,6 +70,15 @@ def test_steps_with_prompts_wait_for_launches_where_no_graph_holds_them() -> Non
     assert linear_work(eager).seconds[1] >= 288 * eager.engine.launch_us.value * 1e-6
 
 
+def test_prompts_that_sglang_replays_are_shorter_with_latent_attention() -> None:
+    """Up to 8,192 tokens; up to 2,048 of DeepSeek V3, whose steps of 2,049 wait for their launches."""
+    d = replace(alone("llama-3.1-8b"), engine=catalogue.engine("sglang-0.5.10"), max_num_batched_tokens=8192)
+    assert not mixed_work(d, linear_work(d)).seconds.any()
+    d = replace(d, model=catalogue.model("deepseek-v3"), tensor=8, expert=8)
+    waited = mixed_work(d, linear_work(d)).seconds
+    assert not waited[:2049].any() and waited[2049] > 0.0
+
+
 def test_kernels_of_engines_that_fuse_counted_by_hand() -> None:
     """Llama 3.1 70B in fp8 with static scales on eight chips: QKV, attention, output, up, activation, down, and two
     collectives that hold the norms: 8 of 80 layers. DeepSeek's block scales take a kernel before each product."""

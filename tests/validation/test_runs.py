@@ -1,13 +1,16 @@
 """How runs of InferenceMAX were made, as the sample's rows do not say: first prompts, polling, drafts, limits of a step."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from infersim.cost.silicon import package_data
 from infersim.studies.cases import Case
 from infersim.studies.resimulation import first_come, predicted, price, resimulate
 from infersim.studies.silicon_rows import silicon_case
+from infersim.studies.silicon_runs import WARM_SINCE, day
 
 
 def run(**changes: str) -> Case:
@@ -45,6 +48,69 @@ def test_sglang_looks_for_requests_now_and_then_on_b200() -> None:
         return run(**said, **changes).polls_every
 
     assert (looks(8), looks(16), looks(8, system="h200_sxm"), looks(16, model_path="zai-org/GLM-5")) == (10, 30, 1, 1)
+
+
+def sglang(image: str, release: str = "nightly-dev") -> str:
+    source = f"x; silicon_concurrency=8; measured=2026-03-20; lmsysorg/sglang:{image}"
+    return run(backend="sglang", backend_version=release, silicon_data_source=source).engine.name
+
+
+def test_releases_of_sglang_that_replay_prompts() -> None:
+    """0.5.10 and nightly images from mid-March 2026 on."""
+    assert (
+        sglang("v0.5.10.post1-cu130", "0.5.10.post1") == sglang("nightly-dev-cu13-20260317-1eea7448") == "sglang-0.5.10"
+    )
+    assert {sglang("v0.5.9-cu130", "0.5.9"), sglang("nightly-dev-20260216-d3bae71e"), sglang("x", "0.5.1.post1")} == {
+        "sglang"
+    }
+
+
+def test_servers_are_warm_since_april() -> None:
+    def cold(day: str) -> float:
+        return run(silicon_data_source=f"x; silicon_concurrency=8; measured={day}").load.cold_s
+
+    assert (cold("2026-03-31"), cold("2026-04-01T05:00")) == (0.3, 0.0)
+
+
+def test_the_same_image_was_faster_to_its_first_token_once_servers_were_warm() -> None:
+    """Kimi K2.5 under vLLM 0.17 on eight B200, four users, in the sample: TPOT the same to 5 %, TTFT 164 and 74 ms."""
+    pytest.importorskip("aiconfigurator_core", reason="the extra silicon is not installed")
+    with open(package_data().parent / "silicon_sample.csv", newline="") as file:
+        kimi = [
+            row for row in csv.DictReader(file) if "Kimi" in row["model_path"] and row["backend_version"] == "0.17.0"
+        ]
+    mine = [r for r in kimi if (r["system"], r["tp_size"], r["isl"], r["osl"]) == ("b200_sxm", "8", "1024", "1024")]
+    before, after = sorted((r for r in mine if day(r) and "concurrency=4;" in r["silicon_data_source"]), key=day)
+    assert day(before) < WARM_SINCE < day(after)
+    assert float(after["silicon_tpot_ms"]) == pytest.approx(float(before["silicon_tpot_ms"]), rel=0.05)
+    assert float(before["silicon_ttft_ms"]) - float(after["silicon_ttft_ms"]) > 80.0
+
+
+def test_what_was_in_flight_fits_in_eight_bits_alone() -> None:
+    """Llama 3.1 70B in fp4 on one B200, 64 users of 0.9 x 9,216 tokens: 80 layers x 2 x 8 heads x 128 is 327,680 B a token in 16 bits,
+    174 GB in all, beside 40 GB of weights; the sample's TTFT there (1.9 s) is that of users who do not wait."""
+    said = {"backend": "vllm", "backend_version": "", "model_path": "meta-llama/Llama-3.1-70B", "precision": "fp4", "osl": "1024",
+            "isl": "8192", "tp_size": "1.0", "moe_tp_size": "1.0"}  # fmt: skip
+    small = run(**said, silicon_data_source="x; silicon_concurrency=64; measured=2025-10-29")
+    assert small.kv_cache == "fp8"
+    needed = 64 * 0.9 * 9216 * 327_680.0
+    for dtype, width, fits in (("fp8", 0.5, True), ("bf16", 1.0, False)):
+        memory = price(replace(small, kv_cache=dtype)).memory
+        assert (memory.blocks * memory.block_size * 327_680.0 * width > needed * width) is fits
+    assert run(**said | {"system": "h100_sxm"}).kv_cache == "bf16"
+
+
+def test_limits_of_a_step_under_vllm() -> None:
+    """Twice the prompt; 2,048 for MiniMax and Kimi under 0.15 to 0.17; of each rank; Llama of 2025 as the engine has it."""
+
+    def tokens(release: str, model: str, isl: str = "8192", **layout: str) -> int | None:
+        return run(backend="vllm", backend_version=release, model_path=model, isl=isl, **layout).max_num_batched_tokens
+
+    kimi, minimax, llama = "moonshotai/Kimi-K2.5", "MiniMaxAI/MiniMax-M2.5", "meta-llama/Llama-3.1-70B"
+    assert (tokens("0.19.0", minimax), tokens("0.17.0", kimi)) == (16384, 2048)
+    assert (tokens("0.18.0", minimax, "1024"), tokens("", llama)) == (2048, None)
+    ranks = {"tp_size": "1.0", "attention_dp_size": "8.0", "moe_tp_size": "1.0", "moe_ep_size": "8.0"}
+    assert tokens("0.17.0", minimax, **ranks) == 8 * 2048
 
 
 def test_first_prompts_come_one_after_the_other_through_the_front_end() -> None:

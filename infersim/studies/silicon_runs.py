@@ -1,0 +1,121 @@
+"""How the runs of the end-to-end sample were made, as far as its rows do not say: InferenceMAX's servers and clients.
+
+All of it is from memory of InferenceMAX's scripts and of engines' release notes, with these rows in sight: facts of runs, not
+fits, but not independent of the rows either. Not here: the rows (`silicon_rows.py`).
+"""
+
+import re
+
+Fields = dict[str, str]
+
+NEVER, FEW_USERS, POLLS = 1, 16, (10, 30)
+"""InferenceMAX starts SGLang on B200 and B300 with --scheduler-recv-interval 10 below so many users, else 30: it looks for
+new requests every so many steps only, and TTFT jumps there. On other chips it does not."""
+POLLED = ("b200_sxm", "b300_sxm")
+LOOKED_ALWAYS = (("GLM", ""), ("Qwen3.5", "2026-04-17"))
+"""Runs (model, day) there that were not: TTFT does not jump at 16 users but grows with the step (GLM 5 on B300: 143 ms at 8 users,
+153 at 16; Qwen3.5 in fp8: 203 and 218, on the next day in bf16 and fp4 170 and 298)."""
+COLD_S = {"vllm": 0.2, "sglang": 0.4, "trtllm": 0.3}
+"""What the first prompts wait for in a server that was started for the run: kernels that are loaded, compiled and tuned
+when first launched. TTFT of few users is 40 to 150 ms longer than the step that stops other users' decoding, whatever their
+number, and a tenth of the requests are first ones; in SGLang of November 2025 it was 70 s."""
+WARM_SINCE = "2026-04"
+"""Runs from then on sent requests before those that count: the same release of vLLM (0.17) on B200 shows a TTFT of Kimi K2.5 97 ms
+shorter on 2026-04-20 than on 2026-03-27, at the same TPOT."""
+GRAPHED_SINCE = "20260317"
+"""Nightly images of SGLang from then on replay prompts as piecewise CUDA graphs, as 0.5.10 does by default: what a prompt of
+1,024 tokens costs others' decoding falls from 110 to 200 ms (0.5.9) to 20 to 50 ms."""
+HELD_BACK = 60
+"""TensorRT-LLM's attention_dp_config.timeout_iters there: with data-parallel attention prompts wait for so many steps at
+most until every rank has one, so that TTFT is 20 to 60 steps."""
+DRAFTS = (0.68, 0.68, 0.68)
+"""Chances of three drafted tokens to be accepted one after the other: 2.44 tokens a step, as LMSYS reports of three
+tokens drafted by DeepSeek's own layer (July 2025)."""
+DRAFTING = (
+    ("trtllm", "1.2.0rc6.post3", ""),
+    ("trtllm", "1.1.0rc2.post2", "2026-01-14"),
+    ("sglang", "0.5.9", "2026-03-20"),
+)
+"""Campaigns (engine, release, day) whose runs drafted tokens. The rows do not say so: their TPOT is half of that of runs of
+the same layout one release or some weeks before or after, and InferenceMAX has such configurations beside the plain ones."""
+TWO_PROMPTS, DEFAULT_TOKENS, SILENT_RELEASES = 2, 2048, ("0.15.", "0.16.", "0.17.")
+"""InferenceMAX starts vLLM with --max-num-batched-tokens of twice the prompt (Llama in 2025: 8,192), the package's own runs do
+so too; MiniMax and Kimi under these releases show steps of 2,048 at prompts of either length. With --max-cudagraph-capture-size
+2048 prompts of gpt-oss are replayed."""
+SMALL_CACHE = (
+    ("Llama-3.1-70B", ("b200_sxm", "h200_sxm"), ""),
+    ("gpt-oss", ("b200_sxm",), ""),
+    ("MiniMax", ("b200_sxm", "b300_sxm"), "0.19.0"),
+)
+"""Runs (model, chips, release) of vLLM with --kv-cache-dtype fp8. Of Llama and MiniMax what was in flight would not have fitted in 16
+bits, and TTFT would be 5 to 60 s longer; of Llama on H100 and MiniMax under other releases it is that of 16 bits."""
+
+
+def engine_release(row: Fields) -> str:
+    """Engine and release, as the catalogue tells them apart."""
+    backend, release = row["backend"], row.get("backend_version", "")
+    if backend == "trtllm":
+        return backend if release.startswith("1.0.") else f"{backend} 1.2"
+    image = re.search(r"nightly-dev\D*\d*-(20\d{6})", row["silicon_data_source"])
+    graphed = image.group(1) >= GRAPHED_SINCE if image else release.startswith("0.5.1") and release[5:6] == "0"
+    return f"{backend} 0.5.10" if backend == "sglang" and graphed else backend
+
+
+def day(row: Fields) -> str:
+    """When it was measured; empty where that is not said."""
+    found = re.search(r"measured=([-\d]+)", row["silicon_data_source"])
+    return found.group(1) if found else ""
+
+
+def cold_s(row: Fields) -> float:
+    """What the first prompts of a server wait for [s]."""
+    return 0.0 if day(row) >= WARM_SINCE else COLD_S[row["backend"]]
+
+
+def kv_cache(row: Fields, weights: str) -> str:
+    """Dtype of keys and values."""
+    backend, release = row["backend"], row.get("backend_version", "")
+    if backend == "trtllm":
+        return "fp8" if weights in ("fp8", "fp4") else "bf16"
+    small = backend == "vllm" and any(
+        model in row["model_path"] and row["system"] in chips and release.startswith(version)
+        for model, chips, version in SMALL_CACHE
+    )
+    return "fp8" if small else "bf16"
+
+
+def polls_every(row: Fields, users: int, data: int) -> int:
+    """Steps from one look for new requests to the next; `data` groups of attention."""
+    backend, model = row["backend"], row["model_path"]
+    if backend == "sglang" and row["system"] in POLLED:
+        always = any(name in model and day(row).startswith(when) for name, when in LOOKED_ALWAYS)
+        return NEVER if always else POLLS[users >= FEW_USERS]
+    return HELD_BACK if backend == "trtllm" and "DeepSeek" in model and data > 1 else NEVER
+
+
+def step_tokens(row: Fields, decoding: int, data: int) -> int | None:
+    """Tokens that a step holds at most, where `decoding` users' tokens are among them; None for the engine's default."""
+    backend, release, model, prompt = row["backend"], row.get("backend_version", ""), row["model_path"], int(row["isl"])
+    if backend == "vllm" and release:
+        silent = release.startswith(SILENT_RELEASES) and "gpt-oss" not in model
+        return data * (DEFAULT_TOKENS if silent else TWO_PROMPTS * prompt)
+    if backend == "trtllm" and "DeepSeek" in model and not on_disk(row):
+        return data * -(-(prompt + decoding + 64) // 64) * 64
+    return None
+
+
+def on_disk(row: Fields) -> bool:
+    """Whether a run is the package's own rather than InferenceMAX's: it names a file on a disk."""
+    return "source_file=/" in row["silicon_data_source"]
+
+
+def graphed_tokens(row: Fields) -> int | None:
+    """Tokens up to which steps with prompts replay graphs; None for the engine's default."""
+    return 2048 if row["backend"] == "vllm" and "gpt-oss" in row["model_path"] else None
+
+
+def drafts(row: Fields, data: int) -> tuple[float, ...]:
+    """Chances of each drafted token to be accepted; none for a run that did not draft."""
+    said = row["backend"], row.get("backend_version", "")
+    drafted = any(said == (engine, release) and when in ("", day(row)) for engine, release, when in DRAFTING)
+    return DRAFTS[: 1 if data > 1 else 3] if drafted else ()
