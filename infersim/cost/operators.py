@@ -121,15 +121,21 @@ class Part:
     operators: list[Operator]
 
 
-def layer_parts(model: Model, shard: Shard) -> list[Part]:
-    """All layers of one chip but attention itself and collectives, by kind; sums over a step's T tokens."""
+def layer_parts(model: Model, shard: Shard, biases: bool = False) -> list[Part]:
+    """All layers of one chip but attention itself and collectives, by kind; sums over a step's T tokens.
+
+    `biases`: the model's biases behind collectives are kernels of their own.
+    """
     norm, hidden, parts = elementwise("norm", 4 * model.hidden_size), model.hidden_size, []
+    bias = [Operator("bias", 0.0, hidden, 2 * hidden, 1, quantised=False)] if biases and model.biased else []
     if model.with_attention:
-        parts.append(Part("attention", model.with_attention, [norm, *attention_operators(model, shard)]))
+        parts.append(Part("attention", model.with_attention, [norm, *attention_operators(model, shard), *bias]))
     if model.recurrent:
         parts.append(Part("recurrent", model.with_state, [norm, *recurrent_operators(model, shard)]))
     if model.with_mlp:
-        parts.append(Part("mlp", model.with_mlp, [norm, *mlp_operators(hidden, shard.intermediate, model.gated_mlp)]))
+        parts.append(
+            Part("mlp", model.with_mlp, [norm, *mlp_operators(hidden, shard.intermediate, model.gated_mlp), *bias])
+        )
     if model.with_experts:
         parts.append(Part("experts", model.with_experts, [norm, *expert_operators(model, shard)]))
     return parts

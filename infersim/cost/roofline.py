@@ -199,6 +199,12 @@ def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
     return (layer + collectives(part, d, tokens)) * float(part.layers)
 
 
+def parts_of(d: Deployment) -> list[Part]:
+    """All layers by kind. A bias is added to the sum of a group's results, so by a kernel after the collective where PyTorch launches
+    each; alone it is the end of a product."""
+    return layer_parts(d.model, d.shard, biases=d.tensor > 1 and d.engine.passes > 1.0)
+
+
 def waiting_for_launches(parts: list[Part], d: Deployment, seconds: Array) -> Array:
     """Time that a device that is busy for `seconds` waits for a host that launches the layers kernel after kernel and
     runs ahead of it [s]."""
@@ -224,7 +230,7 @@ def micro_batches(counts: Array, stages: int) -> Array:
 def linear_work(d: Deployment) -> Work:
     """By tokens of the step: all layers but attention, with collectives and hand-overs between stages."""
     tokens = np.arange(d.max_num_batched_tokens + 1, dtype=np.float64)
-    parts, fixed = layer_parts(d.model, d.shard), attended(d.model, d.shard).fixed_flops
+    parts, fixed = parts_of(d), attended(d.model, d.shard).fixed_flops
     embedding = Operator("embedding", 0.0, 0.0, 2.0 * d.model.hidden_size, 1)
 
     def cost(count: Array) -> Work:
@@ -254,7 +260,7 @@ def mixed_work(d: Deployment, linear: Work) -> Work | None:
     if d.engine.launch_us is None or not d.engine.decode_graphs:
         return None
     tokens = np.arange(d.max_num_batched_tokens + 1)
-    waited = waiting_for_launches(layer_parts(d.model, d.shard), d, linear.seconds)
+    waited = waiting_for_launches(parts_of(d), d, linear.seconds)
     return only_where(launches(waited), tokens > graphed_tokens(d))
 
 

@@ -164,6 +164,11 @@ class Model(Spec):
         return self
 
     @property
+    def biased(self) -> bool:
+        """Whether the products that end attention and MLP add a bias too, as in GPT-2's line (GPT-3, OPT, BLOOM, Megatron, Phi)."""
+        return self.attention.bias and not self.gated_mlp
+
+    @property
     def with_state(self) -> int:
         """Recurrent layers."""
         return self.recurrent.layers if self.recurrent else 0

@@ -8,7 +8,15 @@ import pytest
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
 from infersim.cost.operators import elementwise, layer_parts, matmul
-from infersim.cost.roofline import host_work, kernels_of, linear_work, mixed_work, operator_work, waiting_for_launches
+from infersim.cost.roofline import (
+    host_work,
+    kernels_of,
+    linear_work,
+    mixed_work,
+    operator_work,
+    parts_of,
+    waiting_for_launches,
+)
 from infersim.spec import catalogue
 
 
@@ -134,3 +142,21 @@ def test_the_corner_of_a_chip_is_its_own() -> None:
         work = operator_work(bare, np.array([balance]), d)
         one = bare.weights * 2.0 / d.chip.weight_bytes_s
         assert work.compute_s + work.memory_s == pytest.approx(one * 2 ** (1 / sharpness), rel=1e-6)
+
+
+def test_biases_behind_collectives_are_kernels_where_pytorch_launches_each() -> None:
+    """BLOOM adds one to what attention and MLP amount to: norm, QKV, rope (its slopes), output, bias; norm, up, activation, down, bias. On one chip
+    a bias is the end of its product, in compiled engines part of the norm behind it, and Llama has none. 14,336 16-bit numbers
+    are read once and another 14,336 for each token come and go."""
+
+    def kernels(model: str, engine: str, tensor: int) -> int:
+        d = replace(alone(model), engine=catalogue.engine(engine), tensor=tensor, chips=tensor)
+        return sum(operator.launches for part in parts_of(d) for operator in part.operators)
+
+    assert kernels("bloom-176b", "eager", 8) == 10
+    assert kernels("bloom-176b", "eager", 1) == kernels("bloom-176b", "tensorrt-llm-0", 8) == 8
+    assert kernels("llama-2-70b", "eager", 8) == 8
+    d = replace(alone("bloom-176b"), engine=catalogue.engine("eager"), tensor=8, chips=8)
+    bias = parts_of(d)[0].operators[-1]
+    work = operator_work(bias, np.array([3.0]), d)
+    assert work.memory_bytes == pytest.approx(8 * (14336 + 3 * 2 * 14336) * 2.0)
