@@ -65,15 +65,16 @@ def _cases(
     from infersim.studies.measurements import read_measurements
 
     chip = catalogue.hardware(hardware)
-    served_by = catalogue.engine(engine) if engine else None
+    served_by = catalogue.engine(engine or "vllm").on(chip.name, chip.memory.capacity_gb.value)
     if file.suffix.lower() == ".json":
         if model is None:
             raise SpecError(Problem("says nothing of the model's shape; give --model", source=str(file)))
         deployed = Deployed(
-            catalogue.model(model), chip, served_by or catalogue.engine("vllm"), tensor, weights=weights,
+            catalogue.model(model), chip, served_by, tensor, weights=weights,
             kv_cache=kv_cache,
         )  # fmt: skip
         return read_bench(file, deployed)
     cases = [case for case in read_measurements(file).cases if case.hardware.name == chip.name]
-    cases = [case for case in cases if served_by is None or case.engine.name == served_by.name]
-    return [replace(case, hardware=chip, engine=served_by or case.engine) for case in cases]
+    if engine is None:
+        return [replace(case, hardware=chip) for case in cases]
+    return [replace(case, hardware=chip, engine=served_by) for case in cases if case.engine.name == served_by.name]

@@ -15,6 +15,19 @@ products, activation and sum 19 to 39 us a layer at any size, in fits to 80,000 
 aiconfigurator-core 0.12.0."""
 
 
+class LargeChips(Spec):
+    """Scheduler defaults that an engine takes on chips with much memory."""
+
+    memory_gb: Annotated[float, Field(gt=0.0)]
+    """Least memory of a chip [GB]."""
+    except_for: list[str] = Field(default_factory=list)
+    """How the names of chips begin that keep the other defaults all the same."""
+    max_num_seqs: Count
+    """Limit of sequences in a step there."""
+    max_num_batched_tokens: Count
+    """Limit of tokens in a step there."""
+
+
 class Engine(Spec):
     """One serving engine."""
 
@@ -88,6 +101,8 @@ class Engine(Spec):
     """Default limit of sequences in a step."""
     max_num_batched_tokens: Count
     """Default limit of tokens in a step."""
+    on_large_chips: LargeChips | None = None
+    """The same limits on chips with much memory, where they are others."""
     token_buckets: list[Count] = Field(default_factory=list)
     """Compiled step sizes that token counts are padded to (XLA, Neuron); empty when shapes are free."""
     sequence_buckets: list[Count] = Field(default_factory=list)
@@ -103,3 +118,11 @@ class Engine(Spec):
     """Time from weights in memory to ready, compiled programs being found in a cache: graph capture [s]."""
     compile_s: Quantity | None = None
     """What compiling takes on top where no cache holds the programs [s]; none where nothing is compiled."""
+
+    def on(self, chip: str, memory_gb: float) -> "Engine":
+        """The engine with the scheduler defaults that it takes on a chip of this name and memory [GB]."""
+        large = self.on_large_chips
+        if large is None or memory_gb < large.memory_gb or chip.startswith(tuple(large.except_for)):
+            return self
+        limits = {"max_num_seqs": large.max_num_seqs, "max_num_batched_tokens": large.max_num_batched_tokens}
+        return self.model_copy(update={**limits, "on_large_chips": None})

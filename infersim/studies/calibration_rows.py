@@ -137,7 +137,7 @@ def calibration_case(row: Fields) -> Case:
 def _engine(row: Fields, hardware: Hardware) -> Engine:
     """The engine; a vendor's own service runs on the vendor's own."""
     own = next((engine for chip, engine in SERVICES.items() if row["hardware"].startswith(chip)), None)
-    return known_engine(own if own and "api" in row["engine"].lower() else row["engine"], hardware.vendor)
+    return known_engine(own if own and "api" in row["engine"].lower() else row["engine"], hardware)
 
 
 def _kv_dtype(text: str) -> str:

@@ -158,9 +158,10 @@ def known_chip(text: str) -> Hardware:
     return _known(catalogue.hardware, chip_name(text), "chip", text)
 
 
-def known_engine(text: str, vendor: str = "") -> Engine:
-    """The catalogue's engine, as it is on the chips of a vendor; CannotSay if there is none."""
-    return _known(catalogue.engine, engine_name(text, vendor), "engine", text)
+def known_engine(text: str, hardware: Hardware) -> Engine:
+    """The catalogue's engine, as it is on a chip; CannotSay if there is none."""
+    found: Engine = _known(catalogue.engine, engine_name(text, hardware.vendor), "engine", text)
+    return found.on(hardware.name, hardware.memory.capacity_gb.value)
 
 
 def _known(look_up: Any, name: str | None, what: str, text: str) -> Any:

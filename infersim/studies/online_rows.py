@@ -54,11 +54,12 @@ def _online_case(name: str, first: Fields, cells: list[Fields]) -> Case:
         labels = {"run": name, "stage": cell["stage"]}
         gaps = fewer_gaps(cells, cell["stage"], load.output) if cell["metric"] == "itl_mean" else None
         rows.append(Row(labels, METRICS[metric], statistic, float(cell["value_ms"]), cell["stage"], gaps=gaps))
+    hardware = known_chip(first["hardware"])
     return Case(
         name=name,
         model=known_model(first["model"]),
-        hardware=known_chip(first["hardware"]),
-        engine=known_engine(first["engine"]),
+        hardware=hardware,
+        engine=known_engine(first["engine"], hardware),
         tensor=int(first["tp"]),
         pipeline=1,
         expert=1,

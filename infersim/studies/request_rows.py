@@ -35,13 +35,13 @@ def request_case(folder: Path) -> Case:
         for metric, values in measured.items()
         for name in ("mean", "p50", "p99")
     ]
-    chip = folder.name.split("_")[0]
+    hardware = known_chip(folder.name.split("_")[0])
     weights = dtype_of(settings["dtype"])
     return Case(
         name=folder.name,
         model=known_model(meta["model"]),
-        hardware=known_chip(chip),
-        engine=known_engine(f"vllm-{meta['vllm_version']}"),
+        hardware=hardware,
+        engine=known_engine(f"vllm-{meta['vllm_version']}", hardware),
         tensor=settings["tensor_parallel_size"],
         pipeline=1,
         expert=1,
@@ -52,7 +52,7 @@ def request_case(folder: Path) -> Case:
         kv_cache=weights if settings["kv_cache_dtype"] == "auto" else dtype_of(settings["kv_cache_dtype"]),
         load=Load(kind="requests", trace=trace),
         rows=tuple(rows),
-        group=f"{chip} {meta['model']}",
+        group=f"{hardware.name} {meta['model']}",
         each={metric: tuple(values) for metric, values in measured.items()},
         max_num_seqs=settings["max_num_seqs"],
         max_num_batched_tokens=settings["max_num_batched_tokens"],

@@ -65,7 +65,8 @@ def silicon_case(row: Fields) -> Case:
     weights = dtype_of(row["precision"] or row["gemm_quant_mode"] or row["model_path"])
     share, varied = FIXED if runs.on_disk(row) else DRAWN
     asked = int(users.group(1)) if users else int(_number(row["batch_size"]))
-    chip, engine = known_chip(row["system"]), known_engine(runs.engine_release(row))
+    chip = known_chip(row["system"])
+    engine = known_engine(runs.engine_release(row), chip)
     model, drawn = known_model(row["model_path"]), share != FIXED[0]
     if model.experts is None and not apart:
         expert = data = 1

@@ -59,6 +59,22 @@ def test_an_engine_forms_steps_in_its_own_way_unless_told_otherwise(write: Write
 
 
 @pytest.mark.parametrize(
+    ("chip", "limits"),
+    [
+        ("h100-sxm", (1024, 8192)), ("h200-sxm", (1024, 8192)), ("mi300x", (1024, 8192)),
+        ("a100-sxm-80gb", (256, 2048)), ("l40s", (256, 2048)), ("a10g", (256, 2048)),
+    ],
+)  # fmt: skip
+def test_vllm_allows_more_on_chips_of_70_gib_that_are_no_a100(chip: str, limits: tuple[int, int], write: Write) -> None:
+    """`EngineArgs._set_default_args` of vLLM 0.9 to 0.15 for its API server."""
+    text = BARE.replace("chip.yaml", chip).replace("engine.yaml", "vllm").replace("llama-2-70b", "llama-3.1-8b")
+    pool = resolve(load_scenario(write(text))).pools[0]
+    assert (pool.max_num_seqs, pool.max_num_batched_tokens) == limits
+    told = text.replace("engine: vllm,", "engine: vllm, batching: {max_num_seqs: 100},")
+    assert resolve(load_scenario(write(told))).pools[0].max_num_seqs == 100
+
+
+@pytest.mark.parametrize(
     ("more", "watermark"),
     [
         ("engine: vllm-v0", 0.01),  # one block in a hundred stays free

@@ -26,9 +26,9 @@ FULL: dict[str, Any] = SMALL | {
         "input_tokens": {"distribution": "lognormal", "mean": 1000, "p99": 3000},
         "output_tokens": {"distribution": "lognormal", "mean": 60, "p99": 150},
     },
-    "pools": [{"name": "chat", "hardware": "l40s"}],
+    "pools": [{"name": "chat", "hardware": "l40s", "batching": {"max_num_batched_tokens": 8192}}],
 }
-"""A smaller chip with longer prompts, which a dozen requests a second fill."""
+"""A smaller chip with longer prompts, each in one step, which a dozen requests a second fill."""
 
 
 def single_slot(horizon_s: float, rate_rps: float = 1.0) -> dict[str, Any]:

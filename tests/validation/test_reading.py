@@ -252,7 +252,7 @@ def test_what_a_row_says_of_prompts_caches_and_seats(tmp_path: Path) -> None:
     whole = read(tmp_path, **dstack, note="num-scheduler-steps 15")
     assert whole.max_num_batched_tokens == 131_072  # prompts are not cut, so a step holds the longest one
     assert whole.kv_cache == "bf16"  # scales in a checkpoint are not a cache of 8 bits
-    tuned = {"hardware": "MI300X", "engine": "vLLM 0.9.0", "scenario": "offline_throughput"}
+    tuned = {"hardware": "MI300X", "engine": "vLLM 0.6.2", "scenario": "offline_throughput"}
     assert read(tmp_path, **tuned, source="results@1:closed/AMD/results/x").max_num_seqs == 1024
     assert read(tmp_path, **tuned, source="results@1:open/AMD/results/x").max_num_seqs is None
     assert read(tmp_path, **tuned, source="results@1:closed/x", note="max_num_seqs 2700").max_num_seqs == 2700

@@ -11,7 +11,7 @@ from infersim.studies.resimulation import loop_cost, price, resimulate
 def case(kind: str, **load: float) -> Case:
     """Llama 3.1 8B on H100s under TensorRT-LLM."""
     return Case(
-        name=kind, model=known_model("llama-3.1-8b"), hardware=known_chip("h100-sxm"), engine=known_engine("TensorRT-LLM 1.0"),
+        name=kind, model=known_model("llama-3.1-8b"), hardware=known_chip("h100-sxm"), engine=known_engine("TensorRT-LLM 1.0", known_chip("h100-sxm")),
         tensor=1, pipeline=1, expert=1, attention_data=1, chips=None, replicas=1, weights="fp8", kv_cache="fp8",
         load=Load(kind, prompt=500, output=200, **load),  # type: ignore[arg-type]
         rows=(Row({}, "output_tok_s", "mean", 1.0),), group="", max_num_seqs=64,
@@ -40,7 +40,7 @@ def test_tensorrt_llm_promises_blocks_and_vllm_does_not() -> None:
     """Its executor's GUARANTEED_NO_EVICT; vLLM preempts."""
     one = case("offline_throughput")
     assert loop_cost(one, price(one)).promises
-    other = replace(one, engine=known_engine("vLLM 0.15"))
+    other = replace(one, engine=known_engine("vLLM 0.15", one.hardware))
     assert not loop_cost(other, price(other)).promises
 
 
