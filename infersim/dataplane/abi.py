@@ -48,7 +48,7 @@ OBSERVE = types.void(
     types.int64,
     REPLICAS,
     _array(internal.SERVER),
-    types.int64[:, ::1],
+    types.int32[:, ::1],
     _array(pools.TABLE),
     types.float64[::1],
     types.float64[::1],
@@ -61,7 +61,7 @@ GLANCE = types.void(
     types.int64,
     REPLICAS,
     _array(internal.SERVER),
-    types.int64[:, ::1],
+    types.int32[:, ::1],
     _array(pools.TABLE),
     types.float64[::1],
 )
@@ -73,7 +73,7 @@ def _group(kind: type, *parts: types.Type) -> types.NamedTuple:
 
 
 _INTS, _FLOATS, _TABLE_OF_INTS = types.int64[::1], types.float64[::1], types.int64[:, ::1]
-_TREE = _group(groups.Tree, _FLOATS, _INTS)
+_TREE = _group(groups.Tree, _FLOATS, _FLOATS)
 
 ADVANCE = types.int64(
     types.float64,  # until
@@ -87,7 +87,7 @@ ADVANCE = types.int64(
     _TREE,  # when each replica's step ends
     _group(groups.Routing, REPLICAS, _INTS, _INTS, _INTS, _TREE),
     _group(
-        groups.Engines, REPLICAS, _array(internal.SERVER), _TABLE_OF_INTS, _TABLE_OF_INTS, _array(internal.ENTRY, 2),
+        groups.Engines, REPLICAS, _array(internal.SERVER), _TABLE_OF_INTS, types.int32[:, ::1], _array(internal.ENTRY, 2),
         _TABLE_OF_INTS, _INTS, _array(internal.SHARE, 2), _array(internal.ADAPTER, 2), _array(internal.MODEL, 2),
         _array(records.SWITCH), _array(internal.STEP),
         _array(records.STATE),

@@ -1,24 +1,61 @@
-"""What happens next: a winner tree over replicas' step ends, a heap of deliveries, a heap of finishes.
+"""What happens next: a tree over replicas' step ends, a heap of deliveries, a heap of finishes.
 
 Not here: what is done when it happens (`loop.py`, `ending.py`).
 """
 
-from infersim.dataplane.jit import compiled
+from infersim.dataplane.groups import ROOT
+from infersim.dataplane.jit import compiled, inlined
+
+# ---------------------------------------------------------------- the tree: eight children of an entry are one cache line
 
 
 @compiled
 def reschedule(tree, replica, key):
-    """Set a replica's key, such as when its step ends, and replay its matches; the lowest index wins ties."""
-    keys, winners = tree.keys, tree.winners
-    keys[replica] = key
-    node = (replica + keys.shape[0]) >> 1
-    while node >= 1:
-        left, right = winners[2 * node], winners[2 * node + 1]
-        winner = left if keys[left] <= keys[right] else right
-        if winner != replica and winners[node] == winner:
-            return
-        winners[node] = winner
-        node >>= 1
+    """Set a replica's key, such as when its step ends, and what is least above it."""
+    least = tree.least
+    place = least.shape[0] - tree.keys.shape[0] + replica
+    before = least[place]
+    least[place] = key
+    while place > ROOT:
+        line, place = place & ~7, (place >> 3) + ROOT - 1
+        was = least[place]
+        if key >= was:
+            if before > was or key == was:
+                return
+            key = _least_of(least, line)
+            if key == was:
+                return
+        before = was
+        least[place] = key
+
+
+@inlined
+def _least_of(keys, line):
+    """The least of eight keys."""
+    a, b = _lesser(keys[line], keys[line + 1]), _lesser(keys[line + 2], keys[line + 3])
+    c, d = _lesser(keys[line + 4], keys[line + 5]), _lesser(keys[line + 6], keys[line + 7])
+    return _lesser(_lesser(a, b), _lesser(c, d))
+
+
+@inlined
+def _lesser(a, b):
+    return a if a < b else b
+
+
+@inlined
+def first_of(tree, place):
+    """The replica with the least key below an entry, the lowest index on ties."""
+    least = tree.least
+    leaves = least.shape[0] - tree.keys.shape[0]
+    key = least[place]
+    while place < leaves:
+        place = (place - ROOT + 1) << 3
+        while least[place] != key:
+            place += 1
+    return place - leaves
+
+
+# ---------------------------------------------------------------- deliveries
 
 
 @compiled
@@ -88,6 +125,8 @@ def _settle(times, orders, slots, parent, size):
         _swap(times, orders, slots, child, parent)
         parent = child
 
+
+# ---------------------------------------------------------------- finishes
 
 SLOT_BITS = 24
 """A finish is one integer: the decode count at which it happens, then the slot."""

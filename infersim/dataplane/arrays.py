@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.dispatch import ROUTER_MEMORY
-from infersim.dataplane.groups import Arrivals, Crowd, Deliveries, Engines, Ints, Pools, Roll, Routing, Tree
+from infersim.dataplane.groups import Arrivals, Crowd, Deliveries, Engines, Ints, Pools, Roll, Routing
 from infersim.dataplane.internal import (
     ADAPTER,
     CALL,
@@ -25,7 +25,7 @@ from infersim.dataplane.internal import (
     SOURCE,
     STEP,
 )
-from infersim.dataplane.layout import PoolCost, flattened, records_of, replay, winner_tree
+from infersim.dataplane.layout import PoolCost, flattened, records_of, replay, tree_of, zeros_of
 from infersim.dataplane.outlook import MANY
 from infersim.dataplane.records import (
     CLOSED,
@@ -48,7 +48,7 @@ _SWITCH_ROWS = 1 << 10
 
 def grown(old: NDArray[Any], rows: int) -> Any:
     """A longer array that begins with the old one; the rest is zero."""
-    new = np.zeros((rows, *old.shape[1:]), old.dtype).view(type(old))
+    new = zeros_of((rows, *old.shape[1:]), old.dtype).view(type(old))
     new[: len(old)] = old
     return new
 
@@ -77,13 +77,13 @@ class Arrays:
         self.deliveries = Deliveries(np.zeros(0), _ints(0), _ints(0))
         self.engines = Engines(
             records_of(0, REPLICA), records_of(0, SERVER), _ints(0, stride),
-            _ints(0, max(pool.block_size for pool in pools)), _records(0, entries, ENTRY),
+            zeros_of((0, max(pool.block_size for pool in pools)), np.dtype(np.int32)), _records(0, entries, ENTRY),
             _ints(0, 1 << (2 * entries).bit_length()), _ints(0), _records(0, 1, SHARE),
             _records(0, max(pool.adapter_slots for pool in pools), ADAPTER),
             _records(0, max(1 + len(pool.others) for pool in pools), MODEL),
             records_of(_SWITCH_ROWS if clock.models else 1, SWITCH), records_of(1, STEP), records_of(1, STATE),
         )  # fmt: skip
-        self.ends = Tree(np.zeros(0), _ints(0))
+        self.ends = tree_of(np.zeros(0))
         self.routing = Routing(records_of(0, REPLICA), _ints(0), _ints(0), _ints(ROUTER_MEMORY), self.ends)
         self.crowd = Crowd(
             records_of(0, CALL), _ints(0), records_of(0, CLIENT), records_of(0, SEQUEL), _ints(0), _ints(0),
@@ -124,9 +124,9 @@ class Arrays:
         self.engines = engines._replace(**{name: grown(getattr(engines, name), capacity) for name in by_replica})
         self.engines.replicas.status[old:] = CLOSED
         keys = np.full(capacity, math.inf)
-        keys[:old] = self.ends.keys
-        self.ends = Tree(keys, winner_tree(keys))
-        self.clock.depth = capacity.bit_length() - 1 if capacity >= MANY else 0
+        keys[:old] = self.ends.keys[:old]
+        self.ends = tree_of(keys)
+        self.clock.ahead, self.clock.soon = capacity >= MANY, NONE
         memory = np.concatenate([self.routing.memory[:ROUTER_MEMORY], _ints(capacity)])
         self.routing = self.routing._replace(seen=grown(self.routing.seen, capacity), memory=memory)
         self.find_routable()
@@ -152,8 +152,7 @@ class Arrays:
         self.routing = routing._replace(routable=known)
         if ready:
             self.clock.held_next = self.clock.held_head
-        routing.loads.keys[index] = self.engines.replicas[index].outstanding if ready else math.inf
-        replay(routing.loads.winners, routing.loads.keys, index)
+        replay(routing.loads, index, float(self.engines.replicas[index].outstanding) if ready else math.inf)
 
     def find_routable(self) -> None:
         """Find out whom requests, and sequences after their prompt, are routed to."""
@@ -163,13 +162,11 @@ class Arrays:
         receivers, routable = ready[decoding].astype(np.int64), ready[~decoding].astype(np.int64)
         loads = np.full(len(replicas), math.inf)
         loads[routable] = replicas.outstanding[routable]
-        self.routing = self.routing._replace(
-            routable=routable, receivers=receivers, loads=Tree(loads, winner_tree(loads))
-        )
+        self.routing = self.routing._replace(routable=routable, receivers=receivers, loads=tree_of(loads))
 
 
 def _ints(*shape: int) -> Ints:
-    return np.zeros(shape, np.int64)
+    return zeros_of(shape, np.dtype(np.int64))
 
 
 def _records(rows: int, columns: int, dtype: np.dtype) -> np.recarray:

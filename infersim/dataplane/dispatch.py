@@ -6,9 +6,10 @@ what a replica does with its queue (`forming.py`).
 
 import math
 
-from infersim.dataplane.agenda import push_delivery, reschedule
+from infersim.dataplane.agenda import first_of, push_delivery, reschedule
 from infersim.dataplane.clients import end_attempt
 from infersim.dataplane.engines import engine_of
+from infersim.dataplane.groups import ROOT
 from infersim.dataplane.internal import HANDLING, SENDING
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import fits
@@ -50,7 +51,7 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
         if found > 0:  # else no pool that takes it has a ready replica: any may
             routable = memory[ROUTER_MEMORY : ROUTER_MEMORY + found]
     if clock.by_load:
-        r = routing.loads.winners[1]
+        r = first_of(routing.loads, ROOT)
     else:
         shown = routing.seen if clock.scrape_s > 0.0 else replicas
         if clock.reads_network:

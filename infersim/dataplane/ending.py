@@ -82,7 +82,7 @@ def end_step(now, engine, roll, pools, clock):
 def _count_steps(now, server, flights, table, counts, edges, batch, steps):
     """Count the decode side of the step or leap that ends now; `_end_chunks` counts the rest of a mixed one."""
     counts[table.by_batch + batch] += steps
-    if server.adapters > 0:
+    if table.adapter_slots > 0 and server.adapters > 0:
         count_adapters(server, table, steps)
     if batch > 0:
         counts[table.context_by_batch + batch] += steps * server.context + batch * (steps * (steps - 1) // 2)

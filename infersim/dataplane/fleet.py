@@ -250,7 +250,7 @@ class Fleet:
         if len(ended):
             for tap in self.taps:
                 tap(ended)
-            self._sink(np.array(ended, OUTCOME))
+            self._sink(np.array(ended.view(OUTCOME, np.ndarray)))
         self._clock.outcomes = 0
         if self._clock.switches:
             self._switched.append(np.array(self._arrays.engines.switches[: int(self._clock.switches)], SWITCH))

@@ -30,8 +30,6 @@ from infersim.dataplane.sequences import preempt
 from infersim.dataplane.shares import choose_head
 from infersim.dataplane.timing import leap_end
 
-"""Most steps of a leap; keeps sums of contexts within 64 bits."""
-
 LEAP_LIMIT = 1 << 30
 """Most steps of a leap; keeps sums of contexts within 64 bits."""
 

@@ -52,13 +52,17 @@ class Deliveries(NamedTuple):
     slots: Ints
 
 
+ROOT = 7
+"""Where a tree's least key of all stands."""
+
+
 class Tree(NamedTuple):
-    """Winner tree over replicas: who has the smallest key."""
+    """Who of the replicas has the smallest key."""
 
     keys: Floats
-    """By replica."""
-    winners: Ints
-    """Node n plays the winners of nodes 2n and 2n + 1; winners[1] is the first of all."""
+    """By replica: the end of `least`."""
+    least: Floats
+    """Entry p is the least of the eight from 8 (p - 6) on, the first of all being entry 7: eight of one parent are a cache line."""
 
 
 class Routing(NamedTuple):
@@ -84,7 +88,7 @@ class Engines(NamedTuple):
     """SERVER."""
     finishes: Ints
     """Heap of finishes."""
-    phases: Ints
+    phases: NDArray[np.int32]
     """Blocks claimed by phase of the decode counter."""
     caches: np.recarray
     """ENTRY."""
@@ -113,7 +117,7 @@ class Engine(NamedTuple):
     replica: np.record
     table: np.record
     finishes: Ints
-    phases: Ints
+    phases: NDArray[np.int32]
     cache: np.recarray
     lookup: Ints
     names: Ints

@@ -5,6 +5,8 @@ Not here: pools (`pools.py`), what others see of them (`records.py`), and how th
 
 import numpy as np
 
+from infersim.dataplane.records import in_lines
+
 ENTRY = np.dtype(
     [
         ("name", np.int64),  # of the prefix block
@@ -20,56 +22,59 @@ ENTRY = np.dtype(
 ON_HOST = -1
 """Instead of users: the entry is in host memory."""
 
-FLIGHT = np.dtype(
+FLIGHT = in_lines(
     [
+        # a line that every event of it touches
         ("output_tokens", np.int64),  # tokens it will generate; nobody but the engine knows
-        ("replica", np.int64),  # index of its replica, NONE while held
-        ("state", np.int64),  # one of STATES
         ("since_s", np.float64),  # when it entered that state
         ("computed", np.int64),  # tokens in KV; for a decoding sequence, when it joined
         ("generated", np.int64),  # output tokens so far; likewise
-        ("rows", np.int64),  # rows that it has: one while its prompt is processed, then one for each sample or beam
-        ("growing", np.bool_),  # whether it is to claim blocks of windowed layers, while it decodes
         ("joined_at", np.int64),  # its replica's decode counter when it joined
         ("target", np.int64),  # tokens to process before it decodes: prompt, after a preemption also its output
-        ("chunk", np.int64),  # of those, in the step that runs now
-        ("swapped", np.bool_),  # whether its computed tokens are in host memory
-        ("source", np.int64),  # the prefill replica that sends it
         ("next", np.int64),  # next in its list: held, queue or batch; in a sorted queue the right child
+        ("state", np.int8),  # one of STATES
+        ("growing", np.bool_),  # whether it is to claim blocks of windowed layers, while it decodes
+        ("ghost", np.bool_),  # whether its client has given it up while it is in the batch
+        ("watched", np.bool_),  # whether there is a CALL that must hear of its end
+        ("rows", np.int32),  # rows that it has: one while its prompt is processed, then one for each sample or beam
+        # one while it is admitted and its prompt processed
         ("previous", np.int64),  # previous in the batch; in a sorted queue the left child
-        ("key", np.float64),  # place in a sorted queue: smaller first,
-        ("order", np.int64),  # then by routing number
-        ("admission", np.int64),  # number of its admission at its replica
-        ("place", np.int64),  # of its model among those of its pool
-        ("adapter", np.int64),  # slot of its adapter while it is in the batch, NONE if it has none
-        ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
-        ("entries", np.int64),  # prefix cache entries in use
-        ("cached_tokens", np.int64),  # found in the prefix cache at its first admission, -1 before
-        ("host_cached_tokens", np.int64),  # those of them that were in host memory
-        ("last_token_s", np.float64),  # when it was preempted after its last token, NaN otherwise
-        ("first_token_s", np.float64),
-        ("held_s", np.float64),
-        ("handling_s", np.float64),
         ("queued_s", np.float64),
         ("prefill_s", np.float64),
+        ("first_token_s", np.float64),
+        ("last_token_s", np.float64),  # when it was preempted after its last token, NaN otherwise
+        ("worked", np.int64),  # tokens processed for this attempt, at this replica
+        ("admission", np.int64),  # number of its admission at its replica
+        ("chunk", np.int32),  # of those, in the step that runs now
+        ("cached_tokens", np.int32),  # found in the prefix cache at its first admission, -1 before
+        # one at its end
+        ("held_s", np.float64),
+        ("handling_s", np.float64),
         ("decode_s", np.float64),
         ("preempted_s", np.float64),
         ("transfer_s", np.float64),
-        ("preemptions", np.int64),
-        ("worked", np.int64),  # tokens processed for this attempt, at this replica
+        ("away_s", np.float64),
+        ("wasted_tokens", np.int64),  # processed for earlier attempts
+        ("preemptions", np.int32),
+        ("retries", np.int32),
+        # and what is asked for when it is routed, or seldom
+        ("replica", np.int64),  # index of its replica, NONE while held
+        ("key", np.float64),  # place in a sorted queue: smaller first,
+        ("order", np.int64),  # then by routing number
+        ("above", np.int64),  # in a sorted queue the parent
+        ("source", np.int64),  # the prefill replica that sends it
+        ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
         ("worked_before", np.int64),  # and at the prefill replica that it came from
         ("pool_before", np.int64),  # the pool of that one
-        ("wasted_tokens", np.int64),  # processed for earlier attempts
-        ("away_s", np.float64),
-        ("retries", np.int64),
-        ("replays", np.int64),  # how often it was handed back by a replica that failed
-        ("status", np.int64),  # how it has ended
+        ("place", np.int32),  # of its model among those of its pool
+        ("adapter", np.int32),  # slot of its adapter while it is in the batch, NONE if it has none
+        ("entries", np.int32),  # prefix cache entries in use
+        ("host_cached_tokens", np.int32),  # those of them that were in host memory
+        ("replays", np.int32),  # how often it was handed back by a replica that failed
         ("begun", np.bool_),  # whether it was admitted, in this attempt, at a replica that failed
-        ("watched", np.bool_),  # whether there is a CALL that must hear of its end
-        ("ghost", np.bool_),  # whether its client has given it up while it is in the batch
-        ("above", np.int64),  # in a sorted queue the parent
-    ],
-    align=True,
+        ("swapped", np.bool_),  # whether its computed tokens are in host memory
+        ("status", np.int8),  # how it has ended
+    ]
 )
 """A request in flight, in a slot that is used again when it has ended."""
 
@@ -163,46 +168,55 @@ MODEL = np.dtype(
 """A model that a replica may switch to."""
 
 
-SERVER = np.dtype(
+SERVER = in_lines(
     [
-        ("table", np.int64),  # of its pool and active model
-        ("switching", np.bool_),  # whether what runs is no step, but a switch to that
-        ("model_clock", np.int64),  # counts switches
-        ("inflation", np.float64),  # worth of the model that was evicted last
+        # a line that every step and most arrivals touch
         ("start_s", np.float64),  # start of the step or leap that runs
-        ("last_start_s", np.float64),  # start of the step that ended last, inf if the replica was idle
-        ("steps", np.int64),  # steps in the leap that runs, 0 if none runs
-        ("mixed", np.bool_),  # whether that step holds prompt chunks
-        ("decodes", np.bool_),  # whether decoding sequences are in it
-        ("rows", np.int64),  # rows of a static batch that decodes, 0 otherwise
-        ("coming_tokens", np.int64),  # prompt tokens in its front end alone
-        ("admissions", np.int64),  # sequences admitted so far
-        ("ghosts", np.int64),  # sequences in the batch whose clients have given them up
-        ("slowdown", np.float64),  # factor on the time of its steps,
-        ("pace", np.float64),  # and on that of the step that runs
-        ("reported", np.bool_),  # whether it has been said that it is drained
-        ("stalled", np.bool_),  # whether decoding sequences sat out the step before
-        ("last_decode_s", np.float64),  # end of the last step with decoding sequences
         ("base_s", np.float64),  # decode step time is base_s + slope_s * context
         ("slope_s", np.float64),
-        ("itl_bin", np.int64),  # of the ITL histogram: where the step that ended last began; the next is near it
+        ("context", np.int64),  # attended context of the next decode step, summed over the rows
         ("decoded", np.int64),  # decode steps so far: the clock of finishes and block claims
         ("batch", np.int64),  # rows of decoding sequences
-        ("decoding", np.int64),  # decoding sequences
-        ("growing", np.int64),  # of those rows, those whose windows are not full
+        ("steps", np.int64),  # steps in the leap that runs, 0 if none runs
+        ("table", np.int32),  # of its pool and active model
+        ("switching", np.bool_),  # whether what runs is no step, but a switch to that
+        ("mixed", np.bool_),  # whether that step holds prompt chunks
+        ("decodes", np.bool_),  # whether decoding sequences are in it
+        ("stalled", np.bool_),  # whether decoding sequences sat out the step before
+        # one of every step
+        ("last_start_s", np.float64),  # start of the step that ended last, inf if the replica was idle
+        ("last_decode_s", np.float64),  # end of the last step with decoding sequences
         ("crossing", np.int64),  # decode count at which the first of them has filled its windows
-        ("forks", np.int64),  # rows that all sequences of the batch have or will have beyond one each
-        ("context", np.int64),  # attended context of the next decode step, summed over the rows
         ("kv_free", np.int64),  # free KV blocks
-        ("promised", np.int64),  # and those that the batch may come to need, where admissions promise them
-        ("batch_head", np.int64),  # the batch in order of admission: first ...
-        ("batch_tail", np.int64),  # ... and last
-        ("lowest", np.int64),  # a priority that no sequence of the batch is below; kept where the queue goes by it
+        ("decoding", np.int64),  # decoding sequences
         ("prefilling", np.int64),  # first sequence of the batch whose prompt is not yet processed
-        ("link_free_s", np.float64),  # when its link to decode replicas is free
         ("queue_head", np.int64),
-        ("queued", np.int64),  # rows that the requests in the queue will have
+        ("batch_head", np.int64),  # the batch in order of admission: first ...
+        # and one more
+        ("busy_s", np.float64),
+        ("total_steps", np.int64),
+        ("output_tokens", np.int64),  # generated here
+        ("slowdown", np.float64),  # factor on the time of its steps,
+        ("pace", np.float64),  # and on that of the step that runs
+        ("batch_tail", np.int64),  # ... and last
+        ("rows", np.int32),  # rows of a static batch that decodes, 0 otherwise
+        ("ghosts", np.int32),  # sequences in the batch whose clients have given them up
+        ("queued", np.int32),  # rows that the requests in the queue will have
+        ("itl_bin", np.int32),  # of the ITL histogram: where the step that ended last began; the next is near it
+        # one of arrivals, admissions and ends
         ("queue_tail", np.int64),  # last of an unsorted queue
+        ("coming_tokens", np.int64),  # prompt tokens in its front end alone
+        ("admissions", np.int64),  # sequences admitted so far
+        ("requests", np.int64),  # ended here
+        ("growing", np.int64),  # of those rows, those whose windows are not full
+        ("promised", np.int64),  # and those that the batch may come to need, where admissions promise them
+        ("forks", np.int64),  # rows that all sequences of the batch have or will have beyond one each
+        ("lowest", np.int64),  # a priority that no sequence of the batch is below; kept where the queue goes by it
+        # what few pools use
+        ("reported", np.bool_),  # whether it has been said that it is drained
+        ("model_clock", np.int64),  # counts switches
+        ("inflation", np.float64),  # worth of the model that was evicted last
+        ("link_free_s", np.float64),  # when its link to decode replicas is free
         ("last_tenant", np.int64),  # whose request left a fairly shared queue last,
         ("adapter_clock", np.int64),  # counts uses of adapters and their ends
         ("adapters", np.int64),  # adapters in the step that runs,
@@ -216,12 +230,7 @@ SERVER = np.dtype(
         ("hosted", np.int64),  # that are there,
         ("host_oldest", np.int64),  # least
         ("host_newest", np.int64),  # and most recently used of them
-        ("busy_s", np.float64),
-        ("total_steps", np.int64),
-        ("requests", np.int64),  # ended here
-        ("output_tokens", np.int64),  # generated here
-    ],
-    align=True,
+    ]
 )
 """What the engine keeps of a replica, beside the signals in REPLICA."""
 
@@ -290,7 +299,8 @@ CLOCK = np.dtype(
         ("replays", np.int64),  # how often a request may be handed back
         ("recheck", np.bool_),  # whether a draining replica may have become empty
         ("held_anew", np.bool_),  # whether requests have been handed back
-        ("depth", np.int64),  # of the trees over replicas, if these are so many that it pays to look ahead, else 0
+        ("ahead", np.bool_),  # whether there are so many replicas that it pays to look ahead,
+        ("soon", np.int64),  # and the one whose records were asked for last
         ("errands", np.bool_),  # whether one of these has to be seen to: verb, ended, users, recheck, held_anew
     ],
     align=True,

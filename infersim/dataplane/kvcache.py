@@ -113,6 +113,8 @@ def growth_of(flight, table):
 @inlined
 def growth(server, table):
     """KV blocks that all decoding sequences claim in as many steps as a block has tokens."""
+    if table.window_blocks == 0:
+        return table.full_blocks * server.batch
     return table.full_blocks * server.batch + table.window_blocks * server.growing
 
 

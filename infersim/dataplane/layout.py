@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from infersim.dataplane.groups import ROOT, Tree
 from infersim.dataplane.pools import TABLE
-from infersim.dataplane.records import BATCHINGS, EVICTIONS, NONE, QUEUE_ORDERS, ROLES
+from infersim.dataplane.records import BATCHINGS, EVICTIONS, LINE, NONE, QUEUE_ORDERS, ROLES
 from infersim.dataplane.tally import ADAPTER_COUNTS, ITL_BINS, Tally
 
 
@@ -177,30 +178,39 @@ OF_MODELS = (
 """What the models of a pool have each of their own."""
 
 
+def zeros_of(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    """Zeros that begin on a cache line."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.zeros(size + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def records_of(rows: int, dtype: np.dtype) -> np.recarray:
     """Zeroed records whose fields are attributes, compiled or not."""
-    return np.zeros(rows, dtype).view(np.recarray)
+    return zeros_of((rows,), dtype).view(np.recarray)
 
 
-def winner_tree(keys: NDArray[np.float64]) -> NDArray[np.int64]:
-    """A winner tree over keys (a power of two of them): node n has children 2n and 2n + 1, the leaves are replicas."""
-    size = len(keys)
-    tree = np.zeros(2 * size, np.int64)
-    tree[size:] = np.arange(size)
-    while size > 1:
-        left, right = tree[size : 2 * size : 2], tree[size + 1 : 2 * size : 2]
-        size //= 2
-        tree[size : 2 * size] = np.where(keys[left] <= keys[right], left, right)
-    return tree
+def tree_of(keys: NDArray[np.float64]) -> Tree:
+    """A tree over these keys; those that are missing to a power of eight are inf."""
+    sizes = [8]
+    while sizes[-1] < len(keys):
+        sizes.append(8 * sizes[-1])
+    levels = [np.append(keys, np.full(sizes[-1] - len(keys), math.inf))]
+    while len(levels[0]) > 1:
+        levels.insert(0, levels[0].reshape(-1, 8).min(axis=1))
+    least = zeros_of((ROOT + sum(map(len, levels)),), np.dtype(np.float64))
+    least[ROOT:] = np.concatenate(levels)
+    return Tree(least[-sizes[-1] :], least)
 
 
-def replay(tree: NDArray[np.int64], keys: NDArray[np.float64], leaf: int) -> None:
-    """Replay the matches above a leaf whose key has changed."""
-    node = (leaf + len(keys)) >> 1
-    while node:
-        left, right = tree.item(2 * node), tree.item(2 * node + 1)
-        tree[node] = left if keys.item(left) <= keys.item(right) else right
-        node >>= 1
+def replay(tree: Tree, leaf: int, key: float) -> None:
+    """Set a key, and find what is least above it."""
+    place = len(tree.least) - len(tree.keys) + leaf
+    tree.least[place] = key
+    while place > ROOT:
+        line, place = place & ~7, (place >> 3) + ROOT - 1
+        tree.least[place] = tree.least[line : line + 8].min()
 
 
 def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:

@@ -6,7 +6,7 @@ requests go (`dispatch.py`), what a replica does in a step (`forming.py`, `endin
 
 import math
 
-from infersim.dataplane.agenda import pop_delivery, reschedule
+from infersim.dataplane.agenda import first_of, pop_delivery, reschedule
 from infersim.dataplane.clients import begin_attempt, come, end_attempt, lose_patience, wait_ahead
 from infersim.dataplane.dispatch import deliver, dispatch, note_load, send
 from infersim.dataplane.edges import (
@@ -27,6 +27,7 @@ from infersim.dataplane.engines import engine_of
 from infersim.dataplane.errands import give_up, obey, run_errands, say_drained
 from infersim.dataplane.failing import NOTHING
 from infersim.dataplane.forming import form_step
+from infersim.dataplane.groups import ROOT
 from infersim.dataplane.internal import AWAY, SENDING
 from infersim.dataplane.jit import inlined
 from infersim.dataplane.outlook import look_ahead
@@ -89,14 +90,13 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
             why = run_errands(clock.now_s, clock, roll, replicas, servers, routing.routable, crowd)
             if why != GO_ON:
                 return why
-        r = ends.winners[1]
-        step_s = ends.keys[r]
+        step_s = ends.least[ROOT]
         due = deliveries.times[0] if clock.pending > 0 else math.inf
         arrival_s = requests[clock.cursor].arrival_s if clock.cursor < requests.shape[0] else math.inf
         now = min(step_s, due, arrival_s)
         alarm_s, comes = math.inf, False
         if forming:
-            r, now, due, arrival_s = clock.forming, clock.now_s, math.inf, math.inf
+            now, due, arrival_s = clock.now_s, math.inf, math.inf
             step_s = now
         elif clock.alarms > 0:
             first = crowd.alarms[0]
@@ -150,6 +150,7 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
                 say_drained(source, clock, servers)
                 return DRAINED
         elif step_s <= now:
+            r = clock.forming if forming else first_of(ends, ROOT)
             why = _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
             if why != GO_ON:
                 return why
@@ -192,7 +193,7 @@ def _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
         return BAD_ANSWER
     reschedule(ends, r, ends_s)
     note_load(r, clock, engines.replicas, routing.loads)
-    if clock.depth > 0:
+    if clock.ahead:
         look_ahead(r, clock, ends, routing.loads, engines, roll)
     if replica.status == DRAINING and replica.outstanding == 0 and not server.reported:
         say_drained(r, clock, engines.servers)

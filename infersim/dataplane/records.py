@@ -12,27 +12,39 @@ NONE = -1
 ALL = 1 << 62
 """An index that no replica has."""
 
+LINE = 64
+"""Bytes that the processor's caches keep together."""
+
+
+def in_lines(fields: list[tuple[str, type]]) -> np.dtype:
+    """A record of whole cache lines, so that fields that are used together can be fetched together."""
+    own = np.dtype(fields, align=True)
+    kinds, places = zip(*(own.fields[name][:2] for name in own.names), strict=True)
+    size = -(-own.itemsize // LINE) * LINE
+    return np.dtype({"names": own.names, "formats": kinds, "offsets": places, "itemsize": size}, align=True)
+
+
 REQUEST = np.dtype(
     [
         ("id", np.int64),  # position in the workload, from 0
         ("arrival_s", np.float64),  # when the client sent it [s]
         ("input_tokens", np.int64),  # prompt length [tokens]
         ("tenant", np.int64),  # index of its class
+        ("forks", np.int64),  # further samples or beams that share its prompt, 0 for most
+        ("adapter", np.int64),  # number of its adapter, 0 for none
+        ("model", np.int64),  # number of the model that it asks for, 0 where there is one
         ("priority", np.int64),  # higher is served first where the queue order is priority
         ("deadline_s", np.float64),  # time after arrival by which it should have begun [s]
         ("session", np.int64),  # requests of one conversation share it; -1 for none
         ("prefix_start", np.int64),  # where the names of its prefix blocks begin in the chunk's `prefixes`
         ("prefix_blocks", np.int64),  # how many of its prompt blocks have names
-        ("forks", np.int64),  # further samples or beams that share its prompt, 0 for most
-        ("adapter", np.int64),  # number of its adapter, 0 for none
         ("adapter_rank", np.int64),  # and its rank
-        ("model", np.int64),  # number of the model that it asks for, 0 where there is one
     ],
     align=True,
 )
 """What a client sent; all that a router may know of a request."""
 
-REPLICA = np.dtype(
+REPLICA = in_lines(
     [
         ("pool", np.int64),  # index of its pool
         ("status", np.int64),  # one of STATUSES; only ready ones are routable
@@ -40,8 +52,9 @@ REPLICA = np.dtype(
         ("waiting", np.int64),  # of those, in its front end or queue
         ("running", np.int64),  # of those, admitted to the batch
         ("queued_tokens", np.int64),  # prompt tokens in its front end and queue
-        ("max_num_seqs", np.int64),  # most sequences in its batch
         ("serial", np.int64),  # number of its life; unlike its index, which serves several lives, never used again
+        ("asked", np.int64),  # number of the model that its last request asked for; its first before any
+        ("max_num_seqs", np.int64),  # most sequences in its batch
         ("prompt_token_s", np.float64),  # least time that a prompt token takes it [s]
         ("usd_per_hour", np.float64),  # its price
         ("grams_per_kwh", np.float64),  # carbon intensity of its region's electricity now
@@ -51,13 +64,8 @@ REPLICA = np.dtype(
         ("kv_blocks_used", np.int64),  # and uses; kept only for routers that declare `kv`
         ("cached_tokens", np.int64),  # prompt tokens of this request in its prefix cache; only for `prefix`
         ("model", np.int64),  # number of its active model
-        (
-            "asked",
-            np.int64,
-        ),  # number of the model that was asked for by the last request routed to it; its first before any
         ("resident", np.int64),  # 1 if it has the weights of this request's model, else 0; only for `models`
-    ],
-    align=True,
+    ]
 )
 """What a router may know of a replica; exact at the time of the decision, unless the scenario makes it older."""
 

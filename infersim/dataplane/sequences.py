@@ -78,7 +78,7 @@ def admit_head(now, engine, asked, flights):
 def leave_batch(slot, engine, asked, flights):
     """Take a sequence out of the batch's list."""
     server = engine.server
-    if flights[slot].adapter != NONE:
+    if engine.table.adapter_slots > 0 and flights[slot].adapter != NONE:
         release_adapter(flights[slot], server, engine.slots)
     if not engine.table.plain_blocks:
         server.forks -= asked[slot].forks
@@ -122,7 +122,14 @@ def release_blocks(slot, server, cache, table, asked, flights):
     """Free the KV blocks that a sequence holds; prefix entries that nobody else uses stay in the cache, idle."""
     flight = flights[slot]
     held = blocks_held(flight.computed, flight.rows, asked[slot].input_tokens, table)
-    server.kv_free += held - flight.entries * table.entry_blocks
+    server.kv_free += held
+    if table.prefix_tokens > 0:
+        _release_entries(flight, server, cache, table)
+
+
+@compiled
+def _release_entries(flight, server, cache, table):
+    server.kv_free -= flight.entries * table.entry_blocks
     entry = flight.entry
     while entry != NONE:
         parent = cache[entry].parent
