@@ -17,6 +17,7 @@ from numba import types
 
 from infersim.dataplane import groups, internal, pools, records
 from infersim.dataplane.faults import PolicyRaised
+from infersim.dataplane.jit import counting_forwards
 
 JIT = not numba.config.DISABLE_JIT
 
@@ -73,7 +74,7 @@ def _group(kind: type, *parts: types.Type) -> types.NamedTuple:
 
 
 _INTS, _FLOATS, _TABLE_OF_INTS = types.int64[::1], types.float64[::1], types.int64[:, ::1]
-_TREE = _group(groups.Tree, _FLOATS, _FLOATS)
+_TREE = _group(groups.Tree, _array(internal.KEYED), types.int64)
 
 ADVANCE = types.int64(
     types.float64,  # until
@@ -137,7 +138,8 @@ def _compiled(function: Callable, signature: types.Type) -> Callable:
     code, name = function.__code__, f"{function.__name__}_{source_stamp():08x}"
     named = FunctionType(code, function.__globals__, name)
     named.__qualname__ = name
-    (version,) = numba.njit(signature, cache=True, _nrt=False)(named).overloads.values()
+    with counting_forwards():
+        (version,) = numba.njit(signature, cache=True, _nrt=False)(named).overloads.values()
     return version.entry_point
 
 

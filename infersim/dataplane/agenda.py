@@ -3,56 +3,55 @@
 Not here: what is done when it happens (`loop.py`, `ending.py`).
 """
 
+import numpy as np
+
 from infersim.dataplane.groups import ROOT
 from infersim.dataplane.jit import compiled, inlined
 
-# ---------------------------------------------------------------- the tree: eight children of an entry are one cache line
+# ---------------------------------------------------------------- the tree: four children of an entry are one cache line
+
+
+@inlined
+def reschedule(ends, replica, when_s):
+    """Set when a replica's step ends [s]."""
+    rank(ends, replica, np.float64(when_s).view(np.int64))  # of times from 0 on, their bits sort as they do, and sooner
+
+
+@inlined
+def next_end(ends):
+    """When the first of all steps ends [s]."""
+    return np.int64(ends.entries[ROOT].key).view(np.float64)
 
 
 @compiled
-def reschedule(tree, replica, key):
-    """Set a replica's key, such as when its step ends, and what is least above it."""
-    least = tree.least
-    place = least.shape[0] - tree.keys.shape[0] + replica
-    before = least[place]
-    least[place] = key
+def rank(tree, replica, key):
+    """Set a replica's key, and find who is first above it; the lowest index wins ties.
+
+    On each level the winner so far meets its neighbour, then the better one of the other two. There is no branch to be guessed:
+    wrong guesses cost more than comparisons.
+    """
+    entries = tree.entries
+    place = tree.leaves + replica
+    entries[place].key = key
     while place > ROOT:
-        line, place = place & ~7, (place >> 3) + ROOT - 1
-        was = least[place]
-        if key >= was:
-            if before > was or key == was:
-                return
-            key = _least_of(least, line)
-            if key == was:
-                return
-        before = was
-        least[place] = key
+        near, far = place ^ 1, (place ^ 2) & ~1
+        far += entries[far + 1].key < entries[far].key
+        near_key, far_key, first = entries[near].key, entries[far].key, place
+        if near_key < key + (place & 1):
+            key, first = near_key, near
+        if far_key < key + (place >> 1 & 1):
+            key, first = far_key, far
+        replica, place = entries[first].replica, above(place)
+        winner = entries[place]
+        if winner.key == key and winner.replica == replica:
+            return
+        winner.key, winner.replica = key, replica
 
 
 @inlined
-def _least_of(keys, line):
-    """The least of eight keys."""
-    a, b = _lesser(keys[line], keys[line + 1]), _lesser(keys[line + 2], keys[line + 3])
-    c, d = _lesser(keys[line + 4], keys[line + 5]), _lesser(keys[line + 6], keys[line + 7])
-    return _lesser(_lesser(a, b), _lesser(c, d))
-
-
-@inlined
-def _lesser(a, b):
-    return a if a < b else b
-
-
-@inlined
-def first_of(tree, place):
-    """The replica with the least key below an entry, the lowest index on ties."""
-    least = tree.least
-    leaves = least.shape[0] - tree.keys.shape[0]
-    key = least[place]
-    while place < leaves:
-        place = (place - ROOT + 1) << 3
-        while least[place] != key:
-            place += 1
-    return place - leaves
+def above(place):
+    """Where in a tree the first of an entry and of its three neighbours stands."""
+    return (place >> 2) + ROOT - 1
 
 
 # ---------------------------------------------------------------- deliveries
@@ -149,8 +148,7 @@ def _sink(heap, parent, size):
         child = 2 * parent + 1
         if child >= size:
             return
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
+        child += (child + 1 < size) & (heap[child + 1] < heap[child])
         if heap[parent] <= heap[child]:
             return
         heap[parent], heap[child] = heap[child], heap[parent]

@@ -3,7 +3,6 @@
 Not here: what they are (`groups.py`), who fills them (`feeding.py`) and who calls the loop on them (`fleet.py`).
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from infersim.dataplane.agenda import SLOT_BITS
 from infersim.dataplane.dispatch import ROUTER_MEMORY
-from infersim.dataplane.groups import Arrivals, Crowd, Deliveries, Engines, Ints, Pools, Roll, Routing
+from infersim.dataplane.groups import NOBODY, Arrivals, Crowd, Deliveries, Engines, Ints, Pools, Roll, Routing
 from infersim.dataplane.internal import (
     ADAPTER,
     CALL,
@@ -83,7 +82,7 @@ class Arrays:
             _records(0, max(1 + len(pool.others) for pool in pools), MODEL),
             records_of(_SWITCH_ROWS if clock.models else 1, SWITCH), records_of(1, STEP), records_of(1, STATE),
         )  # fmt: skip
-        self.ends = tree_of(np.zeros(0))
+        self.ends = tree_of(_ints(0))
         self.routing = Routing(records_of(0, REPLICA), _ints(0), _ints(0), _ints(ROUTER_MEMORY), self.ends)
         self.crowd = Crowd(
             records_of(0, CALL), _ints(0), records_of(0, CLIENT), records_of(0, SEQUEL), _ints(0), _ints(0),
@@ -123,10 +122,10 @@ class Arrays:
         by_replica = ("replicas", "servers", "finishes", "phases", "caches", "lookups", "shares", "slots", "models")
         self.engines = engines._replace(**{name: grown(getattr(engines, name), capacity) for name in by_replica})
         self.engines.replicas.status[old:] = CLOSED
-        keys = np.full(capacity, math.inf)
-        keys[:old] = self.ends.keys[:old]
+        keys = np.full(capacity, NOBODY)
+        keys[:old] = self.ends.entries.key[self.ends.leaves :][:old]
         self.ends = tree_of(keys)
-        self.clock.ahead, self.clock.soon = capacity >= MANY, NONE
+        self.clock.ahead = capacity >= MANY
         memory = np.concatenate([self.routing.memory[:ROUTER_MEMORY], _ints(capacity)])
         self.routing = self.routing._replace(seen=grown(self.routing.seen, capacity), memory=memory)
         self.find_routable()
@@ -152,7 +151,7 @@ class Arrays:
         self.routing = routing._replace(routable=known)
         if ready:
             self.clock.held_next = self.clock.held_head
-        replay(routing.loads, index, float(self.engines.replicas[index].outstanding) if ready else math.inf)
+        replay(routing.loads, index, int(self.engines.replicas[index].outstanding) if ready else NOBODY)
 
     def find_routable(self) -> None:
         """Find out whom requests, and sequences after their prompt, are routed to."""
@@ -160,7 +159,7 @@ class Arrays:
         ready = np.flatnonzero(replicas.status == READY)
         decoding = self.pools.tables.role[replicas.pool[ready]] == DECODE_ONLY
         receivers, routable = ready[decoding].astype(np.int64), ready[~decoding].astype(np.int64)
-        loads = np.full(len(replicas), math.inf)
+        loads = np.full(len(replicas), NOBODY)
         loads[routable] = replicas.outstanding[routable]
         self.routing = self.routing._replace(routable=routable, receivers=receivers, loads=tree_of(loads))
 

@@ -6,13 +6,14 @@ what a replica does with its queue (`forming.py`).
 
 import math
 
-from infersim.dataplane.agenda import first_of, push_delivery, reschedule
+from infersim.dataplane.agenda import push_delivery, rank, reschedule
 from infersim.dataplane.clients import end_attempt
 from infersim.dataplane.engines import engine_of
-from infersim.dataplane.groups import ROOT
+from infersim.dataplane.groups import NOBODY, ROOT
 from infersim.dataplane.internal import HANDLING, SENDING
 from infersim.dataplane.jit import compiled, inlined
 from infersim.dataplane.kvcache import fits
+from infersim.dataplane.outlook import fetch_replica
 from infersim.dataplane.progress import steps_begun
 from infersim.dataplane.queue import queue_key
 from infersim.dataplane.records import (
@@ -51,7 +52,7 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
         if found > 0:  # else no pool that takes it has a ready replica: any may
             routable = memory[ROUTER_MEMORY : ROUTER_MEMORY + found]
     if clock.by_load:
-        r = first_of(routing.loads, ROOT)
+        r = routing.loads.entries[ROOT].replica
     else:
         shown = routing.seen if clock.scrape_s > 0.0 else replicas
         if clock.reads_network:
@@ -88,6 +89,8 @@ def dispatch(now, slot, policies, clock, roll, deliveries, ends, routing, engine
     replica.outstanding += 1
     replica.waiting += 1
     note_load(r, clock, replicas, routing.loads)
+    if clock.ahead and clock.by_load:
+        fetch_replica(routing.loads.entries[ROOT].replica, engines)  # where the next one goes
     handling_s = table.request_overhead_s + table.token_overhead_s * request.input_tokens
     if table.classes > 0:
         handling_s += values[table.network + request.tenant]
@@ -202,5 +205,7 @@ def _find_key(slot, pool, order, clock, roll, table):
 @inlined
 def note_load(r, clock, replicas, loads):
     """Keep the winner tree over the routable replicas' outstanding requests, where that is the router."""
-    if clock.by_load and r != NONE and loads.keys[r] < math.inf and loads.keys[r] != replicas[r].outstanding:
-        reschedule(loads, r, float(replicas[r].outstanding))
+    if clock.by_load and r != NONE:
+        known, load = loads.entries[loads.leaves + r].key, replicas[r].outstanding
+        if known != NOBODY and known != load:
+            rank(loads, r, load)

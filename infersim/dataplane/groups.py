@@ -52,17 +52,19 @@ class Deliveries(NamedTuple):
     slots: Ints
 
 
-ROOT = 7
-"""Where a tree's least key of all stands."""
+ROOT = 3
+"""Where in a tree the first of all stands."""
+NOBODY = 0x7FF0000000000000
+"""Key of who is never first: the bits of inf."""
 
 
 class Tree(NamedTuple):
-    """Who of the replicas has the smallest key."""
+    """Who of the replicas has the smallest key, the lowest index on ties."""
 
-    keys: Floats
-    """By replica: the end of `least`."""
-    least: Floats
-    """Entry p is the least of the eight from 8 (p - 6) on, the first of all being entry 7: eight of one parent are a cache line."""
+    entries: np.recarray
+    """KEYED; entry p is the first of the four from 4 (p - 2) on: four that share a parent are a cache line."""
+    leaves: int
+    """Where replica 0 stands, with the others behind it."""
 
 
 class Routing(NamedTuple):

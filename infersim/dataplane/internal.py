@@ -22,6 +22,9 @@ ENTRY = np.dtype(
 ON_HOST = -1
 """Instead of users: the entry is in host memory."""
 
+KEYED = np.dtype([("key", np.int64), ("replica", np.int64)], align=True)
+"""An entry of a tree over replicas."""
+
 FLIGHT = in_lines(
     [
         # a line that every event of it touches
@@ -299,8 +302,7 @@ CLOCK = np.dtype(
         ("replays", np.int64),  # how often a request may be handed back
         ("recheck", np.bool_),  # whether a draining replica may have become empty
         ("held_anew", np.bool_),  # whether requests have been handed back
-        ("ahead", np.bool_),  # whether there are so many replicas that it pays to look ahead,
-        ("soon", np.int64),  # and the one whose records were asked for last
+        ("ahead", np.bool_),  # whether there are so many replicas that it pays to look ahead
         ("errands", np.bool_),  # whether one of these has to be seen to: verb, ended, users, recheck, held_anew
     ],
     align=True,

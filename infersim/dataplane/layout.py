@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.groups import ROOT, Tree
+from infersim.dataplane.groups import NOBODY, ROOT, Tree
+from infersim.dataplane.internal import KEYED
 from infersim.dataplane.pools import TABLE
 from infersim.dataplane.records import BATCHINGS, EVICTIONS, LINE, NONE, QUEUE_ORDERS, ROLES
 from infersim.dataplane.tally import ADAPTER_COUNTS, ITL_BINS, Tally
@@ -191,26 +192,29 @@ def records_of(rows: int, dtype: np.dtype) -> np.recarray:
     return zeros_of((rows,), dtype).view(np.recarray)
 
 
-def tree_of(keys: NDArray[np.float64]) -> Tree:
-    """A tree over these keys; those that are missing to a power of eight are inf."""
-    sizes = [8]
-    while sizes[-1] < len(keys):
-        sizes.append(8 * sizes[-1])
-    levels = [np.append(keys, np.full(sizes[-1] - len(keys), math.inf))]
-    while len(levels[0]) > 1:
-        levels.insert(0, levels[0].reshape(-1, 8).min(axis=1))
-    least = zeros_of((ROOT + sum(map(len, levels)),), np.dtype(np.float64))
-    least[ROOT:] = np.concatenate(levels)
-    return Tree(least[-sizes[-1] :], least)
+def tree_of(keys: NDArray[np.int64]) -> Tree:
+    """A tree over these keys."""
+    size = 4
+    while size < len(keys):
+        size *= 4
+    levels = [(np.append(keys, np.full(size - len(keys), NOBODY)), np.arange(size))]
+    while size > 1:
+        size //= 4
+        below, replicas = (part.reshape(size, 4) for part in levels[0])
+        first, rows = below.argmin(axis=1), np.arange(size)
+        levels.insert(0, (below[rows, first], replicas[rows, first]))
+    entries = records_of(ROOT + sum(len(level) for level, _ in levels), KEYED)
+    entries.key[ROOT:], entries.replica[ROOT:] = map(np.concatenate, zip(*levels, strict=True))
+    return Tree(entries, len(entries) - len(levels[-1][0]))
 
 
-def replay(tree: Tree, leaf: int, key: float) -> None:
-    """Set a key, and find what is least above it."""
-    place = len(tree.least) - len(tree.keys) + leaf
-    tree.least[place] = key
+def replay(tree: Tree, replica: int, key: int) -> None:
+    """Set a key, and find who is first above it."""
+    place, entries = tree.leaves + replica, tree.entries
+    entries["key"][place] = key
     while place > ROOT:
-        line, place = place & ~7, (place >> 3) + ROOT - 1
-        tree.least[place] = tree.least[line : line + 8].min()
+        line, place = place & ~3, (place >> 2) + ROOT - 1
+        entries[place] = entries[line + entries["key"][line : line + 4].argmin()]
 
 
 def tally_of(table: np.record, counts: NDArray[np.float64]) -> Tally:

@@ -6,7 +6,7 @@ requests go (`dispatch.py`), what a replica does in a step (`forming.py`, `endin
 
 import math
 
-from infersim.dataplane.agenda import first_of, pop_delivery, reschedule
+from infersim.dataplane.agenda import next_end, pop_delivery, reschedule
 from infersim.dataplane.clients import begin_attempt, come, end_attempt, lose_patience, wait_ahead
 from infersim.dataplane.dispatch import deliver, dispatch, note_load, send
 from infersim.dataplane.edges import (
@@ -90,7 +90,7 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
             why = run_errands(clock.now_s, clock, roll, replicas, servers, routing.routable, crowd)
             if why != GO_ON:
                 return why
-        step_s = ends.least[ROOT]
+        step_s = next_end(ends)
         due = deliveries.times[0] if clock.pending > 0 else math.inf
         arrival_s = requests[clock.cursor].arrival_s if clock.cursor < requests.shape[0] else math.inf
         now = min(step_s, due, arrival_s)
@@ -150,7 +150,7 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
                 say_drained(source, clock, servers)
                 return DRAINED
         elif step_s <= now:
-            r = clock.forming if forming else first_of(ends, ROOT)
+            r = clock.forming if forming else ends.entries[ROOT].replica
             why = _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
             if why != GO_ON:
                 return why
@@ -194,7 +194,7 @@ def _step(now, r, forming, policies, clock, roll, ends, routing, engines, pools)
     reschedule(ends, r, ends_s)
     note_load(r, clock, engines.replicas, routing.loads)
     if clock.ahead:
-        look_ahead(r, clock, ends, routing.loads, engines, roll)
+        look_ahead(r, ends, engines, roll)
     if replica.status == DRAINING and replica.outstanding == 0 and not server.reported:
         say_drained(r, clock, engines.servers)
         return DRAINED

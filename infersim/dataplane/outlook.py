@@ -13,13 +13,14 @@ from numba.core import cgutils
 from numba.core.types import void
 from numba.extending import intrinsic
 
-from infersim.dataplane.agenda import SLOT_MASK, first_of
-from infersim.dataplane.groups import ROOT
+from infersim.dataplane.agenda import SLOT_MASK, above
 from infersim.dataplane.jit import inlined
 from infersim.dataplane.records import LINE, NONE
 
 MANY = 1 << 62 if numba.config.DISABLE_JIT else 512
 """Replicas from which on it pays; the records of fewer stay in the second cache. Never in plain Python."""
+SOON = 24
+"""Entries of the tree of step ends before this are the first of four parts, and of sixteen."""
 
 
 @intrinsic(prefer_literal=True)
@@ -43,34 +44,26 @@ def _fetch(_, array, row, lines):
 
 
 @inlined
-def look_ahead(r, clock, ends, loads, engines, roll):
+def look_ahead(r, ends, engines, roll):
     """Ask for the records of who is up soon, now that the step of replica `r` has been formed."""
-    if clock.soon != NONE:
-        server = engines.servers[clock.soon]
-        if server.decoding > 0:
-            _fetch_request(engines.finishes[clock.soon, 0] & SLOT_MASK, roll)
-        if server.prefilling != NONE:
-            _fetch(roll.flights, server.prefilling, 2)
-        if server.queue_head != NONE:
-            _fetch(roll.flights, server.queue_head, 2)
-    place = ends.least.shape[0] - ends.keys.shape[0] + r
-    while place > ROOT + 8:
-        place = (place >> 3) + ROOT - 1
-    clock.soon = first_of(ends, place)  # of the eighth of the replicas that it is in: up in some eight events
-    _fetch_replica(clock.soon, engines)
-    if clock.by_load:
-        _fetch_replica(first_of(loads, ROOT), engines)
+    place = ends.leaves + r
+    while place >= SOON:
+        place = above(place)
+    fetch_replica(ends.entries[place].replica, engines)
+    soon = ends.entries[above(place)].replica
+    server = engines.servers[soon]
+    if server.decoding > 0:
+        slot = engines.finishes[soon, 0] & SLOT_MASK
+        _fetch(roll.flights, slot, 3)
+        _fetch(roll.asked, slot, 2)
+    if server.prefilling != NONE:
+        _fetch(roll.flights, server.prefilling, 2)
+    if server.queue_head != NONE:
+        _fetch(roll.flights, server.queue_head, 2)
 
 
 @inlined
-def _fetch_request(slot, roll):
-    """Ask for what the end of a request looks at."""
-    _fetch(roll.flights, slot, 3)
-    _fetch(roll.asked, slot, 2)
-
-
-@inlined
-def _fetch_replica(r, engines):
+def fetch_replica(r, engines):
     """Ask for what every step and every request of a replica looks at."""
     _fetch(engines.servers, r, 4)
     _fetch(engines.replicas, r, 1)

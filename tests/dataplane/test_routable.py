@@ -3,11 +3,14 @@
 import random
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 
+from infersim.dataplane.agenda import rank
 from infersim.dataplane.fleet import Fleet
-from infersim.dataplane.layout import replay, winner_tree
+from infersim.dataplane.groups import NOBODY, ROOT, Tree
+from infersim.dataplane.layout import replay, tree_of
 from infersim.dataplane.records import REQUEST
 from infersim.policies.routing import ROUTERS
 from infersim.simulate import pool_cost
@@ -31,22 +34,36 @@ def test_one_at_a_time_is_as_from_scratch(seed: int) -> None:
         else:
             ready.append(house.open(draw.randrange(2)))
         arrays = house._arrays
-        kept, loads, winners = arrays.routing.routable.tolist(), *(part.tolist() for part in arrays.routing.loads)
+        kept, loads = arrays.routing.routable.tolist(), arrays.routing.loads.entries.tolist()
         arrays.find_routable()
         assert kept == arrays.routing.routable.tolist() == sorted(ready)
-        assert loads == arrays.routing.loads.keys.tolist()
-        assert winners[1:] == arrays.routing.loads.winners[1:].tolist()
+        assert loads == arrays.routing.loads.entries.tolist()
 
 
-def test_matches_are_replayed() -> None:
+@numba.njit
+def _ranked(entries, leaves, replicas, keys):
+    """Who is first after each change."""
+    tree, found = Tree(entries, leaves), np.zeros(len(keys), np.int64)
+    for k in range(len(keys)):
+        rank(tree, replicas[k], keys[k])
+        found[k] = entries[ROOT].replica
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 64, 100])
+def test_the_first_of_a_tree_is_the_lowest_of_those_with_the_least_key(count: int) -> None:
     rng = np.random.default_rng(0)
-    keys = rng.integers(0, 5, 16).astype(float)
-    tree = winner_tree(keys)
-    for _ in range(50):
-        leaf = int(rng.integers(16))
-        keys[leaf] = rng.choice([*range(5), np.inf])
-        replay(tree, keys, leaf)
-        assert tree[1] == np.argmin(keys), "the lowest of those with the least"
+    keys = rng.integers(0, 5, count)
+    tree, replayed = tree_of(keys), tree_of(keys)
+    changed = rng.integers(count, size=300)
+    to = rng.choice([*range(5), NOBODY], size=300)
+    found = _ranked(tree.entries, tree.leaves, changed, to)
+    for replica, key, first in zip(changed.tolist(), to.tolist(), found.tolist(), strict=True):
+        keys[replica] = key
+        assert first == np.argmin(keys)
+        replay(replayed, replica, key)
+        assert replayed.entries.tolist() == tree_of(keys).entries.tolist()
+    assert replayed.entries.tolist() == tree.entries.tolist()
 
 
 def test_draining_twice_changes_nothing() -> None:
