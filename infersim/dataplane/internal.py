@@ -27,7 +27,7 @@ KEYED = np.dtype([("key", np.int64), ("replica", np.int64)], align=True)
 
 FLIGHT = in_lines(
     [
-        # a line that every event of it touches
+        # a line that every event of it touches:
         ("output_tokens", np.int64),  # tokens it will generate; nobody but the engine knows
         ("since_s", np.float64),  # when it entered that state
         ("computed", np.int64),  # tokens in KV; for a decoding sequence, when it joined
@@ -40,7 +40,7 @@ FLIGHT = in_lines(
         ("ghost", np.bool_),  # whether its client has given it up while it is in the batch
         ("watched", np.bool_),  # whether there is a CALL that must hear of its end
         ("rows", np.int32),  # rows that it has: one while its prompt is processed, then one for each sample or beam
-        # one while it is admitted and its prompt processed
+        # one while it is admitted and its prompt processed:
         ("previous", np.int64),  # previous in the batch; in a sorted queue the left child
         ("queued_s", np.float64),
         ("prefill_s", np.float64),
@@ -50,7 +50,7 @@ FLIGHT = in_lines(
         ("admission", np.int64),  # number of its admission at its replica
         ("chunk", np.int32),  # of those, in the step that runs now
         ("cached_tokens", np.int32),  # found in the prefix cache at its first admission, -1 before
-        # one at its end
+        # one at its end:
         ("held_s", np.float64),
         ("handling_s", np.float64),
         ("decode_s", np.float64),
@@ -60,23 +60,24 @@ FLIGHT = in_lines(
         ("wasted_tokens", np.int64),  # processed for earlier attempts
         ("preemptions", np.int32),
         ("retries", np.int32),
-        # and what is asked for when it is routed, or seldom
+        # one when it comes:
         ("replica", np.int64),  # index of its replica, NONE while held
         ("key", np.float64),  # place in a sorted queue: smaller first,
         ("order", np.int64),  # then by routing number
-        ("above", np.int64),  # in a sorted queue the parent
         ("source", np.int64),  # the prefill replica that sends it
-        ("entry", np.int64),  # its last prefix cache entry in use, NONE if none
         ("worked_before", np.int64),  # and at the prefill replica that it came from
-        ("pool_before", np.int64),  # the pool of that one
+        ("entry", np.int32),  # its last prefix cache entry in use, NONE if none
+        ("entries", np.int32),  # prefix cache entries in use
         ("place", np.int32),  # of its model among those of its pool
         ("adapter", np.int32),  # slot of its adapter while it is in the batch, NONE if it has none
-        ("entries", np.int32),  # prefix cache entries in use
-        ("host_cached_tokens", np.int32),  # those of them that were in host memory
         ("replays", np.int32),  # how often it was handed back by a replica that failed
         ("begun", np.bool_),  # whether it was admitted, in this attempt, at a replica that failed
         ("swapped", np.bool_),  # whether its computed tokens are in host memory
         ("status", np.int8),  # how it has ended
+        # and what is seldom asked for:
+        ("above", np.int64),  # in a sorted queue the parent
+        ("pool_before", np.int64),  # the pool of that one
+        ("host_cached_tokens", np.int32),  # those of them that were in host memory
     ]
 )
 """A request in flight, in a slot that is used again when it has ended."""
@@ -173,7 +174,7 @@ MODEL = np.dtype(
 
 SERVER = in_lines(
     [
-        # a line that every step and most arrivals touch
+        # a line that every step and most arrivals touch:
         ("start_s", np.float64),  # start of the step or leap that runs
         ("base_s", np.float64),  # decode step time is base_s + slope_s * context
         ("slope_s", np.float64),
@@ -186,7 +187,7 @@ SERVER = in_lines(
         ("mixed", np.bool_),  # whether that step holds prompt chunks
         ("decodes", np.bool_),  # whether decoding sequences are in it
         ("stalled", np.bool_),  # whether decoding sequences sat out the step before
-        # one of every step
+        # one of every step:
         ("last_start_s", np.float64),  # start of the step that ended last, inf if the replica was idle
         ("last_decode_s", np.float64),  # end of the last step with decoding sequences
         ("crossing", np.int64),  # decode count at which the first of them has filled its windows
@@ -195,7 +196,7 @@ SERVER = in_lines(
         ("prefilling", np.int64),  # first sequence of the batch whose prompt is not yet processed
         ("queue_head", np.int64),
         ("batch_head", np.int64),  # the batch in order of admission: first ...
-        # and one more
+        # and one more:
         ("busy_s", np.float64),
         ("total_steps", np.int64),
         ("output_tokens", np.int64),  # generated here
@@ -206,7 +207,7 @@ SERVER = in_lines(
         ("ghosts", np.int32),  # sequences in the batch whose clients have given them up
         ("queued", np.int32),  # rows that the requests in the queue will have
         ("itl_bin", np.int32),  # of the ITL histogram: where the step that ended last began; the next is near it
-        # one of arrivals, admissions and ends
+        # one of arrivals, admissions and ends:
         ("queue_tail", np.int64),  # last of an unsorted queue
         ("coming_tokens", np.int64),  # prompt tokens in its front end alone
         ("admissions", np.int64),  # sequences admitted so far
@@ -215,7 +216,7 @@ SERVER = in_lines(
         ("promised", np.int64),  # and those that the batch may come to need, where admissions promise them
         ("forks", np.int64),  # rows that all sequences of the batch have or will have beyond one each
         ("lowest", np.int64),  # a priority that no sequence of the batch is below; kept where the queue goes by it
-        # what few pools use
+        # what few pools use:
         ("reported", np.bool_),  # whether it has been said that it is drained
         ("model_clock", np.int64),  # counts switches
         ("inflation", np.float64),  # worth of the model that was evicted last

@@ -1,8 +1,9 @@
 """Asking for memory before it is needed, where a fleet has outgrown the processor's caches. Changes nothing but time.
 
 By the time that a replica's step ends, thousands of others have had theirs, and its records have left the near caches: each look
-at them would wait for some 50 ns, one after the other. So when a step has been formed, the records of a replica nearby in the tree
-whose turn will come in a few events are asked for; and, once they are there, those of the requests that its step will touch.
+at them would wait for some 50 ns, one after the other. So when a step has been formed, three others of those that are up soon are looked
+for in the tree: of one, the replica's records are asked for; of the next, those of requests that its step will touch; of the
+very next, the neighbours of the request that it may end.
 
 Not here: whose turn it is (`agenda.py`).
 """
@@ -14,10 +15,11 @@ from numba.core.types import void
 from numba.extending import intrinsic
 
 from infersim.dataplane.agenda import SLOT_MASK, above
+from infersim.dataplane.groups import ROOT
 from infersim.dataplane.jit import inlined
-from infersim.dataplane.records import LINE, NONE
+from infersim.dataplane.records import LINE
 
-MANY = 1 << 62 if numba.config.DISABLE_JIT else 512
+MANY = 1 << 62 if numba.config.DISABLE_JIT else 128
 """Replicas from which on it pays; the records of fewer stay in the second cache. Never in plain Python."""
 SOON = 24
 """Entries of the tree of step ends before this are the first of four parts, and of sixteen."""
@@ -52,14 +54,15 @@ def look_ahead(r, ends, engines, roll):
     fetch_replica(ends.entries[place].replica, engines)
     soon = ends.entries[above(place)].replica
     server = engines.servers[soon]
-    if server.decoding > 0:
-        slot = engines.finishes[soon, 0] & SLOT_MASK
-        _fetch(roll.flights, slot, 3)
-        _fetch(roll.asked, slot, 2)
-    if server.prefilling != NONE:
-        _fetch(roll.flights, server.prefilling, 2)
-    if server.queue_head != NONE:
-        _fetch(roll.flights, server.queue_head, 2)
+    slot = engines.finishes[soon, 0] & SLOT_MASK
+    _fetch(roll.flights, slot, 3)
+    _fetch(roll.asked, slot, 1)
+    _fetch(roll.flights, server.prefilling, 2)  # NONE, too: to ask for what is not there does no harm
+    _fetch(roll.flights, server.queue_head, 2)
+    _fetch(roll.flights, server.batch_tail, 1)
+    ending = roll.flights[engines.finishes[ends.entries[ROOT].replica, 0] & SLOT_MASK]
+    _fetch(roll.flights, ending.previous, 1)
+    _fetch(roll.flights, ending.next, 2)
 
 
 @inlined
