@@ -35,20 +35,23 @@ DRAFTING = (
     ("trtllm", "1.2.0rc6.post3", ""),
     ("trtllm", "1.1.0rc2.post2", "2026-01-14"),
     ("sglang", "0.5.9", "2026-03-20"),
+    ("sglang", "0.5.9", "2026-04-03", "v0.5.9-cu130"),
 )
-"""Campaigns (engine, release, day) whose runs drafted tokens. The rows do not say so: their TPOT is half of that of runs of
+"""Campaigns (engine, release, day, and image where two ran on that day) whose runs drafted tokens. The rows do not say so: their TPOT is half of that of runs of
 the same layout one release or some weeks before or after, and InferenceMAX has such configurations beside the plain ones."""
 TWO_PROMPTS, DEFAULT_TOKENS, SILENT_RELEASES = 2, 2048, ("0.15.", "0.16.", "0.17.")
 """InferenceMAX starts vLLM with --max-num-batched-tokens of twice the prompt (Llama in 2025: 8,192), the package's own runs do
 so too; MiniMax and Kimi under these releases show steps of 2,048 at prompts of either length. With --max-cudagraph-capture-size
 2048 prompts of gpt-oss are replayed."""
 SMALL_CACHE = (
-    ("Llama-3.1-70B", ("b200_sxm", "h200_sxm"), ""),
-    ("gpt-oss", ("b200_sxm",), ""),
-    ("MiniMax", ("b200_sxm", "b300_sxm"), "0.19.0"),
+    ("vllm", "Llama-3.1-70B", ("b200_sxm", "h200_sxm"), ""),
+    ("vllm", "gpt-oss", ("b200_sxm",), ""),
+    ("vllm", "MiniMax", ("b200_sxm", "b300_sxm"), "0.19.0"),
+    ("sglang", "DeepSeek", ("b200_sxm", "b300_sxm"), ""),
+    ("sglang", "GLM", ("b200_sxm", "b300_sxm"), ""),
 )
-"""Runs (model, chips, release) of vLLM with --kv-cache-dtype fp8. Of Llama and MiniMax what was in flight would not have fitted in 16
-bits, and TTFT would be 5 to 60 s longer; of Llama on H100 and MiniMax under other releases it is that of 16 bits."""
+"""Runs (engine, model, chips, release) with --kv-cache-dtype fp8. Of all but gpt-oss what was in flight would not have fitted in 16
+bits, and TTFT would be 4 to 60 s longer; of Llama on H100 and MiniMax under other releases it is that of 16 bits."""
 
 
 def engine_release(row: Fields) -> str:
@@ -77,9 +80,11 @@ def kv_cache(row: Fields, weights: str) -> str:
     backend, release = row["backend"], row.get("backend_version", "")
     if backend == "trtllm":
         return "fp8" if weights in ("fp8", "fp4") else "bf16"
-    small = backend == "vllm" and any(
-        model in row["model_path"] and row["system"] in chips and release.startswith(version)
-        for model, chips, version in SMALL_CACHE
+    small = any(
+        (backend, row["system"] in chips) == (engine, True)
+        and model in row["model_path"]
+        and release.startswith(version)
+        for engine, model, chips, version in SMALL_CACHE
     )
     return "fp8" if small else "bf16"
 
@@ -90,7 +95,7 @@ def polls_every(row: Fields, users: int, data: int) -> int:
     if backend == "sglang" and row["system"] in POLLED:
         always = any(name in model and day(row).startswith(when) for name, when in LOOKED_ALWAYS)
         return NEVER if always else POLLS[users >= FEW_USERS]
-    return HELD_BACK if backend == "trtllm" and "DeepSeek" in model and data > 1 else NEVER
+    return HELD_BACK if backend == "trtllm" and data > 1 else NEVER
 
 
 def step_tokens(row: Fields, decoding: int, data: int) -> int | None:
@@ -117,5 +122,8 @@ def graphed_tokens(row: Fields) -> int | None:
 def drafts(row: Fields, data: int) -> tuple[float, ...]:
     """Chances of each drafted token to be accepted; none for a run that did not draft."""
     said = row["backend"], row.get("backend_version", "")
-    drafted = any(said == (engine, release) and when in ("", day(row)) for engine, release, when in DRAFTING)
+    drafted = any(
+        said == (engine, release) and when in ("", day(row)) and row["silicon_data_source"].endswith("".join(image))
+        for engine, release, when, *image in DRAFTING
+    )
     return DRAFTS[: 1 if data > 1 else 3] if drafted else ()
