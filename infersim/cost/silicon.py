@@ -36,10 +36,12 @@ UNEVEN = ("power_law_1.01", "power_law_1.2", "balanced")
 
 
 STATIC_SCALES = ("trtllm",)
-"""Engines whose 8-bit checkpoints bring the scales of inputs along, while the package's products find them each time: the
-package times that alone, and it is taken off."""
+"""Engines whose checkpoints in 8 and 4 bits bring the scales of inputs along, while the package's products find them each time: the
+package times that alone (in 8 bits; it is a look for the largest input), and it is taken off."""
 LEFT = 0.25
 """Share of a product's time that is left at least when that is taken off."""
+STATIC_SCALES_OF = ("fp8", "fp4")
+"""Dtypes whose checkpoints do so."""
 
 
 class NoTables(ValueError):
@@ -157,12 +159,14 @@ def _products(table: "pa.Table | None", scales: "pa.Table | None") -> dict[str, 
     seconds = _seconds(table)
     rows = _chosen(table, "gemm_dtype", PRODUCTS)
     found = {ours: grid(m[at], n[at], k[at], seconds=seconds[at]) for ours, at in rows.items()}
-    if scales is not None and "fp8" in found:
+    for ours in STATIC_SCALES_OF if scales is not None else ():
+        if ours not in found:
+            continue
         known = grid(*_numbers(scales, "m", "k"), seconds=_seconds(scales))
-        tokens, _, width = found["fp8"].axes
+        tokens, _, width = found[ours].axes
         spent = known.at(lambda m, k: np.ones_like(m), *np.meshgrid(tokens, width, indexing="ij"))
-        dense = found["fp8"].seconds
-        found["fp8"] = Grid(found["fp8"].axes, np.maximum(dense - spent[:, None, :], LEFT * dense))
+        whole = found[ours].seconds
+        found[ours] = Grid(found[ours].axes, np.maximum(whole - spent[:, None, :], LEFT * whole))
     return found
 
 
