@@ -44,8 +44,11 @@ ENGINES = (
 """Pattern, engine; the first that is found counts. AMD's builds for MLPerf are ahead of the releases that they name: 53,334 tokens/s
 of Mixtral under that of 0.6.5 and 53,017 under 0.9.0 on the same machine."""
 
-ON_CHIPS_OF = {"AMD": {"vllm-v0": "vllm-rocm-0"}, "Intel": {"static": "optimum-habana"}}
-"""Engines whose software for a vendor's chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi."""
+ON_CHIPS_OF = {
+    "AMD": {"vllm-v0": "vllm-rocm-0", "sglang-0.5.10": "sglang"}, "Intel": {"static": "optimum-habana"},
+}  # fmt: skip
+"""Engines whose software for a vendor's chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi, and SGLang's piecewise
+graphs are CUDA's alone."""
 
 MODELS = {
     "llama-3-70b-(r1-distill)": "llama-3.1-70b",

@@ -239,6 +239,8 @@ def test_software_for_a_vendors_chips_is_a_profile_of_its_own() -> None:
     assert engine_name("vLLM 2024-11", "AMD") == "vllm-rocm-0"
     assert engine_name("vLLM 0.10.0 (ROCm 6.4.1)", "AMD") == "vllm"
     assert engine_name("vLLM 0.6.5.dev964+mlperf50, ROCm 6.3.1", "AMD") == "vllm"
+    assert engine_name("SGLang 0.5.13.post1 (ROCm 7.2)", "AMD") == "sglang"
+    assert engine_name("SGLang 0.5.13.post1") == "sglang-0.5.10"
     assert engine_name("Deepspeed (2024)") == "static"
     assert engine_name("Deepspeed (2024)", "Intel") == "optimum-habana"
 
