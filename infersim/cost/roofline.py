@@ -132,6 +132,14 @@ def kv_bytes_s(d: Deployment) -> float:
     return d.chip.kv_bytes_s * (SMALL_KV_SHARE if d.kv_bytes < 2.0 else 1.0)
 
 
+def rereads(d: Deployment) -> float:
+    """Times that reading keys and values once takes where each query head of a group reads them by itself, from the cache after the first."""
+    reads, latent = d.engine.query_reads, d.model.attention.latent
+    if reads is None or latent or d.kv_bytes < 2.0:
+        return 1.0
+    return max(1.0, d.shard.heads / d.shard.kv_heads * kv_bytes_s(d) / (reads.value * d.chip.peak_bytes_s))
+
+
 def kernels_of(operator: Operator, d: Deployment) -> int:
     """Kernels that an operator takes under this engine, conversions of its input included."""
     if operator.name in ONE_FLOW and d.chip.computes(d.weights) == "fp4":
@@ -313,7 +321,7 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
     shapes, model, groups = attended(d.model, d.shard), d.model, d.attention_data
     floor = np.full_like(batch, (DECODE_LAUNCHES * model.with_attention + model.with_state) * d.floor_s)
     moved, flops = shapes.read * d.kv_bytes, shapes.pair_flops
-    memory, compute = moved / kv_bytes_s(d) / groups, flops / d.tensor / d.chip.attention_flops
+    memory, compute = moved * rereads(d) / kv_bytes_s(d) / groups, flops / d.tensor / d.chip.attention_flops
     computed = padded(batch, d.engine.sequence_buckets)
     share = np.ones_like(batch)
     np.divide(computed, batch, out=share, where=batch > 0)

@@ -62,6 +62,9 @@ class Engine(Spec):
     passes: Annotated[float, Field(ge=1.0)] = 1.0
     """How often an element-wise operator (norm, rotary position, activation) moves its activations: once where it is one fused kernel, several
     times where it is a chain of PyTorch's."""
+    query_reads: Quantity | None = None
+    """Rate, in bandwidths of the chip's memory, at which query heads read keys and values of 16 bits from its cache where each head of
+    a group reads them by itself; none where a group reads them together."""
     expert_share: Ratio | None = None
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
     fused: bool = False

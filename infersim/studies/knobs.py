@@ -45,10 +45,12 @@ ENGINE_KNOBS = {
     "filter_overhead_us": (50.0, 2000.0),
     "launch_us": (10.0, 200.0),
     "gap_us": (0.3, 20.0),
+    "query_reads": (1.0, 8.0),
     "request_overhead_ms": (0.5, 40.0),
     "token_overhead_us": (0.5, 20.0),
 }
-"""Plausible ranges of an engine's knobs: host time in a step, for a sequence, a filter, a kernel, between kernels, a request, a token."""
+"""Plausible ranges of an engine's knobs: host time in a step, for a sequence, a filter, a kernel, between kernels; cache over memory
+bandwidth of query heads; a request, a token."""
 
 
 @dataclass(frozen=True)

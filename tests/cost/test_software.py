@@ -59,3 +59,26 @@ def test_a_checkpoint_whose_attention_keeps_16_bits() -> None:
 def test_qwen_2_5_1_5b_has_the_parameters_of_its_checkpoint() -> None:
     """1,543,714,304, as its safetensors count."""
     assert parameters(catalogue.model("qwen2.5-1.5b")) == 1_543_714_304
+
+
+def test_query_heads_that_read_for_themselves_are_bound_by_the_cache() -> None:
+    """Eight query heads on one key of Llama 3.1 70B read it eight times from a cache of 2.8 times the memory's bandwidth: 8 x 0.89 / 2.8
+    times as long on H100, which reaches 0.89 of its memory's. Not with keys of 8 bits, nor where each head has its own; and no byte
+    more comes from memory."""
+    engine, chip = catalogue.engine("tensorrt-llm-0"), catalogue.hardware("h100-sxm")
+    assert engine.query_reads is not None
+    shares = engine.model_copy(update={"query_reads": None})
+
+    def read(model: str, engine: Engine, kv: str = "bf16") -> tuple[float, float]:
+        built = build_tables(
+            catalogue.model(model), chip, engine, Parallelism(tensor=8), "bf16", kv, 8, 2048, 16, 8000,  # type: ignore[arg-type]
+        )  # fmt: skip
+        return float(built.decode_per_context.seconds[8]), float(built.decode_per_context.memory_bytes[8])
+
+    itself, together = read("llama-3.1-70b", engine), read("llama-3.1-70b", shares)
+    assert itself[0] / together[0] == pytest.approx(
+        8 * chip.efficiency.attention_memory.value / engine.query_reads.value
+    )
+    assert itself[1] == together[1]
+    assert read("llama-3.1-70b", engine, "fp8") == read("llama-3.1-70b", shares, "fp8")
+    assert read("llama-2-7b", engine) == read("llama-2-7b", shares)
