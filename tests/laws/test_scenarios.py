@@ -59,6 +59,7 @@ def pool(name: str, hardware: str, autoscaler: str, target: float, most: int) ->
         "replicas": {"initial": 1, "min": 1, "max": most},
         "autoscaler": {"policy": autoscaler, **SCALERS[autoscaler]}
         | ({"target": target} if autoscaler in TARGETED else {}),
+        "batching": {"max_num_seqs": 256, "max_num_batched_tokens": 8192},
         "kv_cache": {"blocks": 900},
     }
 
