@@ -93,7 +93,8 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
         step_s = next_end(ends)
         due = deliveries.times[0] if clock.pending > 0 else math.inf
         arrival_s = requests[clock.cursor].arrival_s if clock.cursor < requests.shape[0] else math.inf
-        now = min(step_s, due, arrival_s)
+        now = step_s if step_s < due else due
+        now = arrival_s if arrival_s < now else now
         alarm_s, comes = math.inf, False
         if forming:
             now, due, arrival_s = clock.now_s, math.inf, math.inf
@@ -105,8 +106,8 @@ def advance(until, factor, victims, policies, clocks, arrivals, roll, deliveries
             comes = flights[first].state == AWAY and alarm_s <= now
             if comes and arrival_s <= now:
                 comes = asked[first].id < requests[clock.cursor].id
-        if now > until or math.isinf(now):
-            if clock.in_flight == 0 and math.isinf(now) and not clock.finished:
+        if now > until or now == math.inf:
+            if clock.in_flight == 0 and now == math.inf and not clock.finished:
                 clock.finished = True
                 return ALL_FINISHED
             if not math.isinf(until):

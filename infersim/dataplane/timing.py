@@ -13,7 +13,7 @@ NEAR = 8
 """Bins that are compared before a logarithm is taken."""
 
 
-@compiled
+@inlined
 def leap_end(start_s, base_s, slope_s, context, batch, steps):
     """When the `steps`-th step of a leap ends [s]: step j (from 0) takes base + slope * (context + j * batch)."""
     return start_s + (steps * base_s + slope_s * (steps * context + batch * (steps * (steps - 1) // 2)))
@@ -66,7 +66,7 @@ def _bin_near(k, latency_s, edges):
     return _bin_above(k, latency_s, edges)
 
 
-@compiled
+@inlined
 def count_itl(counts, offset, edges, near, first_s, growth_s, steps, batch):
     """Add `batch` latencies for each of `steps` steps; they take first_s, first_s + growth_s and so on.
 
@@ -76,7 +76,14 @@ def count_itl(counts, offset, edges, near, first_s, growth_s, steps, batch):
     last_s = first_s + growth_s * (steps - 1)
     if steps == 1 or last_s < edges[min(low, ITL_BINS - 2)]:
         counts[offset + low] += steps * batch
-        return low
+    else:
+        _count_over_bins(counts, offset, edges, low, first_s, last_s, growth_s, steps, batch)
+    return low
+
+
+@compiled
+def _count_over_bins(counts, offset, edges, low, first_s, last_s, growth_s, steps, batch):
+    """Add latencies that grow over the bins from `low` on."""
     high = _bin_above(low, last_s, edges)
     below = 0
     for k in range(low, high):
@@ -84,4 +91,3 @@ def count_itl(counts, offset, edges, near, first_s, growth_s, steps, batch):
         counts[offset + k] += (upto - below) * batch
         below = upto
     counts[offset + high] += (steps - below) * batch
-    return low
