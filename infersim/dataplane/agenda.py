@@ -6,7 +6,7 @@ Not here: what is done when it happens (`loop.py`, `ending.py`).
 import numpy as np
 
 from infersim.dataplane.groups import ROOT
-from infersim.dataplane.jit import compiled, inlined
+from infersim.dataplane.jit import compiled, inlined, pick
 
 # ---------------------------------------------------------------- the tree: four children of an entry are one cache line
 
@@ -36,11 +36,11 @@ def rank(tree, replica, key):
     while place > ROOT:
         near, far = place ^ 1, (place ^ 2) & ~1
         far += entries[far + 1].key < entries[far].key
-        near_key, far_key, first = entries[near].key, entries[far].key, place
-        if near_key < key + (place & 1):
-            key, first = near_key, near
-        if far_key < key + (place >> 1 & 1):
-            key, first = far_key, far
+        near_key, far_key = entries[near].key, entries[far].key
+        sooner = near_key < key + (place & 1)
+        key, first = pick(sooner, near_key, key), pick(sooner, near, place)
+        sooner = far_key < key + (place >> 1 & 1)
+        key, first = pick(sooner, far_key, key), pick(sooner, far, first)
         replica, place = entries[first].replica, above(place)
         winner = entries[place]
         if winner.key == key and winner.replica == replica:

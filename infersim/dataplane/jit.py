@@ -7,17 +7,16 @@ as fast (1,470 to 540 to 430 ns a request on one Zen core; 4 replicas, plain con
 batching policies and the prefix cache in the code).
 """
 
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-import llvmlite.binding
 import numba
 from numba.core import types
 from numba.core.registry import CPUDispatcher
+from numba.extending import intrinsic
 
 
 def _without_blas() -> None:
@@ -36,10 +35,6 @@ def _without_blas() -> None:
 
 
 _without_blas()
-
-if platform.machine() in ("x86_64", "AMD64"):  # LLVM elsewhere does not know the option, and has no such habit
-    # LLVM would guess with a jump which of two times is sooner, where a move that asks the comparison cannot be wrong.
-    llvmlite.binding.set_option("infersim", "-x86-cmov-converter=0")
 
 
 class _Inside(CPUDispatcher):
@@ -73,6 +68,26 @@ pasted = _inside(inline="always")
 
 called = numba.njit(_nrt=False)
 """Decorator of those that Python calls as well."""
+
+
+@intrinsic
+def _pick(_: Any, which: Any, one: Any, other: Any) -> Any:
+    """A move that asks the comparison, which LLVM must not turn into a jump."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        chosen = builder.select(*arguments)
+        chosen.set_metadata("unpredictable", builder.module.add_metadata([]))
+        return chosen
+
+    return one(types.boolean, one, one), generate
+
+
+def _pick_in_python(which: bool, one: Any, other: Any) -> Any:
+    return one if which else other
+
+
+pick = _pick_in_python if numba.config.DISABLE_JIT else _pick
+"""One of two values, without a branch: for comparisons of random times, where processors would guess and be wrong."""
 
 
 @contextmanager
