@@ -104,16 +104,21 @@ def divides(tensor: int, model: Model) -> bool:
     return model.attention.heads % tensor == 0 and (kv_heads % tensor == 0 or tensor % kv_heads == 0)
 
 
+def limits(pool: Pool, engine: Engine) -> tuple[int, int]:
+    """Most sequences and tokens in a step: as stated, or the engine's defaults and then no more sequences than tokens allow."""
+    tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
+    if pool.batching.policy == "none":
+        return 1, tokens
+    width = 1 + pool.speculative.tokens if pool.speculative else 1
+    return pool.batching.max_num_seqs or max(1, min(engine.max_num_seqs, tokens // width)), tokens
+
+
 def check_batching(pool: Pool, engine: Engine) -> Iterator[Finding]:
     """A step has room for a token of every sequence, and compiled shapes cover what is asked for."""
-    batching = pool.batching
-    seqs = batching.max_num_seqs or engine.max_num_seqs
-    tokens = batching.max_num_batched_tokens or engine.max_num_batched_tokens
+    seqs, tokens = limits(pool, engine)
     if seqs > tokens:
-        key = "max_num_seqs" if batching.max_num_seqs else "max_num_batched_tokens"
-        other, limit = (tokens, "at most") if batching.max_num_seqs else (seqs, "at least")
         what = f"max_num_seqs {seqs} exceeds max_num_batched_tokens {tokens}, so a step could not hold a token of each"
-        yield ("batching", key), f"{what}; use {limit} {other}"
+        yield ("batching", "max_num_seqs"), f"{what}; use at most {tokens}"
     for key, asked, shapes in (
         ("max_num_seqs", seqs, engine.sequence_buckets),
         ("max_num_batched_tokens", tokens, engine.token_buckets),
@@ -152,8 +157,7 @@ def check_speculation(pool: Pool, hardware: Hardware, engine: Engine) -> Iterato
     """A step has room for the draft tokens of every sequence, on chips that can be speculated on."""
     if pool.speculative is None:
         return
-    seqs = pool.batching.max_num_seqs or engine.max_num_seqs
-    tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
+    seqs, tokens = limits(pool, engine)
     width = 1 + pool.speculative.tokens
     if pool.batching.policy != "none" and seqs * width > tokens:
         what = f"{seqs} sequences with {width} tokens each exceed max_num_batched_tokens {tokens}"
@@ -198,7 +202,7 @@ def check_rows(pool: Pool, engine: Engine, workload: Workload) -> Iterator[Findi
     if width > 1 and pool.speculative is not None:
         what = f"requests have up to {width} samples or beams, and draft tokens are modelled for one"
         yield ("speculative",), f"{what}; remove it, or the samples"
-    seats = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
+    seats, _ = limits(pool, engine)
     if width > seats:
         what = f"a step has room for {seats} sequences, and requests have up to {width} samples or beams"
         yield ("batching", "max_num_seqs"), f"{what}; use at least {width}"

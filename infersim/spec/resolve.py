@@ -34,6 +34,7 @@ from infersim.spec.checks import (
     check_rows,
     check_several,
     check_speculation,
+    limits,
     matching_prices,
     own_price,
 )
@@ -324,8 +325,7 @@ def _fill(pool: Pool, hardware: Hardware, engine: Engine, stored: Stored, severa
     """The pool with the defaults of its engine, model and chip written out; dtypes that each of several models has not."""
     chunks = pool.role == "decode" or pool.kv_cache.preemption == "swap"
     policy = pool.batching.policy or ("chunked_prefill" if chunks else engine.batching)
-    seqs = 1 if pool.batching.policy == "none" else pool.batching.max_num_seqs or engine.max_num_seqs
-    tokens = pool.batching.max_num_batched_tokens or engine.max_num_batched_tokens
+    seqs, tokens = limits(pool, engine)
     block_size, admission = pool.kv_cache.block_size or engine.block_size, pool.kv_cache.admission or engine.admission
     watermark = pool.kv_cache.watermark if pool.kv_cache.watermark is not None else engine.watermark
     choices = [

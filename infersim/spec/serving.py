@@ -23,9 +23,9 @@ class Batching(Spec):
     max_queue_delay_s: NonNegative | None = None
     """Longest that a dynamic batch is gathered [s]."""
     max_num_seqs: Count | None = None
-    """Most sequences in a step."""
+    """Most sequences in a step; when absent the engine's default on this chip, or as many as max_num_batched_tokens leaves room for."""
     max_num_batched_tokens: Count | None = None
-    """Most tokens in a step."""
+    """Most tokens in a step; when absent the engine's default on this chip."""
 
     @model_validator(mode="after")
     def _delay_of_dynamic(self) -> "Batching":

@@ -97,9 +97,6 @@ CASES = {
     "more sequences than tokens": (
         "{max_num_seqs: 64}", "{max_num_seqs: 9000}", "9000", "pools[0].batching.max_num_seqs", "9000 exceeds",
         "at most 8192"),
-    "fewer tokens than sequences": (
-        "{max_num_seqs: 64}", "{max_num_batched_tokens: 100}", "tokens: 100", "pools[0].batching.max_num_batched_tokens",
-        "256 exceeds", "at least 256"),
     "price that nobody asks": ("tier: on_demand", "tier: spot", "tier: spot", "pools[0].price.tier", "no spot price", "on_demand (aws)"),
     "price of nobody": (
         "tier: on_demand", "provider: acme", "acme", "pools[0].price.provider", "no on_demand price of acme", "on_demand (aws)"),

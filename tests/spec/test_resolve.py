@@ -74,6 +74,17 @@ def test_vllm_allows_more_on_chips_of_70_gib_that_are_no_a100(chip: str, limits:
     assert resolve(load_scenario(write(told))).pools[0].max_num_seqs == 100
 
 
+def test_a_small_step_holds_fewer_sequences_unless_they_are_stated(write: Write) -> None:
+    text = BARE.replace("chip.yaml", "h100-sxm").replace("engine.yaml", "vllm").replace("llama-2-70b", "llama-3.1-8b")
+    small = text.replace("engine: vllm,", "engine: vllm, batching: {max_num_batched_tokens: 512},")
+    assert resolve(load_scenario(write(small))).pools[0].max_num_seqs == 512
+    drafts = "speculative: {method: ngram, tokens: 3, acceptance: 0.5}, parallelism: {tensor: 4}}"
+    drafting = small.replace("parallelism: {tensor: 4, pipeline: 2}}", drafts)
+    assert resolve(load_scenario(write(drafting))).pools[0].max_num_seqs == 128  # a token and three drafts of each
+    with pytest.raises(SpecError, match="max_num_seqs 600 exceeds max_num_batched_tokens 512"):
+        resolve(load_scenario(write(small.replace("{max_num", "{max_num_seqs: 600, max_num"))))
+
+
 @pytest.mark.parametrize(
     ("more", "watermark"),
     [
