@@ -47,7 +47,11 @@ FIRST = {"policy": "prefill_first", "max_num_batched_tokens": 16384}
 SMALL = {"policy": "chunked_prefill", "max_num_batched_tokens": 512}
 SEATS = {"max_num_seqs": 64}
 DRAFT = {"method": "draft_model", "model": "llama-3.1-8b", "tokens": 3, "acceptance": 0.7}
-LARGE = {"parallelism": {"tensor": 4}, "precision": {"weights": "fp8", "kv_cache": "fp8"}}
+LARGE = {
+    "parallelism": {"tensor": 4},
+    "precision": {"weights": "fp8", "kv_cache": "fp8"},
+    "batching": {"max_num_seqs": 256},
+}
 TIGHT = {"blocks": 1200}
 
 Pools = list[dict[str, Any]]

@@ -159,7 +159,7 @@ def test_speculation_helps_one_and_hurts_many():
 
     def tokens_per_s(rate_rps: float, horizon_s: float, **changes: object) -> tuple[float, float]:
         """For one user (the inverse of the mean TPOT), and of the whole replica."""
-        summary = h100_llama70b(rate_rps, horizon_s, **changes).summary
+        summary = h100_llama70b(rate_rps, horizon_s, batching={"max_num_seqs": 256}, **changes).summary
         return 1 / summary["latency"]["tpot_s"]["mean"], summary["throughput"]["output_tokens_per_s"]
 
     loads = ((0.1, 600), (4, 100), (8, 100), (40, 40))
