@@ -51,7 +51,8 @@ ascend.checks[["when", "value", "low", "high", "claimed", "holds", "sure"]].roun
 # A claim is a few cases and checks. *"Half the chips in fp8 do what all of them do in 16 bit":*
 
 # %%
-from infersim.studies.claims.claim import at_least, on
+from infersim.studies.claims.case import on
+from infersim.studies.claims.claim import at_least
 from infersim.studies.claims.measure import Task, measure
 
 cases = {

@@ -152,9 +152,7 @@ def kernels_of(operator: Operator, d: Deployment) -> int:
             return 0
         if "rope" in operator.name:
             launches -= 1
-        static = (
-            d.weights == "fp8" and d.model.native_dtype != "fp8"
-        )  # else scales are found block by block, by a kernel
+        static = d.weights == "fp8" and d.model.native_dtype != "fp8"  # else a kernel finds scales block by block
         if static and not operator.scattered:
             converts = 0
     return launches + converts

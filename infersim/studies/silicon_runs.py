@@ -60,7 +60,7 @@ def engine_release(row: Fields) -> str:
     if backend == "trtllm":
         return backend if release.startswith("1.0.") else f"{backend} 1.2"
     image = re.search(r"nightly-dev\D*\d*-(20\d{6})", row["silicon_data_source"])
-    graphed = image.group(1) >= GRAPHED_SINCE if image else release.startswith("0.5.1") and release[5:6] == "0"
+    graphed = image.group(1) >= GRAPHED_SINCE if image else release.startswith("0.5.10")
     return f"{backend} 0.5.10" if backend == "sglang" and graphed else backend
 
 
@@ -81,9 +81,7 @@ def kv_cache(row: Fields, weights: str) -> str:
     if backend == "trtllm":
         return "fp8" if weights in ("fp8", "fp4") else "bf16"
     small = any(
-        (backend, row["system"] in chips) == (engine, True)
-        and model in row["model_path"]
-        and release.startswith(version)
+        backend == engine and row["system"] in chips and model in row["model_path"] and release.startswith(version)
         for engine, model, chips, version in SMALL_CACHE
     )
     return "fp8" if small else "bf16"
