@@ -65,7 +65,7 @@ def _cases(
     from infersim.studies.measurements import read_measurements
 
     chip = catalogue.hardware(hardware)
-    served_by = catalogue.engine(engine or "vllm").on(chip.name, chip.memory.capacity_gb.value)
+    served_by = catalogue.engine(engine or "vllm").on(chip)
     if file.suffix.lower() == ".json":
         if model is None:
             raise SpecError(Problem("says nothing of the model's shape; give --model", source=str(file)))

@@ -165,6 +165,11 @@ def conversions(operator: Operator, d: Deployment) -> int:
     )
 
 
+def reduced_s(d: Deployment, chips: int, message: Array) -> Array:
+    """Time of an all-reduce of `message` bytes over `chips` chips under this engine [s]."""
+    return all_reduce_s(d.chip.link, chips, message, d.chip.hardware.scale_out, d.own_message_bytes(chips))
+
+
 def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
     """What ends a layer: its group adds up its results, or tokens travel to the experts' chips and back; as kernels."""
     hidden, apart = ACTIVATION_BYTES * d.model.hidden_size, d.attention_data > 1
@@ -180,7 +185,7 @@ def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
         message = hidden * (np.ceil(tokens / d.attention_data) if group < d.tensor else tokens)
 
         def analytic(sent: Array) -> Array:
-            return all_reduce_s(d.chip.link, group, sent, d.chip.hardware.scale_out, d.own_message_bytes(group))
+            return reduced_s(d, group, sent)
 
         seconds = analytic(message)
         if (measured := tabled.all_reduced(group, message, d, analytic)) is not None:
@@ -290,9 +295,7 @@ def sequence_work(d: Deployment) -> Work:
         work = total((operator_work(operator, count, d) for operator in operators), count.shape)
         if d.tensor > 1:
             logits = ACTIVATION_BYTES * d.shard.vocab * count
-            own = d.own_message_bytes(d.tensor)
-            seconds = all_reduce_s(d.chip.link, d.tensor, logits, d.chip.hardware.scale_out, own)
-            work += network(seconds, d.tensor * logits)
+            work += network(reduced_s(d, d.tensor, logits), d.tensor * logits)
         return work
 
     work = in_buckets(micro_batches(sequences, d.stages), d.engine.sequence_buckets, cost)

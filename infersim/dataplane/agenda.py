@@ -5,6 +5,7 @@ Not here: what is done when it happens (`loop.py`, `ending.py`).
 
 import numpy as np
 
+from infersim.dataplane import groups
 from infersim.dataplane.groups import ROOT
 from infersim.dataplane.jit import compiled, inlined, pick
 
@@ -48,10 +49,7 @@ def rank(tree, replica, key):
         winner.key, winner.replica = key, replica
 
 
-@inlined
-def above(place):
-    """Where in a tree the first of an entry and of its three neighbours stands."""
-    return (place >> 2) + ROOT - 1
+above = inlined(groups.above)
 
 
 # ---------------------------------------------------------------- deliveries

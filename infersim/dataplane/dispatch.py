@@ -204,7 +204,7 @@ def _find_key(slot, pool, order, clock, roll, table):
 
 @inlined
 def note_load(r, clock, replicas, loads):
-    """Keep the winner tree over the routable replicas' outstanding requests, where that is the router."""
+    """Keep the tree over the routable replicas' outstanding requests, where that is the router."""
     if clock.by_load and r != NONE:
         known, load = loads.entries[loads.leaves + r].key, replicas[r].outstanding
         if known != NOBODY and known != load:

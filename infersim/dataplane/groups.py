@@ -67,6 +67,11 @@ class Tree(NamedTuple):
     """Where replica 0 stands, with the others behind it."""
 
 
+def above(place):
+    """Where in a tree the first of an entry and of its three neighbours stands."""
+    return (place >> 2) + ROOT - 1
+
+
 class Routing(NamedTuple):
     """What routers see and keep."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from infersim.dataplane.groups import NOBODY, ROOT, Tree
+from infersim.dataplane.groups import NOBODY, ROOT, Tree, above
 from infersim.dataplane.internal import KEYED
 from infersim.dataplane.pools import TABLE
 from infersim.dataplane.records import BATCHINGS, EVICTIONS, LINE, NONE, QUEUE_ORDERS, ROLES
@@ -213,7 +213,7 @@ def replay(tree: Tree, replica: int, key: int) -> None:
     place, entries = tree.leaves + replica, tree.entries
     entries["key"][place] = key
     while place > ROOT:
-        line, place = place & ~3, (place >> 2) + ROOT - 1
+        line, place = place & ~3, above(place)
         entries[place] = entries[line + entries["key"][line : line + 4].argmin()]
 
 

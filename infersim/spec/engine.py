@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from infersim.spec.base import Count, Quantity, Ratio, Spec
+from infersim.spec.hardware import Hardware
 
 SORTING_LAUNCHES = 4
 """Kernels that choose experts and sort tokens by them (top k, count, align, permute) where an engine does not say: with
@@ -122,10 +123,14 @@ class Engine(Spec):
     compile_s: Quantity | None = None
     """What compiling takes on top where no cache holds the programs [s]; none where nothing is compiled."""
 
-    def on(self, chip: str, memory_gb: float) -> "Engine":
-        """The engine with the scheduler defaults that it takes on a chip of this name and memory [GB]."""
+    def on(self, chip: Hardware) -> "Engine":
+        """The engine with the scheduler defaults that it takes on a chip."""
         large = self.on_large_chips
-        if large is None or memory_gb < large.memory_gb or chip.startswith(tuple(large.except_for)):
+        if (
+            large is None
+            or chip.memory.capacity_gb.value < large.memory_gb
+            or chip.name.startswith(tuple(large.except_for))
+        ):
             return self
         limits = {"max_num_seqs": large.max_num_seqs, "max_num_batched_tokens": large.max_num_batched_tokens}
         return self.model_copy(update={**limits, "on_large_chips": None})

@@ -240,7 +240,7 @@ def _resolve_pool(
     hardware = search.find(catalogue.hardware, pool.hardware, (*path, "hardware"))
     engine = search.find(catalogue.engine, pool.engine, (*path, "engine"))
     if hardware and engine:
-        engine = engine.on(hardware.name, hardware.memory.capacity_gb.value)
+        engine = engine.on(hardware)
         hardware, engine = _assumed(pool, hardware, engine, path, search)
     findings = [*check_replicas(pool, scenario.plugins), *check_policies(pool, scenario.plugins)]
     if hardware:

@@ -161,7 +161,7 @@ def known_chip(text: str) -> Hardware:
 def known_engine(text: str, hardware: Hardware) -> Engine:
     """The catalogue's engine, as it is on a chip; CannotSay if there is none."""
     found: Engine = _known(catalogue.engine, engine_name(text, hardware.vendor), "engine", text)
-    return found.on(hardware.name, hardware.memory.capacity_gb.value)
+    return found.on(hardware)
 
 
 def _known(look_up: Any, name: str | None, what: str, text: str) -> Any:

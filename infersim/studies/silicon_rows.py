@@ -63,11 +63,12 @@ def silicon_case(row: Fields) -> Case:
     if users is None and not _number(row["batch_size"]):
         raise CannotSay("the concurrency is not said")
     weights = dtype_of(row["precision"] or row["gemm_quant_mode"] or row["model_path"])
-    share, varied = FIXED if runs.on_disk(row) else DRAWN
+    drawn = not runs.on_disk(row)
+    share, varied = DRAWN if drawn else FIXED
     asked = int(users.group(1)) if users else int(_number(row["batch_size"]))
     chip = known_chip(row["system"])
     engine = known_engine(runs.engine_release(row), chip)
-    model, drawn = known_model(row["model_path"]), share != FIXED[0]
+    model = known_model(row["model_path"])
     if model.experts is None and not apart:
         expert = data = 1
     drafts = runs.drafts(row, data)
