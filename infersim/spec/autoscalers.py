@@ -294,7 +294,7 @@ class Own(_Cooling):
 def _which(data: Any) -> str:
     """The tag of an autoscaler: its name if it is shipped."""
     policy = data.get("policy") if isinstance(data, dict) else getattr(data, "policy", None)
-    return policy if policy in NAMES else "own"
+    return policy if isinstance(policy, str) and policy in NAMES else "own"
 
 
 Autoscaler = Annotated[

@@ -34,6 +34,7 @@ SCENARIO = {
             "unknown policy target_concurency; did you mean target_concurrency",
         ),
         ({"policy": "target_concurrency"}, "target: is missing"),
+        ({"policy": []}, r"pools\[0\].autoscaler.policy: found a list of 0; write text"),
     ],
 )
 def test_told_where_and_what(autoscaler: dict, expected: str) -> None:
