@@ -33,7 +33,7 @@ MEASURED = {
     "efficiency.attention_compute": 0.59,
     "efficiency.attention_memory": 0.89,
     "link.latency_us": 5.3,
-    "link.efficiency": 0.66,
+    "link.efficiency": 0.62,
 }
 """Medians of what chips reach whose operators were measured (A100 to GB300, L40S, RTX PRO 6000; profiles of grade `measured`): the
 best guess of a chip that streams its weights and of which nobody measured that, whatever its name."""
