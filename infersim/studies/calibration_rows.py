@@ -15,11 +15,21 @@ from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
 from infersim.spec.placement import sram_chips
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
+from infersim.studies.cells import POSITIVE, STATISTIC, TEXT, WORD, Cell
 from infersim.studies.names import chip_name, dtype_of, engine_name
 from infersim.studies.own_figures import TUNED_SEQS, as_told
 
 Fields = dict[str, str]
 
+CELLS: dict[str, Cell] = {
+    **dict.fromkeys(("id", "hardware", "model", "engine", "scenario", "metric"), WORD),
+    **dict.fromkeys(("chips", "parallelism", "weight_dtype", "kv_dtype", "batch_or_concurrency", "request_rate"), TEXT),
+    **dict.fromkeys(("isl_tokens", "osl_tokens", "per", "speculative", "source", "note", "tier", "group"), TEXT),
+    "statistic": STATISTIC,
+    "value": POSITIVE,
+}
+"""What its cells must hold: most say in words what was not published."""
+SCENARIOS = ("offline_throughput", "fixed_batch", "single_stream", "closed_loop", "server")
 PROMPTS = {"OpenOrca+GSM8K+MBXP": 206.0, "mix of OpenOrca": 206.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
            "long-context": 9400.0, "ShareGPT": 220.0, "short": 16.0}  # fmt: skip
 """Mean prompts of public data sets, where a row names the set and not the length [tokens]."""
@@ -239,6 +249,8 @@ def _fewest_chips(model: Model, hardware: Hardware, weights: str, chips: int) ->
 def _load(row: Fields, assumed: list[str]) -> Load:
     """The load of a row."""
     note, kind = row["note"], row["scenario"]
+    if kind not in SCENARIOS:
+        raise CannotSay(f"the scenario is {kind}, none of {', '.join(SCENARIOS)}")
     prompt, output = _length(row["isl_tokens"]), _length(row["osl_tokens"])
     if prompt is None:
         said = f"{note} {row['isl_tokens']}"

@@ -10,18 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infersim.spec.errors import Problem, SpecError
-from infersim.studies.calibration_rows import calibration_cases
+from infersim.studies import calibration_rows, online_rows, silicon_rows
 from infersim.studies.cases import Case, Reading, Refused
-from infersim.studies.online_rows import online_cases
-from infersim.studies.request_rows import request_case
-from infersim.studies.silicon_rows import silicon_cases
+from infersim.studies.cells import check
+from infersim.studies.request_rows import request_cases
 
 SCHEMAS = (
-    ({"run", "stage", "gpu_kv_blocks"}, online_cases),
-    ({"id", "scenario", "isl_tokens", "metric"}, calibration_cases),
-    ({"id", "backend", "system", "silicon_ttft_ms"}, silicon_cases),
+    ({"run", "stage", "gpu_kv_blocks"}, online_rows.CELLS, online_rows.online_cases),
+    ({"id", "scenario", "isl_tokens", "metric"}, calibration_rows.CELLS, calibration_rows.calibration_cases),
+    ({"id", "backend", "system", "silicon_ttft_ms"}, silicon_rows.CELLS, silicon_rows.silicon_cases),
 )
-"""Columns by which a table is known, and who reads it."""
+"""Columns by which a table is known, what their cells must hold, and who reads it."""
 
 
 def read_measurements(path: Path) -> Reading:
@@ -36,18 +35,20 @@ def read_measurements(path: Path) -> Reading:
         folders = [path] if (path / "requests.jsonl").is_file() else sorted(p.parent for p in path.glob("*/meta.json"))
         if not folders:
             raise SpecError(Problem("holds no requests.jsonl with its meta.json", source=str(path)))
-        return _collected(request_case(folder) for folder in folders)
+        return _collected(request_cases(folders))
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file, restval="")
+            lines = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise SpecError(Problem(f"cannot be read: {error.strerror}", source=str(path))) from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise SpecError(Problem(f"is no CSV in UTF-8: {error}", source=str(path))) from error
-    columns = set(rows[0]) if rows else set()
-    for known, reader in SCHEMAS:
+    columns = set(lines[0][1]) if lines else set()
+    for known, cells, cases in SCHEMAS:
         if known <= columns:
-            return _collected(reader(rows))
+            check(lines, cells, str(path))
+            return _collected(cases([row for _, row in lines]))
     raise SpecError(
         Problem(
             "is no table of measurements: wanted are the columns id, scenario, isl_tokens, metric ... or run, stage, "

@@ -100,7 +100,7 @@ def dtype_of(text: str, sixteen: str = "bf16") -> str:
     """A dtype; `unknown` and the like are 16 bit."""
     lower = text.lower()
     for pattern, dtype in (
-        (r"fp4|mxfp4", "fp4"), (r"fp8", "fp8"), (r"int8", "int8"), (r"int4|awq|q4", "int4"), (r"fp32", "fp32"),
+        (r"fp4|mxfp4", "fp4"), (r"fp8", "fp8"), (r"int8", "int8"), (r"int4|awq|gptq|q4", "int4"), (r"fp32", "fp32"),
     ):  # fmt: skip
         if re.search(pattern, lower):
             return dtype

@@ -7,11 +7,24 @@ import re
 from collections.abc import Iterator
 
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
+from infersim.studies.cells import COUNT, COUNT_OR_0, POSITIVE, SHARE, STAGES, TEXT, WORD, Cell, matches, optional
 from infersim.studies.names import chip_name, dtype_of, engine_name
 
 Fields = dict[str, str]
 
 METRICS = {"e2e": "e2e_ms", "ttft": "ttft_ms", "itl": "itl_ms"}
+CELLS: dict[str, Cell] = {
+    **dict.fromkeys(("run", "hardware", "model", "engine", "stage"), WORD),
+    **dict.fromkeys(("weight_dtype", "prefix_caching"), TEXT),
+    **dict.fromkeys(("tp", "unique_system_prompts", "users_per_prompt", "output_tokens"), COUNT),
+    **dict.fromkeys(("max_num_seqs", "max_num_batched_tokens", "gpu_kv_blocks", "block_size"), optional(COUNT)),
+    **dict.fromkeys(("system_prompt_tokens", "question_tokens"), COUNT_OR_0),
+    **dict.fromkeys(("stage_rate_rps", "stage_duration_s"), STAGES),
+    "gpu_memory_utilization": optional(SHARE),
+    "metric": matches(rf"({'|'.join(METRICS)})_(mean|p\d+)", "e2e, ttft or itl with a statistic, such as ttft_p99"),
+    "value_ms": POSITIVE,
+}
+"""What its cells must hold."""
 AGREES = 1.05
 """How many times as many gaps as a client's figures amount to an answer may have."""
 
@@ -36,18 +49,18 @@ def online_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
 
 
 def _online_case(name: str, first: Fields, cells: list[Fields]) -> Case:
-    stages = {
-        c["stage"]: (float(c["stage_rate_rps"]), float(c["stage_duration_s"])) for c in cells if c["stage"] != "all"
-    }
+    stages = _stages(cells)
     load = Load(
         kind="online",
         prompt=float(first["system_prompt_tokens"]) + float(first["question_tokens"]),
         output=float(first["output_tokens"]),
         stages=tuple((stage, rate, seconds) for stage, (rate, seconds) in stages.items()),
-        systems=int(first["unique_system_prompts"]),
-        conversations=int(first["users_per_prompt"]),
-        system_tokens=int(first["system_prompt_tokens"]),
+        systems=int(float(first["unique_system_prompts"])),
+        conversations=int(float(first["users_per_prompt"])),
+        system_tokens=int(float(first["system_prompt_tokens"])),
     )
+    if unknown := {cell["stage"] for cell in cells} - {"all", *stages}:
+        raise CannotSay(f"stage {', '.join(sorted(unknown))} is none of the {len(stages)} of the whole run")
     rows = []
     for cell in cells:
         metric, _, statistic = cell["metric"].rpartition("_")
@@ -55,12 +68,16 @@ def _online_case(name: str, first: Fields, cells: list[Fields]) -> Case:
         gaps = fewer_gaps(cells, cell["stage"], load.output) if cell["metric"] == "itl_mean" else None
         rows.append(Row(labels, METRICS[metric], statistic, float(cell["value_ms"]), cell["stage"], gaps=gaps))
     hardware = known_chip(first["hardware"])
+    engine = known_engine(first["engine"], hardware)
+    if first["gpu_memory_utilization"]:
+        share = engine.memory_fraction.model_copy(update={"value": float(first["gpu_memory_utilization"])})
+        engine = engine.model_copy(update={"memory_fraction": share})
     return Case(
         name=name,
         model=known_model(first["model"]),
         hardware=hardware,
-        engine=known_engine(first["engine"], hardware),
-        tensor=int(first["tp"]),
+        engine=engine,
+        tensor=int(float(first["tp"])),
         pipeline=1,
         expert=1,
         attention_data=1,
@@ -80,6 +97,21 @@ def _online_case(name: str, first: Fields, cells: list[Fields]) -> Case:
             sorted({f"ITL over {r.gaps:.0f} gaps between what the client received" for r in rows if r.gaps is not None})
         ),
     )
+
+
+def _stages(cells: list[Fields]) -> dict[str, tuple[float, float]]:
+    """Rate [1/s] and seconds of each stage: as rows of the whole run list them, else from each stage's own rows."""
+    whole = next((c for c in cells if c["stage"] == "all"), None)
+    if whole is None:
+        said = {c["stage"]: (c["stage_rate_rps"], c["stage_duration_s"]) for c in cells}
+    else:
+        rates, seconds = (whole[column].split("|") for column in ("stage_rate_rps", "stage_duration_s"))
+        if len(rates) != len(seconds):
+            raise CannotSay(f"its stages have {len(rates)} rates and {len(seconds)} durations")
+        said = {str(i): pair for i, pair in enumerate(zip(rates, seconds, strict=True))}
+    if any("|" in text for pair in said.values() for text in pair):
+        raise CannotSay("a stage has one rate and one duration; several are those of the whole run, stage all")
+    return {stage: (float(rate), float(long)) for stage, (rate, long) in said.items()}
 
 
 def fewer_gaps(cells: list[Fields], stage: str, output: float) -> float | None:

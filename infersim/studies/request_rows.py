@@ -5,56 +5,111 @@ Not here: the other schemas (`measurements.py`).
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from infersim.studies.cases import Case, Load, Row, known_chip, known_engine, known_model
+from infersim.spec.errors import Problem, SpecError
+from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
 from infersim.studies.names import dtype_of
 from infersim.studies.resimulation import statistic
 
+STAMPS = ("queued_ts", "first_token_ts", "last_token_ts", "input_toks", "output_toks")
+STATISTICS = ("mean", "p50", "p99")
 
-def request_case(folder: Path) -> Case:
-    """A run of vLLM, request by request; the rows are statistics over its requests."""
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+
+def request_cases(folders: Iterable[Path]) -> Iterator[Case | Refused]:
+    """A case for each run; the rows are statistics over its requests. SpecError for a file that is no such record."""
+    for folder in folders:
+        meta, lines = _meta(folder / "meta.json"), _requests(folder / "requests.jsonl")
+        measured = {
+            "ttft_ms": [1e3 * (line["first_token_ts"] - line["queued_ts"]) for line in lines],
+            "tpot_ms": [
+                1e3 * (line["last_token_ts"] - line["first_token_ts"]) / (line["output_toks"] - 1)
+                if line["output_toks"] > 1
+                else math.nan
+                for line in lines
+            ],
+            "e2e_ms": [1e3 * (line["last_token_ts"] - line["queued_ts"]) for line in lines],
+        }
+        rows = tuple(
+            Row({"run": folder.name, "stage": "all"}, metric, name, statistic(known, name))
+            for metric, values in measured.items()
+            if (known := [value for value in values if value == value])
+            for name in STATISTICS
+        )
+        start = lines[0]["queued_ts"]
+        trace = tuple((line["queued_ts"] - start, line["input_toks"], line["output_toks"]) for line in lines)
+        chip = folder.name.split("_")[0]
+        engine = f"vllm-{meta['vllm_version']}"
+        try:
+            yield _case(folder.name, chip, engine, meta, Load(kind="requests", trace=trace), rows, measured)
+        except CannotSay as reason:
+            for row in rows:
+                yield Refused(row.labels, row.metric, row.actual, str(reason), "requests", chip, engine, row.statistic)
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    """What a run says of its server."""
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"model", "vllm_version", "engine_kwargs"} - set(meta)
+    except (OSError, ValueError, TypeError) as error:
+        raise SpecError(Problem(f"is no JSON object: {error}", source=str(path))) from error
+    if missing:
+        raise SpecError(Problem(f"lacks {', '.join(sorted(missing))}", source=str(path)))
+    return dict(meta)
+
+
+def _requests(path: Path) -> list[dict[str, Any]]:
+    """Its requests in the order in which they were queued."""
+    found = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+            found.append({stamp: 0 + line[stamp] for stamp in STAMPS})
+        except (ValueError, KeyError, TypeError) as error:
+            wanted = f"write a JSON object with numbers for {', '.join(STAMPS)}"
+            raise SpecError(Problem(f"{error!r}; {wanted}", source=str(path), line=number)) from error
+    if not found:
+        raise SpecError(Problem("holds no request", source=str(path)))
+    return sorted(found, key=lambda line: float(line["queued_ts"]))
+
+
+def _case(
+    name: str,
+    chip: str,
+    engine: str,
+    meta: dict[str, Any],
+    load: Load,
+    rows: tuple[Row, ...],
+    each: dict[str, list[float]],
+) -> Case:
     settings = meta["engine_kwargs"]
-    lines = [json.loads(line) for line in (folder / "requests.jsonl").read_text(encoding="utf-8").splitlines() if line]
-    start = min(line["queued_ts"] for line in lines)
-    ordered = sorted(lines, key=lambda line: line["queued_ts"])
-    trace = tuple((line["queued_ts"] - start, line["input_toks"], line["output_toks"]) for line in ordered)
-    measured = {
-        "ttft_ms": [1e3 * (line["first_token_ts"] - line["queued_ts"]) for line in ordered],
-        "tpot_ms": [
-            1e3 * (line["last_token_ts"] - line["first_token_ts"]) / (line["output_toks"] - 1)
-            if line["output_toks"] > 1
-            else math.nan
-            for line in ordered
-        ],
-        "e2e_ms": [1e3 * (line["last_token_ts"] - line["queued_ts"]) for line in ordered],
-    }
-    rows = [
-        Row({"run": folder.name, "stage": "all"}, metric, name, statistic([v for v in values if v == v], name))
-        for metric, values in measured.items()
-        for name in ("mean", "p50", "p99")
-    ]
-    hardware = known_chip(folder.name.split("_")[0])
-    weights = dtype_of(settings["dtype"])
+    hardware = known_chip(chip)
+    tensor = int(settings.get("tensor_parallel_size") or 1)
+    weights = dtype_of(settings.get("quantization") or settings.get("dtype") or "auto")
+    kept = settings.get("kv_cache_dtype") or "auto"
     return Case(
-        name=folder.name,
+        name=name,
         model=known_model(meta["model"]),
         hardware=hardware,
-        engine=known_engine(f"vllm-{meta['vllm_version']}", hardware),
-        tensor=settings["tensor_parallel_size"],
-        pipeline=1,
-        expert=1,
+        engine=known_engine(engine, hardware),
+        tensor=tensor,
+        pipeline=int(settings.get("pipeline_parallel_size") or 1),
+        expert=tensor if settings.get("enable_expert_parallel") else 1,
         attention_data=1,
         chips=None,
-        replicas=settings["data_parallel_size"],
+        replicas=int(settings.get("data_parallel_size") or 1),
         weights=weights,
-        kv_cache=weights if settings["kv_cache_dtype"] == "auto" else dtype_of(settings["kv_cache_dtype"]),
-        load=Load(kind="requests", trace=trace),
-        rows=tuple(rows),
+        kv_cache=dtype_of(settings.get("dtype") or "auto") if kept == "auto" else dtype_of(kept),
+        load=load,
+        rows=rows,
         group=f"{hardware.name} {meta['model']}",
-        each={metric: tuple(values) for metric, values in measured.items()},
-        max_num_seqs=settings["max_num_seqs"],
-        max_num_batched_tokens=settings["max_num_batched_tokens"],
+        each={metric: tuple(values) for metric, values in each.items()},
+        max_num_seqs=settings.get("max_num_seqs"),
+        max_num_batched_tokens=settings.get("max_num_batched_tokens"),
         blocks=meta.get("kv_blocks") or settings.get("num_gpu_blocks_override"),
     )

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.cost.build import build_tables
-from infersim.cost.memory import DoesNotFit
 from infersim.cost.speculation import speculative
 from infersim.cost.tables import CostTables
 from infersim.cost.work import padding
@@ -47,6 +46,8 @@ FILLED = 0.5
 MOST_REQUESTS = 20_000
 ROUNDS = 6
 """How often the seats of a replica are taken in a run whose number of requests is not stated."""
+MOST_HELD = 10_000_000
+"""Requests of a case that are held in memory at most: no published run has a hundredth of them."""
 JITTER = 0.5
 """Coefficient of variation of the gaps between an online run's requests, which workers send a little early or late: 1
 would be Poisson, 0 a metronome. E2E p90 and p99 of 13 runs lie between the two; means hardly depend on it."""
@@ -84,6 +85,10 @@ def resimulate(case: Case) -> Outcome:
     tables = price(case)
     requests, outputs, names, stage = arrivals(case, tables)
     pool = loop_cost(case, tables)
+    if case.prefill_replicas and case.load.kind not in LOOPS:
+        raise CannotSay(
+            f"prefill and decode on pools of their own are re-simulated as closed loops, not as {case.load.kind}"
+        )
     if case.prefill_replicas:
         replicas, kv_token = (case.prefill_replicas, case.replicas), tables.memory.kv_bytes_per_token
         pools = (loop_cost(case, price(prefilling(case))), pool)
@@ -143,17 +148,14 @@ def price(case: Case) -> CostTables:
         return speculative(plain, wide, draft, len(case.drafts), blocks)
 
     try:
-        tables = build(blocks)
+        tables = build(blocks if blocks is None else 1)
+        if blocks is not None:  # the engine said that so many fit
+            return replace(tables, memory=replace(tables.memory, blocks=blocks))
         if load.kind in ("fixed_batch", "single_stream") and (seqs == 1 or not waits(case, tables)):
             needed = seqs * math.ceil((load.prompt + load.output) / tables.memory.block_size + 1)
             tables = replace(tables, memory=replace(tables.memory, blocks=max(tables.memory.blocks, needed)))
         return tables
-    except DoesNotFit as error:
-        if case.blocks is not None:  # the engine said that they fit
-            tables = build(1)
-            return replace(tables, memory=replace(tables.memory, blocks=case.blocks))
-        raise CannotSay(str(error)) from error
-    except ValueError as error:
+    except ValueError as error:  # DoesNotFit among them
         raise CannotSay(str(error)) from error
 
 
@@ -234,8 +236,11 @@ def serve(
 
 
 def arrivals(case: Case, tables: CostTables) -> Arrivals:
-    """(requests, output lengths, names of prefix blocks, stage of each request)."""
+    """(requests, output lengths, names of prefix blocks, stage of each request); CannotSay for more than can be held."""
     load = case.load
+    many = max(load.users, len(load.trace), sum(rate * seconds for _, rate, seconds in load.stages))
+    if max(many, load.systems * load.conversations * load.prompt / tables.memory.block_size) > MOST_HELD:
+        raise CannotSay(f"more than {MOST_HELD:,} requests, users or prefix blocks")
     if load.kind == "online":
         return _online_requests(load, tables.memory.block_size)
     if load.kind == "requests":
@@ -344,7 +349,7 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
 
     load = case.load
     begun, front = outcomes["arrival_s"].copy(), np.zeros(len(outcomes))
-    users, mean_front = load.users or len(outcomes), 0.0
+    users, mean_front = min(load.users or len(outcomes), len(outcomes)), 0.0
     if load.kind in LOOPS:
         front = tables.request_overhead_s + tables.token_overhead_s * outcomes["input_tokens"]
         begun[users:] = np.sort(outcomes["finish_s"])[: len(begun) - users]
@@ -427,6 +432,8 @@ def predicted(case: Case, outcome: Outcome, metric: str, name: str, stage: str =
         return float(amount / outcome.makespan_s * outcome.more)
     spans = {key: values[chosen] for key, values in outcome.seconds.items()}
     if metric == "tok_s_user":
+        if case.load.output <= 1.0:
+            raise CannotSay("a user's decode rate needs outputs of 2 tokens or more")
         return 1.0 / statistic(spans["tpot_s"], name)
     if metric == "itl_ms" and name == "mean":
         gaps = np.maximum(outcome.outputs[chosen] - 1, 1)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from infersim.studies import silicon_runs as runs
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
+from infersim.studies.cells import AT_LEAST_0, COUNT, COUNT_OR_0, TEXT, WORD, Cell, optional
 from infersim.studies.names import chip_name, dtype_of, engine_name
 
 Fields = dict[str, str]
@@ -24,6 +25,17 @@ POOLS = tuple(
     for size in ("num_workers", "tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
 )
 """Columns of the pools of a disaggregated run."""
+CELLS: dict[str, Cell] = {
+    **dict.fromkeys(("id", "backend", "model_path", "system", "mode"), WORD),
+    **dict.fromkeys(("silicon_data_source", "backend_version", "precision", "gemm_quant_mode", "moe_quant_mode"), TEXT),
+    **dict.fromkeys(("isl", "osl"), COUNT),
+    **dict.fromkeys(
+        ("batch_size", "tp_size", "pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size"), optional(COUNT_OR_0)
+    ),
+    **dict.fromkeys(POOLS, optional(COUNT_OR_0)),
+    **dict.fromkeys(METRICS, optional(AT_LEAST_0)),
+}
+"""What its cells must hold."""
 DRAWN = (0.9, 0.064)
 """Mean of the lengths over what is stated, and their coefficient of variation: InferenceMAX draws them evenly from 0.8
 to 1 times that."""
@@ -58,6 +70,8 @@ def silicon_case(row: Fields) -> Case:
     apart = row["mode"] != "agg"
     if apart and not row["prefill_num_workers"]:
         raise CannotSay("prefill and decode on pools whose sizes are not said")
+    if apart and not _number(row["decode_num_workers"]):
+        raise CannotSay("the number of decode workers is not said")
     tensor, expert, data = _pool_layout(row, "decode") if apart else _layout(row)
     users = re.search(r"silicon_concurrency=(\d+)", row["silicon_data_source"])
     if users is None and not _number(row["batch_size"]):
