@@ -7,15 +7,22 @@ import re
 
 from infersim.spec import catalogue
 
-CHIPS = {
-    "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "b300": "b300-sxm", "a100": "a100-sxm-80gb",
-    "gh200": "gh200", "gb200": "gb200-nvl72", "gb300": "gb300-nvl72", "a100-80gb": "a100-sxm-80gb",
-    "a100-pcie-80gb": "a100-pcie-80gb", "groq-lpu": "groq-lpu", "cerebras-wse-2": "cerebras-wse2",
-    "cerebras-wse-3": "cerebras-wse3", "xeon-gnr-2s": "xeon-6980p", "rtx-pro-6000": "rtx-pro-6000",
-    "rtx-pro-6000-server": "rtx-pro-6000", "trn1": "trainium1", "trn2": "trainium2", "inf2": "inferentia2",
-    "h800": "h800-sxm", "sn40l": "sambanova-sn40l",
-}  # fmt: skip
-"""Names that are not those of a profile already."""
+CHIPS = (
+    (r"gb300", "gb300-nvl72"), (r"gb200", "gb200-nvl72"), (r"gh200", "gh200"),
+    (r"b300", "b300-sxm"), (r"b200", "b200-sxm"), (r"rubin", "rubin-nvl72"),
+    (r"h200.*nvl", "h200-nvl"), (r"h200", "h200-sxm"), (r"h800", "h800-sxm"), (r"h20\b", "h20"),
+    (r"h100.*nvl", "h100-nvl"), (r"h100.*pcie", "h100-pcie"), (r"h100", "h100-sxm"),
+    (r"a100(?!.*40gb).*pcie", "a100-pcie-80gb"), (r"a100(?!.*pcie).*40gb", "a100-sxm-40gb"), (r"a100(?!.*40gb)", "a100-sxm-80gb"),
+    (r"l40s", "l40s"), (r"\bl4\b", "l4"), (r"a10g", "a10g"), (r"rtx-pro-6000", "rtx-pro-6000"), (r"4090", "rtx-4090"),
+    (r"mi250", "mi250"), (r"mi300x", "mi300x"), (r"mi325x", "mi325x"), (r"mi350x", "mi350x"), (r"mi355x", "mi355x"),
+    (r"v5e|v5-?lite", "tpu-v5e"), (r"tpu.*v5p", "tpu-v5p"), (r"v6e|trillium", "tpu-v6e"), (r"tpu.*v7|ironwood", "tpu-v7"),
+    (r"tpu.*v4", "tpu-v4"), (r"(trainium-?|trn)3", "trainium3"), (r"(trainium-?|trn)2", "trainium2"),
+    (r"(trainium|trn)-?1?\b", "trainium1"), (r"(inferentia-?|inf)2", "inferentia2"), (r"(inferentia|inf)-?1?\b", "inferentia1"),
+    (r"gaudi-?3|hl-3\d\d", "gaudi3"), (r"gaudi-?2|hl-2\d\d", "gaudi2"), (r"lpx", "groq-lpx"), (r"groq", "groq-lpu"),
+    (r"wse-?3|cs-3", "cerebras-wse3"), (r"wse-?2|cs-2", "cerebras-wse2"), (r"sn40l", "sambanova-sn40l"),
+    (r"910b", "ascend-910b"), (r"910c", "ascend-910c"), (r"xeon-(gnr|69)", "xeon-6980p"),
+)  # fmt: skip
+"""Pattern, profile; the first that is found counts: what tables, drivers and clouds call a chip (NVIDIA A100-SXM4-80GB)."""
 
 ENGINES = (
     (r"neuron", "neuron"),
@@ -23,7 +30,7 @@ ENGINES = (
     (r"sglang v?0\.5\.[1-9]\d", "sglang-0.5.10"),
     (r"sglang", "sglang"),
     (r"vllm .*\+mlperf", "vllm"),
-    (r"vllm (\(?202[34]|v?0\.[2-7]\.)", "vllm-v0"),
+    (r"vllm (\(?202[34]|v?0\.[2-7]\.|v0\b(?!\.))", "vllm-v0"),
     (r"vllm", "vllm"),
     (r"groq", "groq"),
     (r"waferllm", "waferllm"),
@@ -35,8 +42,8 @@ ENGINES = (
     (r"unstated", "eager"),
     (r"deepspeed|fastertransformer|lmdeploy", "static"),
     (r"\bnim\b", "tensorrt-llm-0"),
-    (r"(trtllm|tensorrt-llm) 1\.[1-9]", "tensorrt-llm-1.2"),
-    (r"trtllm|tensorrt-llm(?! (0\.1?\d\b|\())", "tensorrt-llm"),
+    (r"(trtllm|tensorrt-llm) v?1\.[1-9]", "tensorrt-llm-1.2"),
+    (r"trtllm|tensorrt-llm(?! (v?0\.1?\d\b|\())", "tensorrt-llm"),
     (r"tensorrt|cuda", "tensorrt-llm-0"),
     (r"deepseek", "sglang"),
     (r"pytorch", "vllm"),
@@ -62,37 +69,56 @@ MODELS = {
     "mistral-nemo": "mistral-nemo",
     "llama-4-scout-17b-16e": "llama-4-scout",
     "llama-4-maverick-17b-128e": "llama-4-maverick",
+    "llama-3.1-nemotron-70b": "llama-3.1-70b",
+    "deepseek-r1-distill-llama-8b": "llama-3.1-8b",
+    "deepseek-r1-distill-llama-70b": "llama-3.3-70b",
+    "deepseek-r1-distill-qwen-14b": "qwen2.5-14b",
+    "deepseek-r1-distill-qwen-32b": "qwen2.5-32b",
+    "qwq-32b": "qwen2.5-32b",
+    "mistral-large": "mistral-large-123b",
+    "phi-3-mini-4k": "phi-3-mini",
+    "phi-3-mini-128k": "phi-3-mini",
+    "phi-3-medium-4k": "phi-3-medium",
+    "phi-3-medium-128k": "phi-3-medium",
+    "glm-4.6": "glm-4.5",
 }
 
+_TUNED = r"-(instruct|chat|coder|thinking|it)(?=-|$)"
+"""What fine-tuning adds to a name, anywhere in it: Mixtral-8x7B-Instruct-v0.1."""
 _SUFFIXES = (
-    r"-(instruct|chat|hf|it|base|fp8|fp8-dynamic|dynamic|bf16|w8a8|w4a16|quantized|awq|gptq|nvfp4|2407|2409|2501|2503)$"
+    r"-(hf|base|fp8|fp8-dynamic|fp8-kv|dynamic|bf16|w8a8|w4a16|quantized|awq|gptq|int4|int8|fp4|nvfp4|mxfp4|preview"
+    r"|2[45]\d\d|0[1-9][0-3]\d|v\d(\.\d)?)$"
 )
-"""What fine-tuning and quantisation add to a name."""
+"""What quantisation and releases add to it."""
 
 
 def chip_name(text: str) -> str | None:
     """The profile of a chip; None if there is none."""
-    return _named(text, CHIPS, catalogue.hardware_names())
+    plain, names = _plain(text), catalogue.hardware_names()
+    return plain if plain in names else _first(CHIPS, plain)
 
 
 def model_name(text: str) -> str | None:
     """The profile of a model, whatever organisation and suffixes of fine-tuning and quantisation stand around it."""
     organised = re.match(r"^[\w.-]+/[\w.-]+$", text) and text.lower() not in MODELS
     name = text.split("/", 1)[1] if organised else text
-    name = re.sub(r"^meta-llama-", "llama-", name.strip().lower().replace(" ", "-").replace("_", "-"))
+    name = re.sub(r"^meta-llama-", "llama-", _plain(name))
     name = re.sub(r"-\((?!r1|105).*\)$", "", name)
+    name = re.sub(_TUNED, "", name)
     while True:
-        found = _named(name, MODELS, catalogue.model_names())
+        known = MODELS.get(name, name)
         shorter = re.sub(_SUFFIXES, "", name)
-        if found or shorter == name:
-            return found
+        if known in catalogue.model_names():
+            return known
+        if shorter == name:
+            return None
         name = shorter
 
 
 def engine_name(text: str, vendor: str = "") -> str | None:
     """The profile of an engine, on the chips of a vendor; None if it is not known."""
-    lower = text.lower()
-    found = next((name for pattern, name in ENGINES if re.search(pattern, lower)), None)
+    lower = re.sub(r"\b(vllm|sglang|tensorrt-llm)-(?=v?\d)", r"\1 ", text.lower().replace("trt-llm", "tensorrt-llm"))
+    found = _first(ENGINES, lower)
     return ON_CHIPS_OF.get(vendor, {}).get(found or "", found)
 
 
@@ -107,7 +133,9 @@ def dtype_of(text: str, sixteen: str = "bf16") -> str:
     return "fp16" if lower.startswith("fp16") and sixteen == "fp16" else sixteen
 
 
-def _named(text: str, aliases: dict[str, str], names: list[str]) -> str | None:
-    plain = text.strip().lower().replace("_", "-").replace(" ", "-")
-    wanted = aliases.get(plain, plain)
-    return wanted if wanted in names else None
+def _plain(text: str) -> str:
+    return text.strip().lower().replace("_", "-").replace(" ", "-")
+
+
+def _first(patterns: tuple[tuple[str, str], ...], text: str) -> str | None:
+    return next((name for pattern, name in patterns if re.search(pattern, text)), None)

@@ -42,6 +42,20 @@ def test_parameters_agree_with_published_totals(name: str) -> None:
     assert active_parameters(model) / 1e9 == pytest.approx(active, rel=0.02)  # cards print two digits
 
 
+CHECKPOINTS = {
+    "llama-3.2-1b": 1_235_814_400, "llama-3.2-3b": 3_212_749_824, "qwen2.5-0.5b": 494_032_768, "qwen2.5-1.5b": 1_543_714_304,
+    "qwen2.5-3b": 3_085_938_688, "qwen2.5-14b": 14_770_033_664, "qwen3-1.7b": 1_720_574_976, "qwen3-4b": 4_022_468_096,
+    "mistral-small-24b": 23_572_403_200, "mistral-large-123b": 122_610_069_504, "phi-3-medium": 13_960_238_080,
+    "yi-6b": 6_061_035_520, "granite-3.1-8b": 8_170_848_256,
+}  # fmt: skip
+"""Parameters as the safetensors of these checkpoints count them."""
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_parameters_are_those_of_the_checkpoint(name: str) -> None:
+    assert count_parameters(catalogue.model(name)) == CHECKPOINTS[name]
+
+
 def test_every_shipped_model_states_a_total_and_keeps_to_it() -> None:
     for name in catalogue.model_names():
         model = catalogue.model(name)

@@ -46,11 +46,49 @@ def table(path: Path, **changes: str) -> Path:
         ("mistralai/Mistral-Nemo-Instruct-2407", "mistral-nemo"),
         ("Qwen/Qwen3-32B", "qwen3-32b"),
         ("Llama-3-70B", "llama-3-70b"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3"),
+        ("mistralai/Mistral-7B-v0.1", "mistral-7b-v0.1"),
+        ("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", "qwen3-235b-a22b"),
+        ("deepseek-ai/DeepSeek-V3-0324", "deepseek-v3"),
+        ("hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4", "llama-3.1-70b"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "llama-3.3-70b"),
         ("somebody/Unheard-Of-9B", None),
     ],
 )
 def test_models_by_any_name(text: str, name: str | None) -> None:
     assert model_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"), ("NVIDIA H100 PCIe", "h100-pcie"), ("H100 NVL", "h100-nvl"),
+        ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"), ("NVIDIA A100-SXM4-40GB", "a100-sxm-40gb"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie-80gb"), ("NVIDIA A100-PCIE-40GB", None), ("NVIDIA L40S", "l40s"),
+        ("L40", None), ("NVIDIA L4", "l4"), ("A10", None), ("AMD Instinct MI300X", "mi300x"), ("TPU v5 lite", "tpu-v5e"),
+        ("Trillium", "tpu-v6e"), ("Trainium", "trainium1"), ("trn2", "trainium2"), ("Gaudi 3", "gaudi3"),
+        ("GeForce RTX 4090", "rtx-4090"), ("CS-3", "cerebras-wse3"), ("Abacus", None),
+    ],
+)  # fmt: skip
+def test_chips_by_any_name(text: str, name: str | None) -> None:
+    assert chip_name(text) == name
+
+
+def test_every_chip_by_its_own_name() -> None:
+    assert [chip_name(name) for name in catalogue.hardware_names()] == catalogue.hardware_names()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("vllm-0.6.3", "vllm-v0"), ("vLLM V0 0.8.5", "vllm-v0"), ("vllm-0.19.0", "vllm"), ("vllm-v1", "vllm"),
+        ("TRT-LLM 0.17", "tensorrt-llm-0"), ("TensorRT-LLM v0.20", "tensorrt-llm"),
+        ("TensorRT-LLM v1.2.0rc3", "tensorrt-llm-1.2"), ("sglang-0.5.12", "sglang-0.5.10"),
+    ],
+)  # fmt: skip
+def test_engines_by_any_name(text: str, name: str) -> None:
+    assert engine_name(text) == name
 
 
 def test_chips_engines_and_dtypes_by_any_name() -> None:
