@@ -6,9 +6,11 @@ Pipeline stages work on micro-batches of one step at the same time. Not here: ch
 (`pipeline.py`). Read `operators.py` for what is counted.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infersim.cost import tabled
 from infersim.cost.collectives import all_reduce_s, all_to_all_s, bytes_out, send_s
@@ -247,8 +249,7 @@ def linear_work(d: Deployment) -> Work:
     def cost(count: Array) -> Work:
         work = total((part_work(part, count, d) for part in parts), count.shape) + operator_work(embedding, count, d)
         work += attention_arithmetic(d, fixed * count)
-        if not d.engine.decode_graphs:
-            work += launches(waiting_for_launches(parts, d, work.seconds))
+        work += launches(np.where(never_graphed(count, d), waiting_for_launches(parts, d, work.seconds), 0.0))
         if d.stages > 1:
             message = ACTIVATION_BYTES * d.model.hidden_size * count
             work += network(send_s(d.chip.hardware, d.chips, message), d.tensor * message) * float(d.stages - 1)
@@ -267,12 +268,20 @@ def linear_work(d: Deployment) -> Work:
 
 
 def mixed_work(d: Deployment, linear: Work) -> Work | None:
-    """By tokens of a step with prompts: waiting for launches, where only steps without replay graphs of any size."""
-    if d.engine.launch_us is None or not d.engine.decode_graphs:
+    """By tokens of a step with prompts: waiting for launches, where only steps without replay graphs of that size."""
+    if d.engine.launch_us is None or d.engine.graphed_seqs == 0:
         return None
-    tokens = np.arange(d.max_num_batched_tokens + 1)
+    tokens = np.arange(d.max_num_batched_tokens + 1, dtype=np.float64)
     waited = waiting_for_launches(parts_of(d), d, linear.seconds)
-    return only_where(launches(waited), tokens > graphed_tokens(d))
+    return only_where(
+        launches(waited), (tokens > graphed_tokens(d)) & ~never_graphed(micro_batches(tokens, d.stages), d)
+    )
+
+
+def never_graphed(tokens: Array, d: Deployment) -> NDArray[np.bool_]:
+    """Which sizes of a step no graph was captured for, with prompts or without."""
+    decoding = math.inf if d.engine.graphed_seqs is None else d.engine.graphed_seqs
+    return (np.ceil(tokens / d.attention_data) > decoding) & (tokens > graphed_tokens(d))
 
 
 def graphed_tokens(d: Deployment) -> int:

@@ -51,10 +51,11 @@ class Engine(Spec):
     [us]; none where requests ask for greedy decoding or the filters are fused."""
     launch_us: Quantity | None = None
     """Host time to launch one kernel where no CUDA graph is replayed [us]; none with compiled programs."""
-    decode_graphs: bool = True
-    """Whether steps that only decode replay CUDA graphs, so that nobody waits for `launch_us`."""
+    graphed_seqs: Annotated[int, Field(ge=0)] | None = None
+    """Steps that only decode replay CUDA graphs, so that nobody waits for `launch_us`, if they have up to this many tokens, one for each
+    sequence without drafts, in a group of data-parallel attention; 0 where no graph is captured, any number when absent."""
     mixed_graph_tokens: Annotated[int, Field(ge=0)] = 0
-    """Steps with prompts replay (piecewise) CUDA graphs too if they have up to this many tokens."""
+    """Steps with prompts, and larger ones without, replay (piecewise) CUDA graphs too if they have up to this many tokens."""
     latent_graph_tokens: Annotated[int, Field(ge=0)] | None = None
     """The same of models with latent attention; as others when absent."""
     gap_us: Quantity | None = None

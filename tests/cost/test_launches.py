@@ -13,6 +13,7 @@ from infersim.cost.roofline import (
     kernels_of,
     linear_work,
     mixed_work,
+    never_graphed,
     operator_work,
     parts_of,
     waiting_for_launches,
@@ -63,8 +64,11 @@ def test_a_host_that_launches_kernels_runs_ahead_of_the_device() -> None:
 
 
 def test_steps_with_prompts_wait_for_launches_where_no_graph_holds_them() -> None:
-    """vLLM captures pieces up to 512 tokens; TensorRT-LLM and SGLang only decode steps; early engines nothing at all."""
-    for engine, waits in (("vllm", (False, True)), ("sglang", (True, True)), ("eager", None), ("neuron", None)):
+    """vLLM captures pieces up to 512 tokens; TensorRT-LLM and SGLang only decode steps; early engines nothing at all. Where no graph
+    holds steps without prompts either (above 512 sequences of vLLM), all steps wait alike."""
+    for engine, waits in (
+        ("vllm", (False, False)), ("sglang", (True, True)), ("tensorrt-llm", (True, True)), ("eager", None), ("neuron", None),
+    ):  # fmt: skip
         d = replace(alone("llama-3.1-8b"), engine=catalogue.engine(engine))
         linear = linear_work(d)
         mixed = mixed_work(d, linear)
@@ -74,8 +78,31 @@ def test_steps_with_prompts_wait_for_launches_where_no_graph_holds_them() -> Non
             host = 288 * d.engine.launch_us.value * 1e-6
             expected = [w * max(0.0, host - linear.seconds[t]) for w, t in zip(waits, (512, 513), strict=True)]
             assert mixed.seconds[[512, 513]] == pytest.approx(expected)
+            assert (mixed.seconds[512] > 0.0) == waits[0]
     eager = replace(alone("llama-3.1-8b"), engine=catalogue.engine("eager"))
     assert linear_work(eager).seconds[1] >= 288 * eager.engine.launch_us.value * 1e-6
+
+
+def test_steps_of_more_sequences_than_were_captured_wait_for_launches() -> None:
+    """Qwen2.5 1.5B has 28 layers of 9 kernels, launched one by one in 252 times 30 us, which 513 sequences do not keep an H100 busy for."""
+    small = replace(alone("qwen2.5-1.5b"), max_num_seqs=1024)
+    assert small.engine.launch_us is not None
+    host = 28 * 9 * small.engine.launch_us.value * 1e-6
+    seconds = linear_work(small).seconds
+    endless = linear_work(replace(small, engine=small.engine.model_copy(update={"graphed_seqs": None}))).seconds
+    assert seconds[:513] == pytest.approx(endless[:513])
+    assert endless[513] < 0.6 * host
+    assert seconds[513:] == pytest.approx(
+        np.maximum(endless[513:], host), rel=1e-3
+    )  # the device takes longer than the host
+    assert endless[2048] > 0.9 * host
+
+
+def test_each_group_of_data_parallel_attention_has_graphs_of_its_own() -> None:
+    """8 groups of 512 sequences each replay graphs; one more in one of them, and nobody does."""
+    d = replace(alone("deepseek-v3"), tensor=8, expert=8, attention_data=8)
+    assert never_graphed(np.array([512.0, 4096.0, 4097.0]), d).tolist() == [False, False, True]
+    assert never_graphed(np.array([512.0, 513.0]), replace(d, attention_data=1)).tolist() == [False, True]
 
 
 def test_prompts_that_sglang_replays_are_shorter_with_latent_attention() -> None:
