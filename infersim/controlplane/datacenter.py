@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 
 from infersim.controlplane.environment import Environment
-from infersim.controlplane.ledger import LEASE, SAMPLE
+from infersim.controlplane.ledger import LEASE, SAMPLE, lease_row, sample_row
 from infersim.controlplane.phases import Period
 from infersim.controlplane.pool import Log, Pool, Terms
 from infersim.controlplane.replica import Replica
@@ -44,7 +44,7 @@ class Datacenter:
 
     def leases(self) -> np.ndarray:
         """Every replica's life so far, by serial (LEASE)."""
-        return np.array([pool.lease(replica) for pool, replica in self._leases], LEASE)
+        return np.array([lease_row(pool, replica) for pool, replica in self._leases], LEASE)
 
     def samples(self) -> np.ndarray:
         """The timeline so far (SAMPLE)."""
@@ -62,7 +62,7 @@ class Datacenter:
     def _sample(self) -> None:
         if self._samples and self._samples[-1]["time_s"] == self.env.now:
             del self._samples[-len(self.pools) :]
-        self._samples.extend(pool.sample() for pool in self.pools)
+        self._samples.extend(sample_row(pool) for pool in self.pools)
 
     def _watchdog(self) -> Generator[simpy.Event, object, None]:
         """Give up when requests have waited for STANDSTILL_S in which nothing at all was served."""

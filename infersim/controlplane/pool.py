@@ -1,18 +1,18 @@
 """A pool and the life of its replicas: a machine is found, made ready, serves, drains or is lost, and is given back.
 
-Billing runs from when the machine is found to when it is given back. Not here: who decides how many replicas there are
-(`scaler.py`), where machines come from (`market.py`), what breaks (`faults.py`). Read `datacenter.py` next.
+Billing runs from when the machine is found to when it is given back. Not here: how a replica gets ready (`cold_start.py`), who decides how
+many there are (`scaler.py`), where machines come from (`market.py`), what breaks (`faults.py`), what of it is written down (`ledger.py`).
+Read `datacenter.py` next.
 """
 
 import math
 from dataclasses import dataclass, field
 from numbers import Integral
 
-import numpy as np
 import simpy
 
+from infersim.controlplane.cold_start import to_ready
 from infersim.controlplane.environment import Environment
-from infersim.controlplane.ledger import LEASE, SAMPLE
 from infersim.controlplane.market import Market, Source, Story
 from infersim.controlplane.places import Places
 from infersim.controlplane.replica import Replica, State, rounding_s
@@ -67,8 +67,8 @@ class Pool:
         """More replicas than this are never asked for (the scenario's replicas.max)."""
         self._throttle = 1.0
         self._throttled_j, self._saved_j = 0.0, 0.0
-        self._past_billed_s = 0.0
-        self._past_up_s = 0.0
+        self.past_billed_s, self.past_up_s = 0.0, 0.0
+        """Seconds that replicas which are gone have been billed, and could serve."""
         self._changed = env.event()
 
     # ------------------------------------------------------------ verbs
@@ -80,20 +80,20 @@ class Pool:
             self.market.give(replica)
             replica.lease["billed_from_s"] = self.env.now
             self.market.found(replica)
-            self._serve(replica)
+            self.serve(replica)
             return replica
         waiting = [
             replica for replica in self.warm if replica.found and replica.wanted and not replica.wanted.triggered
         ]
         if not waiting:
             replica = self._new(State.STARTING)
-            replica.process = self.env.process(self._life(replica))
+            replica.process = self.env.process(to_ready(self, replica))
             return replica
         replica = waiting[0]
         self.warm.remove(replica)
         self.starting.append(replica)
         replica.state = State.STARTING
-        self._note(replica, "taken", "from the warm pool")
+        self.note_of(replica, "taken", "from the warm pool")
         assert replica.wanted is not None
         replica.wanted.succeed()
         self.keep_warm()
@@ -104,7 +104,7 @@ class Pool:
         for _ in range(self.terms.warm.machines - len(self.warm) if self.terms.warm else 0):
             replica = self._new(State.WARM)
             replica.wanted = self.env.event()
-            replica.process = self.env.process(self._life(replica))
+            replica.process = self.env.process(to_ready(self, replica))
 
     def drain(self) -> None:
         """Give back one replica: the latest of those on their way, or else the ready one with the fewest requests.
@@ -145,7 +145,7 @@ class Pool:
         self.leaving.append(replica)
         replica.state = State.LEAVING
         replica.lease["draining_s"] = self.env.now
-        self._note(replica, "draining", why)
+        self.note_of(replica, "draining", why)
         self._tell()
         if self.env.fleet.drain(replica.index, self.terms.draining.policy == "migrate"):
             self._close(replica, "closed")
@@ -159,7 +159,7 @@ class Pool:
         One that is not ready yet has nothing to finish and goes at once.
         """
         wanted = replica.state is not State.WARM
-        self._note(replica, "reclaimed", f"{notice_s:g} s notice")
+        self.note_of(replica, "reclaimed", f"{notice_s:g} s notice")
         if replica.state is State.SERVING:
             self.retire(replica, notice_s, "reclaimed")
         else:
@@ -175,7 +175,7 @@ class Pool:
         if replica.process is not None and replica.process.is_alive:
             replica.process.interrupt(why)
         if replica.index is not None:
-            self._count_work(replica)
+            self.count_work(replica)
             self.env.forget(replica.index)
             self.env.fleet.fail(replica.index, self.terms.replays)
             replica.index = None
@@ -192,7 +192,7 @@ class Pool:
             return
         replica.speed = speed
         self.env.fleet.slow(replica.index, 1.0 / speed)
-        self._note(replica, "paced", f"{speed:.1%} of its rate: {why}")
+        self.note_of(replica, "paced", f"{speed:.1%} of its rate: {why}")
 
     def throttle(self, speed: float, why: str) -> None:
         """Let all replicas run at a share of their rate, at a voltage that goes with it: energy as its square."""
@@ -216,75 +216,14 @@ class Pool:
 
     # ------------------------------------------------------------ a replica's life
 
-    def _life(self, replica: Replica) -> Story:
-        """From a request for a machine to ready; a machine of the warm pool waits on the way until it is wanted."""
-        try:
-            yield from self._find_machine(replica)
-            kept = self.terms.warm.state if self.terms.warm and replica.wanted else ""
-            phases = self.terms.phases
-            yield from self._phase(replica, "image", phases.image_s, "pulled")
-            if kept == "booted":
-                yield from self._wait(replica, kept)
-            yield from self._load(replica)
-            if kept == "cached":
-                yield from self._wait(replica, kept)
-                yield from self._phase(replica, "loaded", phases.cached_s, "from page_cache")
-            yield from self._phase(replica, "initialised", phases.initialise_s)
-            if kept == "asleep":
-                yield from self._wait(replica, kept)
-                yield from self._phase(replica, "awake", phases.wake_s)
-            self._serve(replica)
-        except simpy.Interrupt:
-            return  # cancelled, reclaimed or lost: whoever did it has written it down
-
-    def _find_machine(self, replica: Replica) -> Story:
-        """Wait until somebody has a machine, and then until it has been found and booted."""
-        yield from self.market.find(replica, lambda kind, detail: self._note(replica, kind, detail))
-        assert replica.source is not None
-        finding_s = replica.source.time_to_find()
-        yield self.env.timeout(finding_s)
-        replica.lease["billed_from_s"] = self.env.now
-        self.market.found(replica)
-        self._note(replica, "provisioned", f"{finding_s:.6g} s, {replica.source.choice.tier}")
-
-    def _load(self, replica: Replica) -> Story:
-        """Load the weights from a ready replica that sends to nobody, if that is allowed, else from storage.
-
-        A sender that goes meanwhile leaves half a model: it is loaded again from storage.
-        """
-        peer_s = self.terms.phases.peer_s
-        peer = next((other for other in self.serving if not other.sending), None)
-        if peer_s is not None and peer is not None:
-            peer.sending = True
-            try:
-                sent = self.env.timeout(peer_s)
-                yield sent | peer.gone
-            finally:
-                peer.sending = False
-            if sent.processed:
-                self._note(replica, "loaded", f"{peer_s:.6g} s, from replica {peer.serial}")
-                return
-        yield from self._phase(replica, "loaded", self.terms.phases.load_s, f"from {self.terms.phases.source}")
-
-    def _phase(self, replica: Replica, kind: str, seconds: float, detail: str = "") -> Story:
-        """One phase of a cold start; nothing at all if it takes no time."""
-        if seconds > 0:
-            yield self.env.timeout(seconds)
-            self._note(replica, kind, ", ".join(filter(None, (f"{seconds:.6g} s", detail))))
-
-    def _wait(self, replica: Replica, kept: str) -> Story:
-        """Stand in the warm pool until a replica is wanted."""
-        assert replica.wanted is not None
-        self._note(replica, "warm", kept)
-        yield replica.wanted
-
-    def _serve(self, replica: Replica) -> None:
+    def serve(self, replica: Replica) -> None:
+        """Let a replica that is ready take requests."""
         replica.index = self.env.fleet.open(self.number, replica.serial)
         replica.lease["ready_s"] = self.env.now
         replica.state = State.SERVING
         self.starting.remove(replica)
         self.serving.append(replica)
-        self._note(replica, "ready")
+        self.note_of(replica, "ready")
         self.pace(replica, "where it stands")
         self._tell()
 
@@ -312,7 +251,7 @@ class Pool:
 
     def _close(self, replica: Replica, kind: str, detail: str = "") -> None:
         if replica.index is not None:
-            self._count_work(replica)
+            self.count_work(replica)
             self.env.fleet.close(replica.index)
             replica.index = None
         for group in (self.starting, self.serving, self.leaving, self.warm):
@@ -325,12 +264,12 @@ class Pool:
         billed_s, up_s = replica.seconds(self.env.now)
         if billed_s > 0:
             replica.lease["rounding_s"] = rounding_s(self.terms.billing, billed_s)
-        self._past_billed_s += billed_s
-        self._past_up_s += up_s
+        self.past_billed_s += billed_s
+        self.past_up_s += up_s
         self.market.leave(replica)
         replica.gone.succeed()
         self._tell()
-        self._note(replica, kind, detail)
+        self.note_of(replica, kind, detail)
 
     def _new(self, state: State) -> Replica:
         replica = Replica(len(self._leases), state, self.env.event())
@@ -338,10 +277,11 @@ class Pool:
         replica.lease = {"requested_s": self.env.now, **dict.fromkeys(moments, math.nan)}
         self._leases.append((self, replica))
         (self.warm if state is State.WARM else self.starting).append(replica)
-        self._note(replica, "requested", "for the warm pool" if state is State.WARM else "")
+        self.note_of(replica, "requested", "for the warm pool" if state is State.WARM else "")
         return replica
 
-    def _count_work(self, replica: Replica) -> None:
+    def count_work(self, replica: Replica) -> None:
+        """Write what a replica has done into its lease."""
         assert replica.index is not None
         server = self.env.fleet.server(replica.index)
         replica.lease |= {
@@ -355,57 +295,11 @@ class Pool:
         """Write down something that concerns the whole pool."""
         self._log.append((self.env.now, kind, self.name, -1, detail))
 
-    def _note(self, replica: Replica, kind: str, detail: str = "") -> None:
+    def note_of(self, replica: Replica, kind: str, detail: str = "") -> None:
+        """Write down something that happened to a replica."""
         self._log.append((self.env.now, kind, self.name, replica.serial, detail))
 
     def outstanding(self, replica: Replica) -> int:
         """Requests that a serving replica holds."""
         assert replica.index is not None
         return int(self.env.fleet.replica(replica.index).outstanding)
-
-    # ------------------------------------------------------------ readings
-
-    def lease(self, replica: Replica) -> np.void:
-        """A replica's row for the bill, up to now if it has not been given back."""
-        if replica.index is not None:
-            self._count_work(replica)
-        row = np.zeros(1, LEASE)[0]
-        row["replica"], row["pool"] = replica.serial, self.number
-        row["source"] = 0 if replica.source is None else replica.source.number
-        for name, value in replica.lease.items():
-            row[name] = value
-        for name in ("billed_from_s", "closed_s"):
-            if np.isnan(row[name]):
-                row[name] = self.env.now
-        return row
-
-    def sample(self) -> np.void:
-        """The pool's row for the timeline."""
-        fleet, now = self.env.fleet, self.env.now
-        held, tally = fleet.observe(self.number)
-        live = [replica.seconds(now) for replica in (*self.starting, *self.serving, *self.leaving, *self.warm)]
-        billed_s = self._past_billed_s + sum(billed for billed, _ in live)
-        up_s = self._past_up_s + sum(up for _, up in live)
-        row = np.zeros(1, SAMPLE)[0]
-        row["time_s"], row["pool"] = now, self.number
-        row["starting"] = len(self.starting) + len(self.warm)
-        row["ready"], row["draining"] = held.ready, held.draining
-        row["held"], row["waiting"], row["running"] = fleet.held_for(self.number), held.waiting, held.running
-        row["kv_blocks_used"], row["kv_blocks"] = held.kv_blocks_used, held.kv_blocks
-        row["arrived"], row["ended"] = held.routed, held.ended
-        row["busy_s"], row["up_s"], row["billed_s"] = tally.busy_s, up_s, billed_s
-        row["output_tokens"], row["prompt_tokens"] = tally.output_tokens, tally.prompt_tokens
-        used = usage(self.tables, tally)
-        row["joules"] = used.dynamic_j - self.saved_j(used.dynamic_j) + self.tables.idle_w * billed_s
-        for name in (
-            "flops",
-            "memory_bytes",
-            "compute_s",
-            "memory_s",
-            "network_s",
-            "launch_s",
-            "slowed_s",
-            "switching_s",
-        ):
-            row[name] = getattr(used, name)
-        return row

@@ -3,7 +3,7 @@
     load = bytes of the weights / the slowest of storage, network into the machine, and PCIe into its chips
 
 Not here: how long finding a machine takes (`infersim/spec/provisioning.py`), and living through it
-(`infersim/controlplane/pool.py`).
+(`infersim/controlplane/cold_start.py`).
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 Not here: what they are (`groups.py`), who fills them (`feeding.py`) and who calls the loop on them (`fleet.py`).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,15 @@ from infersim.dataplane.records import (
     STATE,
     SWITCH,
 )
+from infersim.dataplane.sequences import NEVER
 from infersim.dataplane.tally import itl_edges
 
 _OUTCOME_ROWS = 1 << 12
 """So many fit into a processor's second cache when they are handed on: eight times as many took several times as long each."""
 _SWITCH_ROWS = 1 << 10
+
+SIGNALS = ("usd_per_hour", "grams_per_kwh", "sun")
+"""What the control plane tells routers of a pool."""
 
 
 def grown(old: NDArray[Any], rows: int) -> Any:
@@ -129,6 +134,37 @@ class Arrays:
         memory = np.concatenate([self.routing.memory[:ROUTER_MEMORY], _ints(capacity)])
         self.routing = self.routing._replace(seen=grown(self.routing.seen, capacity), memory=memory)
         self.find_routable()
+
+    def begin(self, index: int, pool: int, serial: int) -> None:
+        """Make the replica at an index a new one of a pool, ready and empty."""
+        engines, table = self.engines, self.pools.tables[pool]
+        # Item by item: setting an attribute of a record takes eight microseconds.
+        engines.replicas[index], engines.servers[index] = np.zeros((), REPLICA), np.zeros((), SERVER)
+        replica, server = engines.replicas[index], engines.servers[index]
+        replica["pool"], replica["status"] = pool, READY
+        replica["serial"] = serial
+        for name in ("max_num_seqs", "prompt_token_s", "model", *SIGNALS):
+            replica[name] = table[name]
+        replica["asked"] = table["model"]
+        replica["kv_blocks"] = server["kv_free"] = table["blocks"]
+        self.routing.seen[index] = replica
+        server["last_start_s"], server["slowdown"] = math.inf, 1.0
+        server["host_room"], server["crossing"] = table["host_entries"], NEVER
+        for end in (
+            "batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest", "host_oldest",
+            "host_newest", "last_tenant",
+        ):  # fmt: skip
+            server[end] = NONE
+        entries = engines.caches.shape[1]
+        engines.lookups[index] = 0
+        engines.caches[index]["newer"] = np.append(np.arange(1, entries), NONE)[:entries]
+        server["spare"] = 0 if entries else NONE
+        engines.phases[index] = 0
+        engines.shares[index], engines.slots[index] = np.zeros((), SHARE), np.zeros((), ADAPTER)
+        worth = float(table["load_s"]) / int(table["weight_bytes"])
+        engines.models[index] = np.zeros((), MODEL)
+        engines.models[index, 0] = (0, True, 1, 0, worth)
+        server["table"] = pool
 
     def grow_shares(self, tenants: int) -> None:
         """Make room for the counters of so many tenants at each replica."""

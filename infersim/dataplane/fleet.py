@@ -6,8 +6,7 @@ Everything that changes the fleet from outside goes through the verbs of `Fleet`
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.dataplane import abi, edges, failing
-from infersim.dataplane.arrays import Arrays
+from infersim.dataplane.answers import Occupancy, Waiting, Wake, Why
+from infersim.dataplane.arrays import SIGNALS, Arrays
 from infersim.dataplane.faults import PolicyFault, exceptions_of_policies
 from infersim.dataplane.feeding import Chunk, Feed, SourceChunk
 from infersim.dataplane.groups import Policies
-from infersim.dataplane.internal import ADAPTER, AHEAD, AWAY, HELD, LEAVING, MODEL, SENDING, SERVER, SHARE, STATES
+from infersim.dataplane.internal import AHEAD, AWAY, HELD, LEAVING, SENDING, STATES
 from infersim.dataplane.layout import PoolCost, tally_of
 from infersim.dataplane.records import (
     ASKED,
@@ -30,70 +30,16 @@ from infersim.dataplane.records import (
     OUTCOME,
     QUEUE_ORDER,
     READY,
-    REPLICA,
     ROUTER,
     SWITCH,
 )
 from infersim.dataplane.rules import ServiceRules
-from infersim.dataplane.sequences import NEVER
 from infersim.dataplane.tally import Tally
 
 __all__ = ["Chunk", "Fleet", "Occupancy", "PolicyFault", "PoolCost", "Wake", "Why"]
 
 Sink = Callable[[NDArray], None]
 """What takes ended requests (OUTCOME), batch after batch."""
-
-SIGNALS = ("usd_per_hour", "grams_per_kwh", "sun")
-"""What the control plane tells routers of a pool."""
-
-
-class Why(IntEnum):
-    """Why the fleet stopped."""
-
-    ON_TIME = edges.ON_TIME
-    DRAINED = edges.DRAINED
-    HELD = edges.HELD_EDGE
-    LEAVING = edges.LEAVING_EDGE
-    FINISHED = edges.ALL_FINISHED
-
-
-@dataclass(frozen=True)
-class Wake:
-    """The moment at which the fleet stopped."""
-
-    time: float
-    why: Why
-    replica: int = NONE
-    """The replica that drained, if one did."""
-
-
-@dataclass(frozen=True)
-class Occupancy:
-    """What one pool holds at a moment."""
-
-    ready: int
-    draining: int
-    waiting: int
-    running: int
-    kv_blocks_used: int
-    kv_blocks: int
-    routed: int
-    ended: int
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A request in flight, and what it does."""
-
-    request: int
-    state: str
-    """One of STATES: held, queued, leaving (a prefill pool) ..."""
-    since_s: float
-    """When it entered that state."""
-    pool: int
-    """NONE while it is held,"""
-    replica: int
-    """and so the serial number of its replica."""
 
 
 class Fleet:
@@ -268,34 +214,7 @@ class Fleet:
             self._arrays.grow_replicas(2 * len(self._arrays.engines.replicas))
             return self.open(pool, serial)
         index = int(closed[0])
-        engines, table = self._arrays.engines, self._arrays.pools.tables[pool]
-        # Item by item: setting an attribute of a record takes eight microseconds.
-        engines.replicas[index], engines.servers[index] = np.zeros((), REPLICA), np.zeros((), SERVER)
-        replica, server = engines.replicas[index], engines.servers[index]
-        replica["pool"], replica["status"] = pool, READY
-        replica["serial"] = self._serials if serial is None else serial
-        for name in ("max_num_seqs", "prompt_token_s", "model", *SIGNALS):
-            replica[name] = table[name]
-        replica["asked"] = table["model"]
-        replica["kv_blocks"] = server["kv_free"] = table["blocks"]
-        self._arrays.routing.seen[index] = replica
-        server["last_start_s"], server["slowdown"] = math.inf, 1.0
-        server["host_room"], server["crossing"] = table["host_entries"], NEVER
-        for end in (
-            "batch_head", "batch_tail", "prefilling", "queue_head", "queue_tail", "oldest", "newest", "host_oldest",
-            "host_newest", "last_tenant",
-        ):  # fmt: skip
-            server[end] = NONE
-        entries = engines.caches.shape[1]
-        engines.lookups[index] = 0
-        engines.caches[index]["newer"] = np.append(np.arange(1, entries), NONE)[:entries]
-        server["spare"] = 0 if entries else NONE
-        engines.phases[index] = 0
-        engines.shares[index], engines.slots[index] = np.zeros((), SHARE), np.zeros((), ADAPTER)
-        worth = float(table["load_s"]) / int(table["weight_bytes"])
-        engines.models[index] = np.zeros((), MODEL)
-        engines.models[index, 0] = (0, True, 1, 0, worth)
-        server["table"] = pool
+        self._arrays.begin(index, pool, self._serials if serial is None else serial)
         self._serials += 1
         self._opened_s[index] = self.now
         self._up[pool][0] += 1
