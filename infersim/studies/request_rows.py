@@ -88,28 +88,36 @@ def _case(
     each: dict[str, list[float]],
 ) -> Case:
     settings = meta["engine_kwargs"]
-    hardware = known_chip(chip)
-    tensor = int(settings.get("tensor_parallel_size") or 1)
+    hardware, model = known_chip(chip), known_model(meta["model"])
+    tensor, data = (int(settings.get(f"{kind}_parallel_size") or 1) for kind in ("tensor", "data"))
+    shared = data if model.experts else 1  # ranks of a mixture share their experts, others are replicas of their own
+    seqs, tokens, blocks = (
+        shared * each_rank if each_rank else None
+        for each_rank in (
+            settings.get("max_num_seqs"), settings.get("max_num_batched_tokens"),
+            meta.get("kv_blocks") or settings.get("num_gpu_blocks_override"),
+        )
+    )  # fmt: skip
     weights = dtype_of(settings.get("quantization") or settings.get("dtype") or "auto")
     kept = settings.get("kv_cache_dtype") or "auto"
     return Case(
         name=name,
-        model=known_model(meta["model"]),
+        model=model,
         hardware=hardware,
         engine=known_engine(engine, hardware),
-        tensor=tensor,
+        tensor=tensor * shared,
         pipeline=int(settings.get("pipeline_parallel_size") or 1),
-        expert=tensor if settings.get("enable_expert_parallel") else 1,
-        attention_data=1,
+        expert=tensor * shared if model.experts and settings.get("enable_expert_parallel") else 1,
+        attention_data=shared,
         chips=None,
-        replicas=int(settings.get("data_parallel_size") or 1),
+        replicas=data // shared,
         weights=weights,
         kv_cache=dtype_of(settings.get("dtype") or "auto") if kept == "auto" else dtype_of(kept),
         load=load,
         rows=rows,
         group=f"{hardware.name} {meta['model']}",
         each={metric: tuple(values) for metric, values in each.items()},
-        max_num_seqs=settings.get("max_num_seqs"),
-        max_num_batched_tokens=settings.get("max_num_batched_tokens"),
-        blocks=meta.get("kv_blocks") or settings.get("num_gpu_blocks_override"),
+        max_num_seqs=seqs,
+        max_num_batched_tokens=tokens,
+        blocks=blocks,
     )

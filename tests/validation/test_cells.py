@@ -183,6 +183,25 @@ def test_a_record_with_a_slip(tmp_path: Path, meta: object, lines: str | None, w
     assert wanted in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("model", "experts", "layout", "seqs"),
+    [
+        ("meta-llama/Llama-3.1-8B", False, (1, 1, 1, 2), 128),
+        ("Qwen/Qwen3-30B-A3B", False, (2, 1, 2, 1), 256),
+        ("Qwen/Qwen3-30B-A3B", True, (2, 2, 2, 1), 256),
+    ],
+)
+def test_ranks_of_a_mixture_share_its_experts(
+    tmp_path: Path, model: str, experts: bool, layout: tuple[int, ...], seqs: int
+) -> None:
+    """Two data-parallel ranks: replicas of a dense model; of a mixture attention alone is by rank, with all sequences of both."""
+    kwargs = {"data_parallel_size": 2, "enable_expert_parallel": experts, "max_num_seqs": 128}
+    meta = META | {"model": model, "engine_kwargs": kwargs}
+    case = read_measurements(recorded(tmp_path / "h100-sxm_mine", meta)).cases[0]
+    assert (case.tensor, case.expert, case.attention_data, case.replicas) == layout
+    assert case.max_num_seqs == seqs
+
+
 def test_a_recorded_run_of_an_unknown_model_is_refused(tmp_path: Path) -> None:
     found = validate(recorded(tmp_path / "h100-sxm_mine", META | {"model": "somebody/unheard-of"}))
     assert found.coverage == 0.0
