@@ -44,7 +44,8 @@ def reserve_bytes(d: Deployment, shard: Shard) -> float:
     width += 3 * (shard.intermediate + shard.shared_intermediate)
     if experts:
         width += experts.per_token * (model.hidden_size + 3 * shard.expert_intermediate)
-    return RUNTIME_BYTES + 2.0 * d.max_num_batched_tokens * width + logits * d.max_num_seqs * model.vocab_size
+    seqs = math.ceil(d.max_num_seqs / d.attention_data)  # each rank samples its own
+    return RUNTIME_BYTES + 2.0 * d.max_num_batched_tokens * width + logits * seqs * model.vocab_size
 
 
 def plan_memory(d: Deployment) -> MemoryPlan:

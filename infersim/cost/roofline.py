@@ -32,7 +32,8 @@ from infersim.spec.base import BYTES_PER_ELEMENT
 GROUPED_OVERLAP = 1.2
 """The same for products of experts, where little overlaps: each expert's tile is read, then computed, and there are few
 tiles for each. With the two shares below, the median error over 80,000 points of fused experts (20 models on H100, H200
-and B200 under three engines, aiconfigurator-core 0.12.0) is 14 to 22 % in bf16 and fp8; 30 to 50 % with a sharp corner."""
+and B200 under three engines, aiconfigurator-core 0.12.0) is 14 to 22 % in bf16 and fp8; 30 to 50 % with a sharp corner. TensorRT-LLM's
+alone, but those with scales for each block, have the dense products' corner (`experts_overlap`): from 2,048 tokens on 15 to 18 % on H100 and H200, 27 with this one."""
 SCATTERED_SHARE = 0.4
 """Share of streaming bandwidth for activations gathered by expert and scattered back; 0.3 to 0.7 in the same fits."""
 EXPERT_SHARE = 0.8
@@ -48,8 +49,8 @@ ONE_FLOW = {"choose and sort": 2, "experts up": 1, "experts activation": 0, "exp
 GRAPH_TOKENS = 512
 """Steps of up to this many tokens replay a captured graph and are padded to its size."""
 SMALL_KV_SHARE = 0.87
-"""Share of the bandwidth that decode attention keeps when keys and values have fewer than 16 bits: unpacking them
-leaves 0.8 to 0.9 of the gain, fp8 on H100 and H200 in aiconfigurator-core 0.12.0."""
+"""Share of the bandwidth that decode attention keeps when keys and values have fewer than 16 bits, where the engine does not say:
+unpacking them leaves 0.8 to 0.9 of the gain, fp8 on H100 and H200 in aiconfigurator-core 0.12.0."""
 DECODE_LAUNCHES = 3
 """Kernels' worth of floor in decode attention, which splits keys and values and then combines: 10 to 12 us on H100."""
 FILTERS = {"plain": 0.0, "filtered": 1.0, "penalised": 2.0}
@@ -75,7 +76,7 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     memory = (streamed + passed / (SCATTERED_SHARE if operator.scattered else 1.0)) / d.chip.weight_bytes_s
     longer = np.maximum(compute, memory)
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
-    overlap = GROUPED_OVERLAP if operator.experts else d.chip.overlap
+    overlap = GROUPED_OVERLAP if operator.experts and not overlapping(d) else d.chip.overlap
     seconds = longer * (1.0 + ratio**overlap) ** (1.0 / overlap)
     floor = np.full_like(tokens, kernels_of(operator, d) * d.floor_s)
     work = Work(
@@ -124,6 +125,16 @@ def expert_share(d: Deployment) -> float:
     return share * CONVERTED_SHARE if unpacked(d) else share
 
 
+def overlapping(d: Deployment) -> bool:
+    """Whether experts overlap reading with arithmetic as dense products do."""
+    return d.engine.experts_overlap and not by_block(d) and BYTES_PER_ELEMENT[d.chip.computes(d.weights)] >= 1.0
+
+
+def by_block(d: Deployment) -> bool:
+    """Whether weights in 8 bits have a scale for each block, as checkpoints that were trained so."""
+    return d.weights == "fp8" and d.model.native_dtype == "fp8"
+
+
 def unpacked(d: Deployment) -> bool:
     """Whether weights are stored in fewer bits than they are computed in."""
     return BYTES_PER_ELEMENT[d.chip.computes(d.weights)] > d.stored_bytes
@@ -131,7 +142,8 @@ def unpacked(d: Deployment) -> bool:
 
 def kv_bytes_s(d: Deployment) -> float:
     """Achieved bandwidth of one chip when it reads keys and values as they are stored [B/s]."""
-    return d.chip.kv_bytes_s * (SMALL_KV_SHARE if d.kv_bytes < 2.0 else 1.0)
+    share = SMALL_KV_SHARE if d.engine.small_kv_share is None else d.engine.small_kv_share
+    return d.chip.kv_bytes_s * (share if d.kv_bytes < 2.0 else 1.0)
 
 
 def rereads(d: Deployment) -> float:
@@ -154,8 +166,7 @@ def kernels_of(operator: Operator, d: Deployment) -> int:
             return 0
         if "rope" in operator.name:
             launches -= 1
-        static = d.weights == "fp8" and d.model.native_dtype != "fp8"  # else a kernel finds scales block by block
-        if static and not operator.scattered:
+        if d.weights == "fp8" and not by_block(d) and not operator.scattered:  # else a kernel finds the scales
             converts = 0
     return launches + converts
 

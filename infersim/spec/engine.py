@@ -67,8 +67,12 @@ class Engine(Spec):
     query_reads: Quantity | None = None
     """Rate, in bandwidths of the chip's memory, at which query heads read keys and values of 16 bits from its cache where each head of
     a group reads them by itself; none where a group reads them together."""
+    small_kv_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the bandwidth that its decode attention keeps when keys and values have fewer than 16 bits; 0.87 when absent."""
     expert_share: Ratio | None = None
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
+    experts_overlap: bool = False
+    """Whether products of experts in 8 and 16 bits overlap reading with arithmetic as dense products do, but for scales block by block."""
     fused: bool = False
     """Whether norms after a collective, rotary position, the conversion of inputs to fp8 with static scales are
     parts of other kernels rather than kernels of their own."""

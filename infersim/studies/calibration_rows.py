@@ -14,6 +14,7 @@ from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
 from infersim.spec.placement import sram_chips
+from infersim.studies.bench_limits import SOURCE, bench_limits
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
 from infersim.studies.cells import POSITIVE, STATISTIC, TEXT, WORD, Cell
 from infersim.studies.names import chip_name, dtype_of, engine_name
@@ -102,6 +103,7 @@ def calibration_case(row: Fields) -> Case:
     if row["per"] == "chip":
         value *= _chips(row)
     load = _load(row, assumed)
+    seqs, tokens = _limits(row, model, hardware, engine, layout, weights, kv_cache, load, assumed)
     if workers:
         layout |= {"replicas": int(workers["decode"])}
     if (
@@ -134,10 +136,10 @@ def calibration_case(row: Fields) -> Case:
             ),
         ),
         group=row["group"],
-        max_num_seqs=_seqs(row, engine, assumed),
+        max_num_seqs=seqs,
         slots=_noted(row, r"batch slots (\d+)|(\d+) (?:batch|decode) slots") or (load.users if whole else None),
         slot_tokens=_noted(row, r"cache length (\d+)") or (round(load.prompt + load.output) if whole else None),
-        max_num_batched_tokens=_batched(row, model),
+        max_num_batched_tokens=tokens,
         prefill_replicas=int(workers.get("prefill", 0)),
         assumed=tuple(assumed),
         **layout,
@@ -155,8 +157,21 @@ def _kv_dtype(text: str) -> str:
     return dtype_of("auto" if "checkpoint" in text else text)
 
 
+def _limits(
+    row: Fields, model: Model, hardware: Hardware, engine: Engine, layout: dict[str, Any], weights: str, kv_cache: str,
+    load: Load, assumed: list[str],
+) -> tuple[int | None, int | None]:  # fmt: skip
+    """Most sequences and most tokens in a step, where they are not the engine's defaults."""
+    if SOURCE not in row["source"] or load.kind != "offline_throughput":
+        return _seqs(row, engine, assumed), _batched(row, model)
+    ranks, tensor = layout["attention_data"], layout["tensor"]
+    seqs, tokens = bench_limits(model, hardware, tensor * layout["pipeline"], tensor, weights, kv_cache, load)
+    assumed.append(f"{seqs} sequences and {tokens} tokens in a step of each rank, as trtllm-bench sets them")
+    return seqs * ranks, tokens * ranks
+
+
 def _seqs(row: Fields, engine: Engine, assumed: list[str]) -> int | None:
-    """Most sequences in a step, where it is not the engine's default."""
+    """Most sequences in a step, where a row says so or its source does."""
     if (stated := _noted(row, r"max_num_seqs (\d+)")) is not None:
         return stated
     if ":closed/" not in row["source"] or engine.max_num_seqs >= TUNED_SEQS:
