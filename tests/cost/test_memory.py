@@ -2,10 +2,12 @@
 
 import pytest
 
+from infersim.cost.build import build_tables
 from infersim.cost.memory import LOGIT_BYTES, RUNTIME_BYTES, SORT_BYTES, DoesNotFit
 from infersim.cost.operators import kv_elements
 from infersim.cost.sharding import divide
 from infersim.spec import catalogue
+from infersim.spec.pool import Parallelism
 from tests.cost.deployments import Case, tensor
 
 L8 = Case("llama-3.1-8b", "h100-sxm", "vllm", tensor(1))
@@ -83,3 +85,19 @@ def test_latent_attention_caches_its_compressed_rank() -> None:
     """70,272 bytes a token in 16 bit: 61 layers x (512 + 64) x 2 (Insights into DeepSeek-V3, ISCA 2025, table 1)."""
     model = catalogue.model("deepseek-v3")
     assert 2 * kv_elements(model, divide(model, 1)) == 70_272
+
+
+def test_ranks_of_data_parallel_attention_sample_their_own_sequences() -> None:
+    """Eight ranks hold the logits of an eighth of the sequences each: 8 bytes x 7/8 x 1,024 x 129,280 entries a chip less."""
+    model, chip = catalogue.model("deepseek-v3"), catalogue.hardware("h200-sxm")
+    one, eight = (
+        build_tables(
+            model, chip, catalogue.engine("sglang"), Parallelism(tensor=8, expert=8, attention_data=ranks), "fp8", "fp8", 1024,
+            2048, 16, None,
+        ).memory.reserve_bytes
+        for ranks in (1, 8)
+    )  # fmt: skip
+    whole, part = divide(model, 8, attention_data=8), divide(model, 8)  # each rank has all heads
+    heads = (whole.heads + 2 * whole.kv_heads - part.heads - 2 * part.kv_heads) * model.attention.head_dim
+    less = LOGIT_BYTES * (1024 - 128) * model.vocab_size - 2.0 * 2048 * heads
+    assert (one - eight) / 8 == pytest.approx(less)
