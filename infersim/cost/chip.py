@@ -64,6 +64,12 @@ class Chip:
         return OVERLAP if own is None else own.value
 
     @property
+    def tile_tokens(self) -> float | None:
+        """Tokens that its matrix products compute multiples of, if they do."""
+        own = self.hardware.efficiency.tile_tokens
+        return None if own is None else own.value
+
+    @property
     def host_time(self) -> float:
         """Time of its host for what the host of a machine of H100s does in 1."""
         slower = self.hardware.efficiency.host_time

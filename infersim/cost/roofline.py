@@ -65,11 +65,17 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     share = visited(operator, tokens, d)
     read = operator.weights * share * (d.stored_bytes if operator.quantised else d.kept_bytes)
     repeats = through_all(operator, d)
-    chained = not np.any(operator.weights) and not np.any(operator.flops)
-    passed = operator.activations * (d.engine.passes if chained else 1.0) * ACTIVATION_BYTES * tokens * repeats
+    passed = (
+        operator.activations * (d.engine.passes if chained(operator) else 1.0) * ACTIVATION_BYTES * tokens * repeats
+    )
     moved = read + passed
     flops = operator.flops * tokens * repeats
-    compute = flops / (d.chip.matmul_flops(stored_as) * (expert_share(d) if operator.experts else 1.0))
+    compute = (
+        operator.flops
+        * repeats
+        * tiled(operator, tokens, d)
+        / (d.chip.matmul_flops(stored_as) * (expert_share(d) if operator.experts else 1.0))
+    )
     streamed = operator.weights * share * (d.streamed_bytes if operator.quantised else d.kept_bytes)
     if operator.experts and unpacked(d):
         streamed = streamed / CONVERTED_SHARE
@@ -95,6 +101,17 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
         return product_s(count, columns, rows, operator.quantised, d)
 
     return tabled.product(work, operator, tokens, d, analytic)
+
+
+def tiled(operator: Operator, tokens: Array, d: Deployment) -> Array:
+    """Tokens that an operator computes: a dense product whole tiles."""
+    tile = d.chip.tile_tokens
+    return tokens if tile is None or operator.experts or chained(operator) else np.ceil(tokens / tile) * tile
+
+
+def chained(operator: Operator) -> bool:
+    """Whether it only passes activations on."""
+    return not np.any(operator.weights) and not np.any(operator.flops)
 
 
 def product_s(tokens: Array, columns: Array, rows: Array, quantised: bool, d: Deployment) -> Array:

@@ -78,6 +78,9 @@ class Efficiency(Spec):
     """Least time of one operator (launch, synchronisation, or pipeline stage overhead) [us]."""
     overlap: Quantity | None = None
     """Sharpness of the roofline's corner of matrix products: how well arithmetic hides memory where both take equally long; 2.5 when absent."""
+    tile_tokens: Quantity | None = None
+    """Tokens that a tile of a matrix product holds, where all are computed however few are asked for: products of T tokens take what the next
+    multiple takes to compute. None where kernels choose among tiles so that little is lost."""
     host_time: Quantity | None = None
     """Time that the hosts of its usual machines take for what the host of a machine of H100s does in 1: scheduling, launching kernels,
     front end. As long when absent."""

@@ -31,7 +31,7 @@ CELLS: dict[str, Cell] = {
 }
 """What its cells must hold: most say in words what was not published."""
 SCENARIOS = ("offline_throughput", "fixed_batch", "single_stream", "closed_loop", "server")
-PROMPTS = {"OpenOrca+GSM8K+MBXP": 206.0, "mix of OpenOrca": 206.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
+PROMPTS = {"OpenOrca+GSM8K+MBXP": 300.0, "mix of OpenOrca": 300.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
            "long-context": 9400.0, "ShareGPT": 220.0, "short": 16.0}  # fmt: skip
 """Mean prompts of public data sets, where a row names the set and not the length [tokens]."""
 VARIED = {"OpenOrca": 0.75, "CNN-DailyMail": 0.45, "math/code": 0.9, "long-context": 0.6, "ShareGPT": 1.0}
@@ -48,6 +48,11 @@ PUBLIC = "over the internet"
 """What notes say of services shared with strangers, whose TTFT is an upper bound."""
 SERVICES = {"Cerebras": "cerebras", "SN40L": "sambanova", "Groq": "groq"}
 """Engines behind the public services of chips' vendors."""
+VERSIONS = ("GH200-144GB",)
+"""Chips of which the column `hardware` names the family alone."""
+BACK_END = "TensorRT-LLM 1.0"
+"""TensorRT-LLM serves models with latent attention by its PyTorch back end alone, whatever TensorRT is installed beside it (its
+examples/models/core/deepseek_v3; TPOT of DeepSeek-R1 in MLPerf 5.1 is 3.5 times that of compiled engines)."""
 OWN_CHECKPOINTS = {("llama-3.1-405b", "vllm-v0")}
 """Models and engines that were served from the publisher's own fp8 checkpoint: Meta's quantises the feed-forward layers alone (The Llama
 3 Herd of Models, section 6.2), 480 GB and not 410. Eight H100 then have room for some 100,000 tokens, which is where the rows' batches
@@ -85,8 +90,8 @@ def calibration_case(row: Fields) -> Case:
     workers = dict(re.findall(r"(prefill|decode)_workers=(\d+)", row["parallelism"]))
     if not workers and "disaggregated" in row["parallelism"].lower():
         raise CannotSay("prefill and decode on different pools")
-    model, hardware = known_model(row["model"]), known_chip(row["hardware"])
-    engine = _engine(row, hardware)
+    model, hardware = known_model(row["model"]), known_chip(_version_of(row))
+    engine = _engine(row, model, hardware)
     weights, kv_cache = dtype_of(row["weight_dtype"]), _kv_dtype(row["kv_dtype"])
     assumed: list[str] = []
     if weights == "fp8" and (model.name, engine.name) in OWN_CHECKPOINTS and "checkpoint" not in row["kv_dtype"]:
@@ -146,10 +151,16 @@ def calibration_case(row: Fields) -> Case:
     )
 
 
-def _engine(row: Fields, hardware: Hardware) -> Engine:
-    """The engine; a vendor's own service runs on the vendor's own."""
+def _version_of(row: Fields) -> str:
+    """The chip, in the version that the source's name of the machine tells."""
+    return next((chip for chip in VERSIONS if chip in row["source"]), row["hardware"])
+
+
+def _engine(row: Fields, model: Model, hardware: Hardware) -> Engine:
+    """The engine; a vendor's own service runs on the vendor's own, and a model on the back end that has it."""
     own = next((engine for chip, engine in SERVICES.items() if row["hardware"].startswith(chip)), None)
-    return known_engine(own if own and "api" in row["engine"].lower() else row["engine"], hardware)
+    engine = known_engine(own if own and "api" in row["engine"].lower() else row["engine"], hardware)
+    return known_engine(BACK_END, hardware) if engine.name == "tensorrt-llm-0" and model.attention.latent else engine
 
 
 def _kv_dtype(text: str) -> str:

@@ -40,6 +40,20 @@ def test_grouped_products_read_and_compute_one_after_the_other() -> None:
         assert work.compute_s + work.memory_s == pytest.approx(one * corner, rel=1e-6)
 
 
+def test_products_of_blackwell_compute_whole_tiles() -> None:
+    """1, 128 and 129 tokens take the arithmetic of 128, 128 and 256 on a B200; H100s choose among tiles, experts have tiles of their own."""
+    b200 = replace(alone("llama-3.1-70b"), chip=Chip(catalogue.hardware("b200-sxm")))
+    bare = replace(matmul("product", 8192, 8192), activations=0.0, weights=1.0)  # as good as nothing to read
+    seconds = operator_work(bare, np.array([1.0, 128.0, 129.0, 4096.0]), b200).compute_s
+    assert seconds == pytest.approx(
+        bare.flops * np.array([128, 128, 256, 4096]) / b200.chip.matmul_flops("bf16"), rel=1e-3
+    )
+    assert operator_work(bare, np.array([129.0]), b200).flops == pytest.approx(129.0 * bare.flops)
+    for other, operator in ((alone("llama-3.1-70b"), bare), (b200, replace(bare, experts=(1, 1)))):
+        one, two = operator_work(operator, np.array([128.0, 256.0]), other).compute_s
+        assert operator_work(operator, np.array([192.0]), other).compute_s == pytest.approx((one + two) / 2, rel=1e-3)
+
+
 def test_experts_that_are_unpacked_keep_a_share_of_bandwidth_and_arithmetic() -> None:
     """4 bits on H100 are computed in 16: streaming and arithmetic at 0.6 of what experts in 16 bits reach; products of
     dense layers, whose kernels unpack while they stream, lose nothing."""

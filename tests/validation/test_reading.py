@@ -302,6 +302,23 @@ def test_what_a_row_says_of_prompts_caches_and_seats(tmp_path: Path) -> None:
     assert read(tmp_path, **gaudi, engine="optimum-habana (SynapseAI)").slot_tokens is None
 
 
+def test_the_sources_machine_and_the_model_tell_what_columns_do_not(tmp_path: Path) -> None:
+    """MLPerf's GH200 have 144 GB, of which 128 to 160 are HBM3e; TensorRT-LLM's compiled engines have no latent attention."""
+    source = "results@1:closed/NVIDIA/results/GH200-GraceHopper-Superchip_GH200-144GB_aarch64x1_TRT/x"
+    ours = {"hardware": "GH200", "chips": "1", "parallelism": "tp=1;pp=1", "engine": "TensorRT 10.2"}
+    large = read(tmp_path, **ours, source=source)
+    assert 128 < large.hardware.memory.capacity_gb.value < 160
+    assert large.engine.name == "tensorrt-llm-0"
+    assert read(tmp_path, **ours).hardware.name == "gh200"
+    latent = {
+        "model": "DeepSeek-R1",
+        "hardware": "B200",
+        "parallelism": "tp=8;pp=1;ep=8;dp=1",
+        "engine": "TensorRT 10.11",
+    }
+    assert read(tmp_path, **latent).engine.name == "tensorrt-llm"
+
+
 def test_weights_of_unstated_dtype_are_as_wide_as_fits(tmp_path: Path) -> None:
     """70 billion weights take 140 GB in 16 bits, 70 in 8 and 35 in 4; a RTX 4090 has 24."""
     for count, dtype in {"2": "int4", "4": "int8", "8": "bf16"}.items():
