@@ -1,8 +1,7 @@
 """One case of measurements served by the compiled fleet, and what a client would have measured of it.
 
-Offline: all requests at time 0. A fixed batch: the same with static batching. A closed loop of N users: all requests at
-time 0 with N in flight at most; a request's clock starts when the one N places before it, in order of finishing, has
-ended. A server: Poisson arrivals. An online run: requests nearly evenly spaced at each stage's rate, its
+Offline: all requests at time 0. A fixed batch: the same with static batching. A closed loop of N users: each sends its next
+request when the one before has ended (`users.py`). A server: Poisson arrivals. An online run: requests nearly evenly spaced at each stage's rate, its
 conversations taking turns, with their prompts as prefixes. Single requests: as they came.
 Not here: reading tables (`measurements.py`), errors (`validation.py`).
 """
@@ -24,9 +23,9 @@ from infersim.dataplane.tally import Tally
 from infersim.spec.engine import Engine
 from infersim.spec.model import Model, prediction_layer
 from infersim.spec.pool import Parallelism
-from infersim.studies.apart import serve_apart
 from infersim.studies.cases import CannotSay, Case, Load, Row
 from infersim.studies.polling import polled
+from infersim.studies.users import apart, serve_users
 
 Floats = NDArray[np.float64]
 Arrivals = tuple[NDArray, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -94,16 +93,17 @@ def resimulate(case: Case) -> Outcome:
         raise CannotSay(
             f"prefill and decode on pools of their own are re-simulated as closed loops, not as {case.load.kind}"
         )
-    if case.prefill_replicas:
-        replicas, kv_token = (case.prefill_replicas, case.replicas), tables.memory.kv_bytes_per_token
-        pools = (loop_cost(case, price(prefilling(case))), pool)
-        outcomes, tally = serve_apart(pools, requests, outputs, case.load.users, replicas, kv_token)
-        if (outcomes["status"] != FINISHED).any():
-            raise CannotSay("some requests are longer than the context or the KV cache")
-        seen = replace(case, load=replace(case.load, kind="server"))  # the loop itself had each user wait for an answer
-        return replace(_measured(seen, tables, outcomes, tally, stage), users=case.load.users)
     few = served_replicas(case, tables)
-    outcomes, tally = serve(pool, requests, outputs, names, few, case.polls_every)
+    if case.load.kind in LOOPS:
+        pools, replicas = [pool], [case.replicas]
+        if case.prefill_replicas:
+            pools = apart(loop_cost(case, price(prefilling(case))), pool, tables.memory.kv_bytes_per_token)
+            replicas = [case.prefill_replicas, case.replicas]
+        shape = polled(case.polls_every, pool.batching == "chunked_prefill") if case.polls_every > 1 else None
+        pools = [replace(pool, batching="own") for pool in pools] if shape else pools
+        outcomes, tally = serve_users(pools, requests, outputs, max(1, case.load.users), replicas, shape)
+    else:
+        outcomes, tally = serve(pool, requests, outputs, names, few)
     if (outcomes["status"] != FINISHED).any():
         raise CannotSay("some requests are longer than the context or the KV cache")
     return replace(_measured(case, tables, outcomes, tally, stage), more=case.replicas / few)
@@ -207,8 +207,6 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
     pool = replace(pool_cost(tables), batching=case.engine.batching, watermark_blocks=watermark, promises=promises)
     if case.load.kind == "fixed_batch":
         pool = replace(pool, batching=pool.batching if waits(case, tables) else "static", async_scheduling=False)
-    if case.load.kind in LOOPS and not case.prefill_replicas:  # the loop would let all users pay the front end at once
-        pool = replace(pool, request_overhead_s=0.0, token_overhead_s=0.0)
     if case.drafts:
         prompts = np.zeros(0) if tables.prompts is None else tables.prompts.seconds
         pool = replace(pool, acceptance=case.drafts, prompts_s=prompts)
@@ -223,14 +221,11 @@ def serve(
     outputs: NDArray[np.int64],
     names: NDArray[np.int64],
     replicas: int,
-    polls_every: int = 1,
 ) -> tuple[NDArray, Tally]:
     """Run to the last request on `replicas` replicas; return the outcomes by id, and the shapes that were run."""
     from infersim.policies.routing import ROUTERS
 
-    shape = polled(polls_every, pool.batching == "chunked_prefill") if polls_every > 1 else None
-    pool = replace(pool, batching="own") if shape else pool
-    fleet = Fleet([pool], [(requests, outputs, names)], ROUTERS["least_outstanding"].compiled, shape=shape)
+    fleet = Fleet([pool], [(requests, outputs, names)], ROUTERS["least_outstanding"].compiled)
     for _ in range(replicas):
         fleet.open(0)
     fleet.advance(math.inf)
@@ -256,7 +251,7 @@ def arrivals(case: Case, tables: CostTables) -> Arrivals:
     times = np.zeros(count)
     if load.kind == "server":
         times = np.cumsum(np.random.default_rng(1).exponential(1.0 / load.rate_rps, count))
-    if load.kind == "closed_loop":
+    if load.kind in LOOPS:
         times = first_come(case, tables, prompts)
     requests = _requests(times, prompts)
     requests["forks"] = load.beams - 1
@@ -267,14 +262,21 @@ _NO_NAMES = np.zeros(0, np.int64)
 
 
 def first_come(case: Case, tables: CostTables, prompts: NDArray[np.int64]) -> Floats:
-    """When the engine gets the requests of a closed loop [s]: its users all send at the beginning, and a front end takes
-    one request after the other; later ones wait in the loop for a user to be free, so they come right after."""
-    users, sent = case.load.users, np.minimum(np.arange(len(prompts)), case.load.users) * SENDING_S
+    """When the front end begins with the first requests of a closed loop [s]: its users all send at the beginning, and it
+    takes one request after the other. Later ones come when a user is free."""
+    sent = sending(case, len(prompts))
     if case.prefill_replicas:
         return sent
-    front = (tables.request_overhead_s + tables.token_overhead_s * prompts[:users]) / case.replicas
-    first = np.maximum(np.maximum(np.cumsum(front), sent[:users]), case.load.cold_s)
-    return np.concatenate([first, np.full(len(prompts) - len(first), first[-1])])
+    handled = tables.request_overhead_s + tables.token_overhead_s * prompts
+    users = max(1, case.load.users)
+    queued = np.maximum(np.cumsum(handled[:users]) / case.replicas, sent[:users] + handled[:users])
+    first = np.maximum.accumulate(np.maximum(queued, case.load.cold_s) - handled[:users])
+    return np.append(first, sent[users:])
+
+
+def sending(case: Case, count: int) -> Floats:
+    """When the users of a closed loop send their first requests [s], of which `count` are wanted."""
+    return np.minimum(np.arange(count), case.load.users) * SENDING_S
 
 
 def _how_many(case: Case, tables: CostTables) -> int:
@@ -353,32 +355,26 @@ def _measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, s
     from infersim.cost.energy import usage
 
     load = case.load
-    begun, front = outcomes["arrival_s"].copy(), np.zeros(len(outcomes))
-    users, mean_front = min(load.users or len(outcomes), len(outcomes)), 0.0
+    begun = outcomes["arrival_s"].copy()
+    users = min(load.users or len(outcomes), len(outcomes))
     if load.kind in LOOPS:
-        front = tables.request_overhead_s + tables.token_overhead_s * outcomes["input_tokens"]
-        begun[users:] = np.sort(outcomes["finish_s"])[: len(begun) - users]
-        mean_front = float(front.mean())
-        if load.kind == "closed_loop":  # what the first wait for is in their arrivals
-            begun[:users], front[:users] = np.arange(len(begun[:users])) * SENDING_S, 0.0
-        if users > case.replicas:
-            front[users:] = _until_scheduled(front[users:], outcomes, tables.async_scheduling, case.polls_every > 1)
-    ttft = outcomes["first_token_s"] - begun + front
-    e2e = outcomes["finish_s"] - begun + front
+        begun[:users] = sending(case, len(begun))[:users]
+    ttft = outcomes["first_token_s"] - begun
+    e2e = outcomes["finish_s"] - begun
     if load.kind == "fixed_batch":  # its latency is that of the last, where part of it waited for room
         e2e = np.full_like(e2e, e2e.max())
     tokens = outcomes["output_tokens"]
     gaps = np.maximum(tokens - 1, 1)
     used = usage(tables, tally)
-    makespan = float(outcomes["finish_s"].max() - outcomes["arrival_s"].min())
-    if load.kind == "server" and not case.prefill_replicas:
+    makespan = float(outcomes["finish_s"].max() - begun.min())
+    if load.kind == "server":
         makespan *= _steady_share(outcomes, tokens, makespan)
     return Outcome(
         seconds={"ttft_s": ttft, "e2e_s": e2e, "tpot_s": (e2e - ttft) / gaps},
         stage=stage,
         outputs=tokens,
         prompts=outcomes["input_tokens"],
-        makespan_s=makespan + mean_front * len(outcomes) / users if load.kind in LOOPS else makespan,
+        makespan_s=makespan,
         users=users,
         itl_s=float((e2e - ttft).sum() / gaps.sum()),
         causes={cause: float(getattr(used, cause)) for cause in CAUSES},
@@ -394,17 +390,6 @@ def _steady_share(outcomes: NDArray, tokens: NDArray[np.int64], makespan: float)
     inside = (outcomes["finish_s"] > first) & (outcomes["finish_s"] <= last)
     pace = tokens[inside].sum() / (last - first) if last > first else 0.0
     return min(1.0, float(tokens.sum() / pace / makespan)) if pace > 0 else 1.0
-
-
-def _until_scheduled(front: Floats, outcomes: NDArray, async_scheduling: bool, waited: bool) -> Floats:
-    """Time until a user's next request is in a step [s]: the step that began when the last one ended runs on, and those
-    that begin while the request is in the front end; one more where steps are scheduled ahead. Where the engine looks
-    for requests now and then only, the loop had it wait for the look."""
-    if waited:
-        return front
-    gaps = (outcomes["finish_s"] - outcomes["first_token_s"]).sum() / np.maximum(outcomes["output_tokens"] - 1, 1).sum()
-    steps = np.ceil(front / gaps) if gaps > 0 else 0.0
-    return np.maximum(front, (steps + async_scheduling) * gaps)
 
 
 def predict(case: Case, outcome: Outcome, row: Row) -> float:

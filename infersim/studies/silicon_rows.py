@@ -36,12 +36,6 @@ CELLS: dict[str, Cell] = {
     **dict.fromkeys(METRICS, optional(AT_LEAST_0)),
 }
 """What its cells must hold."""
-DRAWN = (0.9, 0.064)
-"""Mean of the lengths over what is stated, and their coefficient of variation: InferenceMAX draws them evenly from 0.8
-to 1 times that."""
-FIXED = (1.0, 0.0)
-LOOPS = 10
-"""Requests for each user in such a run, the first ones counted."""
 
 
 def silicon_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
@@ -78,7 +72,7 @@ def silicon_case(row: Fields) -> Case:
         raise CannotSay("the concurrency is not said")
     weights = dtype_of(row["precision"] or row["gemm_quant_mode"] or row["model_path"])
     drawn = not runs.on_disk(row)
-    share, varied = DRAWN if drawn else FIXED
+    share, varied = runs.lengths(row)
     asked = int(users.group(1)) if users else int(_number(row["batch_size"]))
     chip = known_chip(row["system"])
     engine = known_engine(runs.engine_release(row), chip)
@@ -88,6 +82,8 @@ def silicon_case(row: Fields) -> Case:
     drafts = runs.drafts(row, data)
     if (graphed := runs.graphed_tokens(row)) is not None:
         engine = engine.model_copy(update={"mixed_graph_tokens": graphed})
+    if not runs.ahead(row):
+        engine = engine.model_copy(update={"async_scheduling": False})
     return Case(
         name=row["id"],
         model=model,
@@ -106,10 +102,10 @@ def silicon_case(row: Fields) -> Case:
             prompt=share * float(row["isl"]),
             output=share * float(row["osl"]),
             varied=varied,
-            requests=LOOPS * asked,
+            requests=runs.rounds(row) * asked,
             users=asked,
             ramp_counts=users is not None,  # a batch size is that of a steady state
-            cold_s=runs.cold_s(row) if users is not None and not apart else 0.0,
+            cold_s=runs.cold_s(row, asked) if users is not None and not apart else 0.0,
         ),
         rows=tuple(
             Row({"id": row["id"]}, metric, "mean", _number(row[column]))
@@ -117,7 +113,7 @@ def silicon_case(row: Fields) -> Case:
             if _number(row[column])
         ),
         group=f"silicon|{row['system']}|{row['model_path']}",
-        max_num_seqs=max(asked, engine.max_num_seqs),  # these runs start engines with room for all users
+        max_num_seqs=runs.seats(row, asked),
         max_num_batched_tokens=None if apart else runs.step_tokens(row, asked * (1 + len(drafts)), data),
         drafts=drafts,
         polls_every=runs.polls_every(row, asked, data) if drawn and not apart else 1,

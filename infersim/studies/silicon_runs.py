@@ -18,7 +18,17 @@ LOOKED_ALWAYS = (("GLM", ""), ("Qwen3.5", "2026-04-17"))
 COLD_S = {"vllm": 0.2, "sglang": 0.4, "trtllm": 0.3}
 """What the first prompts wait for in a server that was started for the run: kernels that are loaded, compiled and tuned
 when first launched. TTFT of few users is 40 to 150 ms longer than the step that stops other users' decoding, whatever their
-number, and a tenth of the requests are first ones; in SGLang of November 2025 it was 70 s."""
+number, and a tenth of the requests are first ones."""
+COMPILING, COMPILING_S, SHORT_BURST = ("sglang", "2025-11-10"), 70.0, 16_384
+"""A campaign (engine, day) whose servers compiled kernels for whole chunks when the first came: where more than so many tokens come at
+once TTFT is 7 s longer at 4 users as at 128, a tenth of 70 s, and not otherwise."""
+DRAWN = (0.9, 0.064)
+"""InferenceMAX draws lengths evenly from 0.8 to 1 times what is stated: their mean, and coefficient of variation."""
+FIXED, UNEVEN = (1.0, 0.0), (1.0, 0.1)
+"""The package's own runs ask for one length, and answers that begin together end together: on H100 TTFT is that of such waves. On H200
+it is a third of that under SGLang, and TPOT longer: answers there were not of one length."""
+ROUNDS, FEW_ROUNDS = 10, 5
+"""Requests for each user, in most runs and in those."""
 WARM_SINCE = "2026-04"
 """Runs from then on sent requests before those that count: the same release of vLLM (0.17) on B200 shows a TTFT of Kimi K2.5 97 ms
 shorter on 2026-04-20 than on 2026-03-27, at the same TPOT."""
@@ -43,6 +53,11 @@ TWO_PROMPTS, DEFAULT_TOKENS, SILENT_RELEASES = 2, 2048, ("0.15.", "0.16.", "0.17
 """InferenceMAX starts vLLM with --max-num-batched-tokens of twice the prompt (Llama in 2025: 8,192), the package's own runs do
 so too; MiniMax and Kimi under these releases show steps of 2,048 at prompts of either length. With --max-cudagraph-capture-size
 2048 prompts of gpt-oss are replayed."""
+UNHURRIED = ("0.11.", "0.12.")
+"""Releases of vLLM that schedule a step after the one before: --async-scheduling is a default from 0.14 on; InferenceMAX asked for it before."""
+ONE_PROMPT = 1024
+"""The package's own runs of TensorRT-LLM hold one prompt in a step, or 1,024 tokens of shorter ones: TTFT of 4 to 64 users is
+three steps of one prompt at 1,024 tokens as at 4,096, which is what a scheduler that is a step ahead asks for."""
 SMALL_CACHE = (
     ("vllm", "Llama-3.1-70B", ("b200_sxm", "h200_sxm"), ""),
     ("vllm", "gpt-oss", ("b200_sxm",), ""),
@@ -70,9 +85,24 @@ def day(row: Fields) -> str:
     return found.group(1) if found else ""
 
 
-def cold_s(row: Fields) -> float:
-    """What the first prompts of a server wait for [s]."""
+def cold_s(row: Fields, users: int) -> float:
+    """What the first prompts of a server wait for, of `users` at once [s]."""
+    campaign, burst = (row["backend"], day(row)), users * int(row["isl"])
+    if campaign == COMPILING and burst > SHORT_BURST:
+        return COMPILING_S
     return 0.0 if day(row) >= WARM_SINCE else COLD_S[row["backend"]]
+
+
+def lengths(row: Fields) -> tuple[float, float]:
+    """Mean of the lengths over what is stated, and their coefficient of variation."""
+    if not on_disk(row):
+        return DRAWN
+    return UNEVEN if row["system"] == "h200_sxm" else FIXED
+
+
+def rounds(row: Fields) -> int:
+    """Requests for each user, the first ones counted."""
+    return FEW_ROUNDS if lengths(row) == UNEVEN else ROUNDS
 
 
 def kv_cache(row: Fields, weights: str) -> str:
@@ -99,10 +129,12 @@ def polls_every(row: Fields, users: int, data: int) -> int:
 def step_tokens(row: Fields, decoding: int, data: int) -> int | None:
     """Tokens that a step holds at most, where `decoding` users' tokens are among them; None for the engine's default."""
     backend, release, model, prompt = row["backend"], row.get("backend_version", ""), row["model_path"], int(row["isl"])
+    if backend != "sglang" and on_disk(row):
+        return max(prompt, ONE_PROMPT) + decoding
     if backend == "vllm" and release:
         silent = release.startswith(SILENT_RELEASES) and "gpt-oss" not in model
         return data * (DEFAULT_TOKENS if silent else TWO_PROMPTS * prompt)
-    if backend == "trtllm" and "DeepSeek" in model and not on_disk(row):
+    if backend == "trtllm" and "DeepSeek" in model:
         return data * -(-(prompt + decoding + 64) // 64) * 64
     return None
 
@@ -110,6 +142,16 @@ def step_tokens(row: Fields, decoding: int, data: int) -> int | None:
 def on_disk(row: Fields) -> bool:
     """Whether a run is the package's own rather than InferenceMAX's: it names a file on a disk."""
     return "source_file=/" in row["silicon_data_source"]
+
+
+def ahead(row: Fields) -> bool:
+    """Whether the engine schedules a step while the one before runs, if it can."""
+    return not (row["backend"] == "vllm" and on_disk(row) and row.get("backend_version", "").startswith(UNHURRIED))
+
+
+def seats(row: Fields, users: int) -> int:
+    """Requests that the server has in hand at once at most, for so many users."""
+    return users - (row["backend"] == "trtllm" and on_disk(row) and "8B" in row["model_path"])
 
 
 def graphed_tokens(row: Fields) -> int | None:

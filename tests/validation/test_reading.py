@@ -17,7 +17,7 @@ from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
 from infersim.studies.online_rows import fewer_gaps
 from infersim.studies.own_figures import cut_short, let_in
-from infersim.studies.resimulation import _until_scheduled, compiled_for, lengths, predict, predicted, resimulate
+from infersim.studies.resimulation import compiled_for, lengths, predict, predicted, resimulate
 from infersim.studies.silicon_rows import silicon_case, silicon_cases
 from infersim.studies.validation import OWN, validate
 
@@ -249,15 +249,6 @@ def test_the_error_of_single_requests(tmp_path: Path) -> None:
     assert exact["error_pct"].abs().max() < 0.1
     slow = write(guess["ttft_ms", 0] / 1e3 * 2, guess["e2e_ms", 0] / 1e3 * 2)
     assert slow["error_pct"].to_numpy() == pytest.approx(-50.0, abs=0.1)
-
-
-@pytest.mark.parametrize(("ahead", "waits_s"), [(False, 0.02), (True, 0.04)])
-def test_a_users_next_request_waits_for_the_running_step(ahead: bool, waits_s: float) -> None:
-    """Steps of 20 ms: 10 ms in the front end end within the running step; scheduling ahead costs one step more."""
-    outcomes = np.zeros(2, [("first_token_s", float), ("finish_s", float), ("output_tokens", int)])
-    outcomes["finish_s"], outcomes["output_tokens"] = 0.2, 11
-    assert _until_scheduled(np.array([0.010]), outcomes, ahead, False) == pytest.approx([waits_s])
-    assert _until_scheduled(np.array([0.010]), outcomes, ahead, True) == pytest.approx([0.010])  # the loop has it wait
 
 
 @pytest.mark.parametrize(("said", "profile"), [

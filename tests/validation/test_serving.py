@@ -57,3 +57,20 @@ def test_beams_share_the_work_of_their_prompt() -> None:
     )
     four = replace(one, load=replace(one.load, beams=4))
     assert resimulate(four).makespan_s == pytest.approx(resimulate(one).makespan_s, rel=0.15)
+
+
+@pytest.mark.parametrize(("users", "ahead", "steps"), [(1, True, 1.0), (8, False, 15 / 8), (8, True, 21 / 8)])
+def test_a_users_next_prompt_waits_for_the_steps_that_run_and_are_scheduled(
+    users: int, ahead: bool, steps: float
+) -> None:
+    """Answers of one length that began one prompt a step after the other end so. The first to end finds a step
+    that only decodes; whoever ends with the next steps finds one begun with another's prompt, so that all but one take two such steps; where
+    the engine is a step ahead the one after that is scheduled already: one, two, and then three each. An idle engine takes a prompt at once."""
+    load = Load("closed_loop", prompt=4000, output=64, users=users, requests=20 * users)
+    one = replace(case("closed_loop"), load=load, max_num_batched_tokens=4000 + users)
+    brief = one.engine.request_overhead_ms.model_copy(update={"value": 1e-3})
+    host = {"async_scheduling": ahead, "request_overhead_ms": brief, "token_overhead_us": brief}
+    one = replace(one, engine=one.engine.model_copy(update=host))
+    prompt_s = price(one).step_s(4000, 1, 0, 0.0, [(4000 * 4001 / 2, 4000.0)])
+    steady = resimulate(one).seconds["ttft_s"][10 * users :]
+    assert steady.mean() == pytest.approx(steps * prompt_s, rel=0.06)
