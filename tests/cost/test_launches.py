@@ -92,7 +92,7 @@ def test_steps_with_prompts_wait_for_launches_where_no_graph_holds_them() -> Non
             host = 288 * d.engine.launch_us.value * 1e-6
             expected = [w * max(0.0, host - linear.seconds[t]) for w, t in zip(waits, (512, 513), strict=True)]
             assert mixed.seconds[[512, 513]] == pytest.approx(expected)
-            assert (mixed.seconds[512] > 0.0) == waits[0]
+            assert (mixed.seconds[64] > 0.0) == waits[0]  # which keep the device busy for less than 288 launches
     eager = replace(alone("llama-3.1-8b"), engine=catalogue.engine("eager"))
     assert linear_work(eager).seconds[1] >= 288 * eager.engine.launch_us.value * 1e-6
 
