@@ -33,8 +33,15 @@ def validate(
         bool,
         typer.Option("--left-out", help="Cross-validate: predict each group by knobs fitted to all others (minutes)."),
     ] = False,
+    intervals: Annotated[
+        bool,
+        typer.Option(
+            "--intervals", help="Say where nine in ten predictions lie, and how many measured values lie there."
+        ),
+    ] = False,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Processes that fit; as many as cores when absent.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes that fit or draw; as many as cores when absent."),
     ] = None,
     worst: Annotated[int, typer.Option(metavar="N", min=0, help="Rows with the largest errors to show.")] = 10,
 ) -> None:
@@ -43,16 +50,23 @@ def validate(
     from infersim.studies.tasks import Machines
     from infersim.studies.validation import validate as run_validation
 
-    if workers is not None and not left_out:
-        raise typer.BadParameter("only --left-out works with several processes", param_hint="--workers")
+    if workers is not None and not (left_out or intervals):
+        raise typer.BadParameter("only --left-out and --intervals work with several processes", param_hint="--workers")
     with progress_bar("cases") as progress:
         found = run_validation(
-            file, measured=measured, left_out=left_out, machines=Machines(workers), progress=progress
+            file,
+            measured=measured,
+            left_out=left_out,
+            intervals=intervals,
+            machines=Machines(workers),
+            progress=progress,
         )
     out = console()
     out.print(_errors("Errors by metric [%]", found.by("metric", "statistic"), 2))
     keys = ("hardware", "engine", "kind", "metric")
     out.print(_errors("Errors by chip, engine, load and metric [%]", found.by(*keys), len(keys)))
+    if intervals:
+        out.print(_within(found.within("kind", "metric")))
     if len(found.requests):
         out.print(_by_request(found.by_request()))
     if worst:
@@ -87,6 +101,17 @@ def _errors(title: str, errors: "pd.DataFrame", keys: int) -> "Table":
         *words, rows, simulated, median, p90, bias = row
         numbers = ("" if value != value else f"{value:.1f}" for value in (median, p90))
         table.add_row(*map(str, words), str(rows), str(simulated), *numbers, "" if bias != bias else f"{bias:+.1f}")
+    return table
+
+
+def _within(rows: "pd.DataFrame") -> "Table":
+    """How many measured values lie where nine in ten predictions do."""
+    from infersim.cli.facts import plain_table
+
+    title = "Measured values where nine in ten predictions lie"
+    table = plain_table(title, "kind", "metric", ">rows", ">inside [%]", ">half width [%]")
+    for row in rows.itertuples(index=False):
+        table.add_row(row.kind, row.metric, str(row.rows), f"{row.inside_pct:.0f}", f"{row.half_width_pct:.0f}")
     return table
 
 

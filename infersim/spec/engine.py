@@ -92,6 +92,8 @@ class Engine(Spec):
     """Front-end time before a request reaches the scheduler [ms]: HTTP, tokenisation, hand-over."""
     token_overhead_us: Quantity
     """Front-end time for each prompt token [us]."""
+    unexplained: Quantity | None = None
+    """Standard deviation of the logarithm of measured over predicted time that no spread explains; 0.2 where nobody compared."""
     memory_fraction: Ratio
     """Share of chip memory that the engine may fill with weights, activations and KV."""
     watermark: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -4,26 +4,23 @@
     found.intervals                 # one row for each headline number
     found.slo_probability
 
-Replication k draws its requests with seed + k, and each graded number of a profile evenly from value x (1 - spread) to
-value x (1 + spread), by a stream that only k and the number's own name decide. So two scenarios that are replicated
-alike meet the same requests and the same chips (common random numbers), and their difference has less noise.
-
-Not here: intervals of a single run (`infersim/results/steady.py`).
+Replication k draws its requests with seed + k, and its profiles as `spreads.py` says, by streams that only k and the names of things
+decide. So two scenarios that are replicated alike meet the same requests and the same chips (common random numbers),
+and their difference has less noise. Not here: intervals of a single run (`infersim/results/steady.py`).
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from infersim.results.steady import LEVEL, t_quantile
-from infersim.spec.base import Quantity, Ratio, Spec
 from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.errors import StudyError
+from infersim.studies.spreads import drawn
 from infersim.studies.tasks import Failed, Machines, each
 
 if TYPE_CHECKING:
@@ -130,36 +127,11 @@ def _at(summary: Mapping[str, Any], path: str) -> float:
 
 def varied(resolved: ResolvedScenario, number: int) -> ResolvedScenario:
     """The scenario with the profiles of replication `number`; a ratio stays at most 1, so nothing beats physics."""
-    pools = tuple(
-        replace(
-            pool,
-            hardware=_varied(pool.hardware, number, f"hardware {pool.hardware.name}"),
-            engine=_varied(pool.engine, number, f"engine {pool.engine.name}"),
-        )
-        for pool in resolved.pools
-    )
-    return replace(resolved, pools=pools)
-
-
-def _varied(value: Any, number: int, name: str) -> Any:
-    """The same profile, list or number with every spread drawn from; `name` is where it stands."""
-    if isinstance(value, Quantity):
-        drawn = value.value * (1.0 + value.spread * _draw(number, name))
-        return value.model_copy(update={"value": min(drawn, 1.0) if isinstance(value, Ratio) else drawn})
-    if isinstance(value, Spec):
-        fields = {key: _varied(getattr(value, key), number, f"{name}.{key}") for key in type(value).model_fields}
-        return value.model_copy(update=fields)
-    if isinstance(value, dict):
-        return {key: _varied(entry, number, f"{name}.{key}") for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_varied(entry, number, f"{name}.{k}") for k, entry in enumerate(value)]
-    return value
-
-
-def _draw(number: int, name: str) -> float:
-    """Evenly from -1 to 1, decided by the replication and the name alone."""
-    digest = sha256(f"replication {number}: {name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**63 - 1.0
+    pools = []
+    for pool in resolved.pools:
+        hardware, engine = drawn(pool.hardware, pool.engine, number)
+        pools.append(replace(pool, hardware=hardware, engine=engine))
+    return replace(resolved, pools=tuple(pools))
 
 
 def _concluded(rows: list[dict[str, Any]]) -> Replications:

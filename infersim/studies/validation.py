@@ -7,7 +7,8 @@
 Not here: reading (`measurements.py`), serving (`resimulation.py`), fits (`left_out.py`). Read `calibration.py` next.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infersim.cost.silicon import NoTables, package_data, silicon
-from infersim.studies.cases import CannotSay, Case, Reading
+from infersim.studies.cases import CannotSay, Case, Reading, Row
 from infersim.studies.errors import StudyError
 from infersim.studies.measurements import read_measurements
 from infersim.studies.resimulation import Outcome, predict, resimulate
-from infersim.studies.tasks import HERE, Machines
+from infersim.studies.spreads import drawn
+from infersim.studies.tasks import HERE, Failed, Machines, each
 
 if TYPE_CHECKING:
     import pandas as pd
+
+DRAWS = 20
+"""Profiles that an interval is drawn from."""
+Range = tuple[float, float]
 
 OWN = Path(__file__).parent / "data"
 """The tables that travel with infersim: published facts with their sources."""
@@ -62,6 +68,21 @@ class Validation:
             )
         return pd.DataFrame(rows)
 
+    def within(self, *columns: str) -> "pd.DataFrame":
+        """For each combination of `columns`: rows with an interval, share of the measured values inside it [%], and its median
+        half width over the prediction [%]. Empty unless intervals were asked for."""
+        import pandas as pd
+
+        rows = []
+        known = self.table.dropna(subset=["low", "high"]) if "low" in self.table else self.table.head(0)
+        for key, group in known.groupby(list(columns), dropna=False) if len(known) else ():
+            inside = group["actual"].between(group["low"], group["high"])
+            half = (group["high"] - group["low"]) / (2.0 * group["predicted"])
+            words = dict(zip(columns, key, strict=True))
+            shares = {"inside_pct": 100.0 * inside.mean(), "half_width_pct": 100.0 * half.median()}
+            rows.append({**words, "rows": len(group), **shares})
+        return pd.DataFrame(rows)
+
     def by_request(self) -> "pd.DataFrame":
         """Of runs recorded request by request, for each run and metric: how the error of single requests is spread."""
         import pandas as pd
@@ -88,8 +109,20 @@ class Validation:
         return missing.groupby("reason").size().rename("rows").reset_index().sort_values("rows", ascending=False)
 
     def records(self) -> list[dict[str, Any]]:
-        """One object a measurement: id (or run, stage), metric, statistic, actual, predicted, error_pct, or reason."""
-        keep = ("id", "run", "stage", "metric", "statistic", "actual", "predicted", "error_pct", "reason")
+        """One object a measurement: id (or run, stage), metric, statistic, actual, predicted (low, high), error_pct, or reason."""
+        keep = (
+            "id",
+            "run",
+            "stage",
+            "metric",
+            "statistic",
+            "actual",
+            "predicted",
+            "low",
+            "high",
+            "error_pct",
+            "reason",
+        )
         names = [name for name in keep if name in self.table]
         return [
             {name: value for name, value in zip(names, row, strict=True) if value is not None and value == value}
@@ -102,6 +135,7 @@ def validate(
     *,
     measured: bool = False,
     left_out: bool = False,
+    intervals: bool = False,
     change: Callable[[Case], Case] | None = None,
     machines: Machines = HERE,
     progress: Callable[[float, float], None] | None = None,
@@ -110,7 +144,8 @@ def validate(
 
     `measured`: price by the operators measured in aiconfigurator-core where it has them; the column `priced` says which
     rows these are. `left_out`: cross-validation, every group is predicted by knobs that were fitted to the other groups
-    on `machines` (about twenty times the work). `change` may exchange a case's profiles before it is served. Raises
+    on `machines` (about twenty times the work). `intervals`: the columns `low` and `high` say where nine in ten predictions lie
+    when profiles are drawn from within what is known of them (DRAWS times the work). `change` may exchange a case's profiles before it is served. Raises
     SpecError for a file that is no such table or has one group, StudyError where that package is missing.
     """
     reading = read_measurements(Path(file) if file is not None else OWN)
@@ -121,8 +156,8 @@ def validate(
             raise StudyError(str(error), "validate --measured") from error
         change = by_measured_operators
     if left_out:
-        return without_their_groups(reading, change, machines, progress)
-    return compare(reading, change=change, progress=progress)
+        return without_their_groups(reading, change, machines, progress, intervals)
+    return compare(reading, change=change, progress=progress, intervals=intervals, machines=machines)
 
 
 def without_their_groups(
@@ -130,6 +165,7 @@ def without_their_groups(
     change: Callable[[Case], Case] | None,
     machines: Machines,
     progress: Callable[[float, float], None] | None,
+    intervals: bool = False,
 ) -> Validation:
     """Predicted against measured, each group by what all others say of the knobs."""
     from infersim.studies.left_out import left_out, with_factors
@@ -141,7 +177,8 @@ def without_their_groups(
         )
     share = (lambda done, of: progress(0.95 * done, of)) if progress is not None else None
     factors = left_out(cases, machines, share)
-    return compare(Reading(cases, reading.refused), change=lambda case: with_factors(case, factors))
+    turned = Reading([with_factors(case, factors) for case in cases], reading.refused)
+    return compare(turned, intervals=intervals, machines=machines)
 
 
 def by_measured_operators(case: Case) -> Case:
@@ -157,18 +194,21 @@ def compare(
     *,
     change: Callable[[Case], Case] | None = None,
     progress: Callable[[float, float], None] | None = None,
+    intervals: bool = False,
+    machines: Machines = HERE,
 ) -> Validation:
     """Predicted against measured, for cases that have been read."""
     import pandas as pd
 
+    cases = [change(case) for case in reading.cases] if change is not None else reading.cases
+    found = _ranges(cases, machines, progress) if intervals else {}
     records, requests = [], []
-    for done, case in enumerate(reading.cases):
-        changed = case if change is None else change(case)
-        outcome = served(changed)
-        records += row_records(changed, outcome)
-        requests += request_records(changed, outcome)
-        if progress is not None:
-            progress(done + 1, len(reading.cases))
+    for number, case in enumerate(cases):
+        outcome = served(case)
+        records += row_records(case, outcome, found.get(number, []))
+        requests += request_records(case, outcome)
+        if progress is not None and not intervals:
+            progress(number + 1, len(cases))
     for row in reading.refused:
         kind = {"kind": row.kind, "hardware": row.hardware, "engine": row.engine, "group": ""}
         what = {"metric": row.metric, "statistic": row.statistic, "actual": row.actual, "reason": row.reason}
@@ -180,6 +220,41 @@ def compare(
     return Validation(table, pd.DataFrame(requests))
 
 
+def _ranges(
+    cases: list[Case], machines: Machines, progress: Callable[[float, float], None] | None
+) -> dict[int, list[Range]]:
+    """Where nine in ten predictions lie, for each row of each case by its number."""
+    found: dict[int, list[Range]] = {}
+    for number, answer in each(likely, cases, machines):
+        if isinstance(answer, Failed):
+            raise StudyError(f"the case {cases[number].name} could not be served: {answer.why}", "validate --intervals")
+        found[number] = answer
+        if progress is not None:
+            progress(len(found), len(cases))
+    return found
+
+
+def likely(case: Case) -> list[Range]:
+    """(p5, p95) of each row's predictions over DRAWS profiles from within what is known of them; none for what cannot be served."""
+    predictions = []
+    for number in range(DRAWS):
+        hardware, engine = drawn(case.hardware, case.engine, number)
+        outcome = served(replace(case, hardware=hardware, engine=engine))
+        if not isinstance(outcome, str):
+            predictions.append([_or_nan(case, outcome, row) for row in case.rows])
+    if len(predictions) < DRAWS:  # a share of memory that was drawn small leaves no room for some
+        return []
+    low, high = np.percentile(np.array(predictions), (5, 95), axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _or_nan(case: Case, outcome: Outcome, row: Row) -> float:
+    try:
+        return predict(case, outcome, row)
+    except CannotSay:
+        return math.nan
+
+
 def served(case: Case) -> Outcome | str:
     """The case re-simulated, or the reason why it cannot be."""
     try:
@@ -188,8 +263,8 @@ def served(case: Case) -> Outcome | str:
         return str(error)
 
 
-def row_records(case: Case, outcome: Outcome | str) -> list[dict[str, Any]]:
-    """A record for each row of a case."""
+def row_records(case: Case, outcome: Outcome | str, ranges: Sequence[Range] = ()) -> list[dict[str, Any]]:
+    """A record for each row of a case, with where its predictions are likely to lie."""
     about = {
         "kind": case.load.kind,
         "hardware": case.hardware.name,
@@ -200,7 +275,7 @@ def row_records(case: Case, outcome: Outcome | str) -> list[dict[str, Any]]:
         "priced": "analytic" if case.measured is None else "measured",
     }
     records: list[dict[str, Any]] = []
-    for row in case.rows:
+    for number, row in enumerate(case.rows):
         record = {**row.labels, **about, "metric": row.metric, "statistic": row.statistic, "actual": row.actual}
         try:
             if isinstance(outcome, str):
@@ -210,7 +285,8 @@ def row_records(case: Case, outcome: Outcome | str) -> list[dict[str, Any]]:
             records.append({**record, "reason": str(error)})
             continue
         error_pct = 100.0 * (value / row.actual - 1.0) if row.actual else None
-        records.append({**record, "predicted": value, "error_pct": error_pct, "dominant": outcome.dominant})
+        between = dict(zip(("low", "high"), ranges[number], strict=True)) if ranges else {}
+        records.append({**record, "predicted": value, "error_pct": error_pct, "dominant": outcome.dominant, **between})
     return records
 
 
