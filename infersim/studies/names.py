@@ -8,7 +8,7 @@ import re
 from infersim.spec import catalogue
 
 CHIPS = (
-    (r"gb300", "gb300-nvl72"), (r"gb200", "gb200-nvl72"), (r"gh200", "gh200"),
+    (r"gb300", "gb300-nvl72"), (r"gb200", "gb200-nvl72"), (r"gh200.*144", "gh200-144gb"), (r"gh200", "gh200"),
     (r"b300", "b300-sxm"), (r"b200", "b200-sxm"), (r"rubin", "rubin-nvl72"),
     (r"h200.*nvl", "h200-nvl"), (r"h200", "h200-sxm"), (r"h800", "h800-sxm"), (r"h20\b", "h20"),
     (r"h100.*nvl", "h100-nvl"), (r"h100.*pcie", "h100-pcie"), (r"h100", "h100-sxm"),
