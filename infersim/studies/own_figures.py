@@ -4,12 +4,20 @@ Laws that hold of any run decide, never a cost model: what a batch's times add u
 state (`calibration_rows.py`).
 """
 
+import math
 from dataclasses import replace
 
 from infersim.studies.cases import Case
 
 AGREES = 1.25
 """How far the time of a token may be from what TTFT, TPOT and the stated output amount to."""
+LOADGEN = "mlcommons/inference_results"
+"""What the names of cases hold that MLPerf's load generator ran."""
+LASTS_S = 600.0
+"""Shortest run that it allows [s]."""
+LEAST_SAMPLES = 24_576
+"""Fewest samples of an offline run."""
+MADE = ("output_tok_s", "req_s")
 TUNED_SEQS = 1024
 """Sequences that a tuned server is taken to allow in a step where it states no limit: the fewest of AMD's submissions to MLPerf
 that state one for their server (1,024 to 3,840)."""
@@ -17,7 +25,21 @@ that state one for their server (1,024 to 3,840)."""
 
 def as_told(case: Case) -> Case:
     """The case as its own figures tell of it."""
-    return let_in(cut_short(case))
+    return let_in(cut_short(kept_busy(case)))
+
+
+def kept_busy(case: Case) -> Case:
+    """The case of an offline run of MLPerf with as many samples as its throughput makes in the time that LoadGen has it last.
+
+    What is left over at the end, when a few long answers keep the chips, is the smaller the longer it takes.
+    """
+    made = [
+        row.actual / (1.0 if row.metric == "req_s" else case.load.output) for row in case.rows if row.metric in MADE
+    ]
+    if LOADGEN not in case.name or case.load.kind != "offline_throughput" or case.load.requests or not made:
+        return case
+    samples = max(LEAST_SAMPLES, math.ceil(LASTS_S * max(made)))
+    return replace(case, load=replace(case.load, requests=samples), assumed=(*case.assumed, f"{samples} samples"))
 
 
 def cut_short(case: Case) -> Case:

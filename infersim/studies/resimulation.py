@@ -288,8 +288,10 @@ def _how_many(case: Case, tables: CostTables) -> int:
         return load.requests or int(np.clip(load.rate_rps * SERVED_S, 1000, MOST_ARRIVALS))
     if load.kind == "closed_loop":
         return min(load.requests or max(20, 6 * load.users), max(MOST_REQUESTS, 2 * load.users))
-    filled = np.clip(rounds(case, tables) * served_replicas(case, tables), 1000, MOST_REQUESTS)
-    return min(load.requests, MOST_REQUESTS) or int(filled)
+    few = served_replicas(case, tables)
+    if load.requests:
+        return min(math.ceil(load.requests * few / case.replicas), MOST_REQUESTS)
+    return int(np.clip(rounds(case, tables) * few, 1000, MOST_REQUESTS))
 
 
 def rounds(case: Case, tables: CostTables) -> float:
@@ -300,9 +302,10 @@ def rounds(case: Case, tables: CostTables) -> float:
 
 def served_replicas(case: Case, tables: CostTables) -> int:
     """Replicas to serve: where all requests are there at once each is as good as any other, and as many as can be filled do."""
-    if case.load.kind != "offline_throughput" or case.load.requests:
+    if case.load.kind != "offline_throughput":
         return case.replicas
-    return int(np.clip(MOST_REQUESTS // rounds(case, tables), 1, case.replicas))
+    each = case.load.requests / case.replicas or rounds(case, tables)
+    return int(np.clip(MOST_REQUESTS // each, 1, case.replicas))
 
 
 def lengths(load: Load, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

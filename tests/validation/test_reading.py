@@ -17,7 +17,7 @@ from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
 from infersim.studies.online_rows import fewer_gaps
 from infersim.studies.own_figures import cut_short, let_in
-from infersim.studies.resimulation import compiled_for, lengths, predict, predicted, resimulate
+from infersim.studies.resimulation import arrivals, compiled_for, lengths, predict, predicted, price, resimulate
 from infersim.studies.silicon_rows import silicon_case, silicon_cases
 from infersim.studies.validation import OWN, validate
 
@@ -366,6 +366,23 @@ def test_a_server_that_held_more_sequences_than_its_default_allows_was_told_to()
         replace(case, load=replace(case.load, kind="closed_loop", users=400)),
     ):
         assert let_in(same) is same
+
+
+def test_an_offline_run_of_mlperf_lasts_ten_minutes(tmp_path: Path) -> None:
+    """30,000 tokens/s in answers of 300 are 100 a second: 60,000 in 600 s; 24,576 samples are the fewest. One replica of eight serves its eighth."""
+    row = {
+        "scenario": "offline_throughput",
+        "per": "system",
+        "isl_tokens": "219",
+        "osl_tokens": "300",
+        "parallelism": "tp=1;pp=1",
+    }
+    source = "mlcommons/inference_results_v4.1@1:closed/x"
+    for value, samples in ("30000", 60_000), ("1000", 24_576):
+        assert read(tmp_path, **row, source=source, value=value).load.requests == samples
+    assert read(tmp_path, **row, value="30000").load.requests == 0
+    one = read(tmp_path, **row, source=source, value="30000", chips="8", model="Llama-3.1-8B")
+    assert len(arrivals(one, price(one))[0]) == 2 * 7_500
 
 
 def test_some_replicas_stand_for_all_when_all_requests_are_there_at_once() -> None:
