@@ -59,6 +59,9 @@ OWN_CHECKPOINTS = {("llama-3.1-405b", "vllm-v0")}
 """Models and engines that were served from the publisher's own fp8 checkpoint: Meta's quantises the feed-forward layers alone (The Llama
 3 Herd of Models, section 6.2), 480 GB and not 410. Eight H100 then have room for some 100,000 tokens, which is where the rows' batches
 begin to wait. TensorRT-LLM's and AMD's checkpoints quantise attention too."""
+EARLY = "llm-inference-bench|MI300X|"
+"""Groups whose software tells little of the chip: vLLM on ROCm of early 2024, off by 30 to 70 % either way at batches of 1 and 64; those who
+compiled the measurements say not to fit to them."""
 CORES = {"inferentia2": 2, "trainium1": 2, "trainium2": 4}
 """Cores that a chip counts as in the column `parallelism`; of Trainium2 logical ones, two cores each."""
 
@@ -143,6 +146,7 @@ def calibration_case(row: Fields) -> Case:
             ),
         ),
         group=row["group"],
+        fitted=not row["group"].startswith(EARLY),
         max_num_seqs=seqs,
         slots=_noted(row, r"batch slots (\d+)|(\d+) (?:batch|decode) slots") or (load.users if whole else None),
         slot_tokens=_noted(row, r"cache length (\d+)") or (round(load.prompt + load.output) if whole else None),

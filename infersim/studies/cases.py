@@ -92,6 +92,8 @@ class Case:
     rows: tuple[Row, ...]
     group: str
     """Rows of one group come from one source, chip and model."""
+    fitted: bool = True
+    """Whether cross-validation fits to it; not where its source's software is too early to tell of the chip."""
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     block_size: int | None = None

@@ -8,7 +8,8 @@ bring what is left out back in.
 
 How a prediction moves with a knob is worked out once for each case, by serving it with the knob a little further; the
 fit works on these slopes: over the logarithm of a share of a peak, and over the value itself of a time, for times add up (what is
-known beforehand is so many per cent of either). The group's own cases are then served with its knobs, so nothing that is reported is linear.
+known beforehand is so many per cent of either). A row near saturation, where a step that is a per cent longer makes the queue many per cent
+longer, is known that many times less well. The group's own cases are then served with its knobs, so nothing that is reported is linear.
 Not here: the knobs (`knobs.py`), errors (`validation.py`).
 """
 
@@ -44,6 +45,8 @@ ROUNDS = 12
 """Rounds of weighting that the fit takes."""
 FITTED = ("mean", "p50")
 """Statistics that are fitted: tails tell of the load more than of the chip."""
+HOST = "efficiency.host_time"
+"""The knob that turns times which are knobs themselves."""
 FROM_RUNS = "calibrated"
 """The grade of numbers that runs of whole models have moved."""
 
@@ -59,6 +62,15 @@ class Slopes:
     """Logarithms of predicted over measured, by row."""
     by_knob: dict[Unknown, Floats]
     """How they grow with a knob's coordinate: see `coordinate`."""
+
+    @property
+    def amplified(self) -> Floats:
+        """By row, what an error of a per cent in all that a step takes becomes, in per cent, where that is more."""
+        slower = np.zeros(len(self.errors))
+        for (_, name), slope in self.by_knob.items():
+            if name != HOST:
+                slower += slope if _is_time(name) else -slope
+        return np.maximum(1.0, np.abs(slower))
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ def chosen_cases(cases: Sequence[Case]) -> list[Case]:
     """The cases that are fitted: at most EACH_GROUP of each group and engine, spread evenly over it."""
     groups: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
-        if any(_counts(case, row) for row in case.rows):
+        if case.fitted and any(_counts(case, row) for row in case.rows):
             groups.setdefault((case.group, case.engine.name), []).append(case)
     found = []
     for members in groups.values():
@@ -173,9 +185,9 @@ def fit(slopes: Sequence[Slopes], priors: dict[Unknown, Prior]) -> dict[Unknown,
     first = 0
     for one in slopes:
         for unknown, column in one.by_knob.items():
-            matrix[first : first + len(column), place[unknown]] = column
+            matrix[first : first + len(column), place[unknown]] = column / one.amplified
         first += len(one.errors)
-    start = np.concatenate([one.errors for one in slopes]) if slopes else np.zeros(0)
+    start = np.concatenate([one.errors / one.amplified for one in slopes]) if slopes else np.zeros(0)
     x = np.where(time, np.expm1(centre), centre)
     for _ in range(ROUNDS if known else 0):
         size = np.abs(start + matrix @ x) / NOISE

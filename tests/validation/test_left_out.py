@@ -127,3 +127,21 @@ def test_first_tokens_of_servers_are_not_fitted() -> None:
     served = replace(runs(1.0)[0], load=Load(kind="server", prompt=64, output=8, rate_rps=2.0, requests=20), rows=rows)
     assert len(errors(served)) == 2
     assert len(errors(replace(served, load=replace(served.load, kind="closed_loop", users=2)))) == 3
+
+
+def test_a_row_near_saturation_counts_as_much_as_what_it_amplifies() -> None:
+    """Its queue grows ten per cent where a step grows one: an error of 2 there says what one of 0.2 says of a plain row."""
+    priors = {("chip", "a"): Prior(0.0, 0.3, -9, 9)}
+    plain = Slopes("g", np.array([0.2]), {("chip", "a"): np.array([-1.0])})
+    queue = Slopes("g", np.array([2.0]), {("chip", "a"): np.array([-10.0])})
+    assert fit([queue], priors) == fit([plain], priors)
+    assert Slopes("g", np.zeros(1), {("e", "step_us"): np.ones(1), ("c", "a"): -np.ones(1)}).amplified == 2.0
+    twice = {("e", "step_us"): np.ones(1), ("c", "efficiency.host_time"): np.ones(1)}  # the same time
+    assert Slopes("g", np.zeros(1), twice).amplified == 1.0
+
+
+def test_what_is_not_to_be_fitted_is_predicted_all_the_same() -> None:
+    first, *others = runs(slower=1.25)
+    factors = left_out([replace(first, fitted=False), *others])
+    assert factors[first.group] == pytest.approx(left_out([first, *others])[first.group])
+    assert factors[others[0].group] == pytest.approx(left_out(others)[others[0].group])
