@@ -15,10 +15,10 @@ POLLED = ("b200_sxm", "b300_sxm")
 LOOKED_ALWAYS = (("GLM", ""), ("Qwen3.5", "2026-04-17"))
 """Runs (model, day) there that were not: TTFT does not jump at 16 users but grows with the step (GLM 5 on B300: 143 ms at 8 users,
 153 at 16; Qwen3.5 in fp8: 203 and 218, on the next day in bf16 and fp4 170 and 298)."""
-COLD_S = {"vllm": 0.2, "sglang": 0.4, "trtllm": 0.3}
+COLD_S = {"vllm": 0.2, "sglang": 0.2, "trtllm": 0.1}
 """What the first prompts wait for in a server that was started for the run: kernels that are loaded, compiled and tuned
-when first launched. TTFT of few users is 40 to 150 ms longer than the step that stops other users' decoding, whatever their
-number, and a tenth of the requests are first ones."""
+when first launched. TTFT of few users is 10 to 40 ms longer than what they wait for otherwise, whatever their number, and a tenth of the
+requests are first ones; least under TensorRT-LLM, which tunes its kernels before it serves."""
 COMPILING, COMPILING_S, SHORT_BURST = ("sglang", "2025-11-10"), 70.0, 16_384
 """A campaign (engine, day) whose servers compiled kernels for whole chunks when the first came: where more than so many tokens come at
 once TTFT is 7 s longer at 4 users as at 128, a tenth of 70 s, and not otherwise."""
