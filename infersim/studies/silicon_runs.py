@@ -15,10 +15,10 @@ POLLED = ("b200_sxm", "b300_sxm")
 LOOKED_ALWAYS = (("GLM", ""), ("Qwen3.5", "2026-04-17"))
 """Runs (model, day) there that were not: TTFT does not jump at 16 users but grows with the step (GLM 5 on B300: 143 ms at 8 users,
 153 at 16; Qwen3.5 in fp8: 203 and 218, on the next day in bf16 and fp4 170 and 298)."""
-COLD_S = {"vllm": 0.2, "sglang": 0.2, "trtllm": 0.1}
+COLD_S, OWN_COLD_S = 0.2, 0.3
 """What the first prompts wait for in a server that was started for the run: kernels that are loaded, compiled and tuned
 when first launched. TTFT of few users is 10 to 40 ms longer than what they wait for otherwise, whatever their number, and a tenth of the
-requests are first ones; least under TensorRT-LLM, which tunes its kernels before it serves."""
+requests are first ones. InferenceMAX's runs, and the package's own."""
 COMPILING, COMPILING_S, SHORT_BURST = ("sglang", "2025-11-10"), 70.0, 16_384
 """A campaign (engine, day) whose servers compiled kernels for whole chunks when the first came: where more than so many tokens come at
 once TTFT is 7 s longer at 4 users as at 128, a tenth of 70 s, and not otherwise."""
@@ -93,7 +93,9 @@ def cold_s(row: Fields, users: int) -> float:
     campaign, burst = (row["backend"], day(row)), users * int(row["isl"])
     if campaign == COMPILING and burst > SHORT_BURST:
         return COMPILING_S
-    return 0.0 if day(row) >= WARM_SINCE else COLD_S[row["backend"]]
+    if on_disk(row):
+        return OWN_COLD_S
+    return 0.0 if day(row) >= WARM_SINCE else COLD_S
 
 
 def lengths(row: Fields) -> tuple[float, float]:
