@@ -69,7 +69,7 @@ def test_servers_are_warm_since_april() -> None:
     def cold(day: str) -> float:
         return run(silicon_data_source=f"x; silicon_concurrency=8; measured={day}").load.cold_s
 
-    assert (cold("2026-03-31"), cold("2026-04-01T05:00")) == (0.3, 0.0)
+    assert (cold("2026-03-31"), cold("2026-04-01T05:00")) == (0.2, 0.0)
 
 
 def test_the_same_image_was_faster_to_its_first_token_once_servers_were_warm() -> None:
@@ -146,20 +146,20 @@ def test_a_campaign_that_compiled_kernels_for_whole_chunks() -> None:
         return run(backend="sglang", isl=isl, silicon_data_source=source).load.cold_s
 
     assert (cold(16, "1024"), cold(32, "1024"), cold(4, "8192"), cold(32, "1024", "2025-11-02")) == (
-        0.4,
+        0.2,
         70.0,
         70.0,
-        0.4,
+        0.2,
     )
 
 
 def test_first_prompts_come_one_after_the_other_through_the_front_end() -> None:
-    """0.3 s cold, then a front end of 2.5 ms and 4 us a token: request i has come after i + 1 such times."""
+    """0.2 s cold, then a front end of 2.5 ms and 4 us a token: request i has come after i + 1 such times."""
     case = run()
     tables = price(case)
     prompts = np.full(40, 1000)
     front = 0.0025 + 4e-6 * 1000
-    expected = np.maximum(0.3, front * np.arange(1, 17))
+    expected = np.maximum(0.2, front * np.arange(1, 17))
     assert first_come(case, tables, prompts)[:16] + front == pytest.approx(expected)
     many = replace(case, load=replace(case.load, cold_s=0.0))
     assert first_come(many, tables, prompts)[:16] + front == pytest.approx(front * np.arange(1, 17))
