@@ -35,7 +35,7 @@ from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.demand import at_load
 from infersim.studies.errors import StudyError
 from infersim.studies.load import fleet, run_loaded, saturation_rps
-from infersim.studies.tasks import HERE, Failed, Machines, in_order
+from infersim.studies.tasks import HERE, Machines, all_done
 
 FORMAT = "# infersim baseline, format 1"
 SHARES = (0.25, 0.6, 0.85, 1.3)
@@ -101,11 +101,8 @@ def measured(
 ) -> pd.DataFrame:
     """One row for each load and seed: load, seed and the columns compared. Raises StudyError when a run fails."""
     tasks = [(resolved, load, seed) for load in loads for seed in seeds]
-    rows = in_order(_run, tasks, machines)
-    for answer in rows:
-        if isinstance(answer, Failed):
-            raise StudyError(f"{resolved.scenario.name} does not run: {answer.why}")
-    return pd.DataFrame(rows)
+    name = resolved.scenario.name
+    return pd.DataFrame(all_done(_run, tasks, machines, lambda _, why: StudyError(f"{name} does not run: {why}")))
 
 
 def _run(task: tuple[ResolvedScenario, float, int]) -> dict[str, float]:

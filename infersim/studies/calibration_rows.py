@@ -181,9 +181,10 @@ def _limits(
     """Most sequences and most tokens in a step, where they are not the engine's defaults."""
     ranks, tensor = layout["attention_data"], layout["tensor"]
     if SOURCE not in row["source"] or load.kind != "offline_throughput":
+        most, held = _seqs(row, engine, assumed), _batched(row, model)
         if ranks > 1 and engine.name.startswith("tensorrt-llm"):  # each rank has limits of its own
-            return engine.max_num_seqs * ranks, engine.max_num_batched_tokens * ranks
-        return _seqs(row, engine, assumed), _batched(row, model)
+            return most or engine.max_num_seqs * ranks, held or engine.max_num_batched_tokens * ranks
+        return most, held
     seqs, tokens = bench_limits(model, hardware, tensor * layout["pipeline"], tensor, weights, kv_cache, load)
     assumed.append(f"{seqs} sequences and {tokens} tokens in a step of each rank, as trtllm-bench sets them")
     return seqs * ranks, tokens * ranks

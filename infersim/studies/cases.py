@@ -3,6 +3,7 @@
 Not here: reading tables (`measurements.py`), serving cases (`resimulation.py`).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from infersim.spec import catalogue
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
+from infersim.studies.errors import StudyError
 from infersim.studies.names import chip_name, engine_name, model_name
 
 
@@ -173,3 +175,10 @@ def _known(look_up: Any, name: str | None, what: str, text: str) -> Any:
         except catalogue.UnknownName:
             pass
     raise CannotSay(f"{what} {text} is not in the catalogue")
+
+
+def unserved(cases: Sequence[Case], option: str) -> Callable[[int, str], StudyError]:
+    """The error of a case that could not be served, by its number."""
+    return lambda number, why: StudyError(
+        f"the case {cases[number].name} could not be served: {why}", f"validate {option}"
+    )

@@ -58,19 +58,20 @@ SHARE = Cell("a share above 0, at most 1", lambda text: 0.0 < number(text) <= 1.
 COUNT = Cell("a whole number of 1 or more", lambda text: number(text) >= 1 and number(text).is_integer())
 COUNT_OR_0 = Cell("a whole number of 0 or more", lambda text: number(text) >= 0 and number(text).is_integer())
 STAGES = Cell("a number above 0; for the whole run those of its stages, as 2.5|6.0", _each_positive)
-STATISTIC = matches(r"mean|p\d{1,2}(\.\d+)?|p100", "mean, or a percentile such as p99")
+STATISTICS = r"mean|p\d{1,2}(\.\d+)?|p100"
+STATISTIC = matches(STATISTICS, "mean, or a percentile such as p99")
 
 
 def check(rows: Sequence[tuple[int, Fields]], cells: Mapping[str, Cell], source: str) -> None:
-    """Raise SpecError with the slips of a table's (line, row)s; a column that is missing is one."""
-    present = set(rows[0][1]) if rows else set(cells)
+    """Raise SpecError with the slips of a table's (line, row)s, at least one; a column that is missing is one."""
+    present = set(rows[0][1])
     problems = [Problem(f"the column {name} is missing", source=source) for name in cells if name not in present]
     if not problems:
         problems = [
             Problem(f"found {text!r}; write {cell.wanted}", source=source, line=line, path=(name,))
             for line, row in rows
             for name, cell in cells.items()
-            if (text := (row[name] or "").strip()) or cell.needed
+            if (text := row[name].strip()) or cell.needed
             if not (text and cell.holds(text))
         ]
     if len(problems) > TOLD:

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from infersim.spec.base import Quantity
 from infersim.spec.hardware import Hardware
-from infersim.studies.cases import CannotSay, Case, Row
-from infersim.studies.errors import StudyError
+from infersim.studies.cases import CannotSay, Case, Row, unserved
 from infersim.studies.knobs import guess, knobs_of, plausible, turned
 from infersim.studies.resimulation import predict, resimulate
-from infersim.studies.tasks import HERE, Failed, Machines, each
+from infersim.studies.tasks import HERE, Machines, all_done
 
 Floats = NDArray[np.float64]
 Unknown = tuple[str, str]
@@ -94,14 +93,8 @@ def left_out(
             priors.setdefault(_owner(case, name), prior(case.hardware, name, quantity))
             touched.setdefault(case.group, set()).add(_owner(case, name))
     chosen = chosen_cases(cases)
-    found: dict[int, Slopes | None] = {}
-    for number, answer in each(slopes_of, chosen, machines):
-        if isinstance(answer, Failed):
-            raise StudyError(f"the case {chosen[number].name} could not be served: {answer.why}", "validate --left-out")
-        found[number] = answer
-        if progress is not None:
-            progress(len(found), len(chosen))
-    slopes = [one for _, one in sorted(found.items()) if one is not None]
+    found = all_done(slopes_of, chosen, machines, unserved(chosen, "--left-out"), progress)
+    slopes = [one for one in found if one is not None]
     return {
         group: {u: x for u, x in fit([s for s in slopes if s.group != group], priors).items() if u in mine}
         for group, mine in sorted(touched.items())

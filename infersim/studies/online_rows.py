@@ -3,11 +3,22 @@
 Not here: the other schemas (`measurements.py`).
 """
 
-import re
 from collections.abc import Iterator
 
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
-from infersim.studies.cells import COUNT, COUNT_OR_0, POSITIVE, SHARE, STAGES, TEXT, WORD, Cell, matches, optional
+from infersim.studies.cells import (
+    COUNT,
+    COUNT_OR_0,
+    POSITIVE,
+    SHARE,
+    STAGES,
+    STATISTICS,
+    TEXT,
+    WORD,
+    Cell,
+    matches,
+    optional,
+)
 from infersim.studies.names import chip_name, dtype_of, engine_name
 
 Fields = dict[str, str]
@@ -21,7 +32,7 @@ CELLS: dict[str, Cell] = {
     **dict.fromkeys(("system_prompt_tokens", "question_tokens"), COUNT_OR_0),
     **dict.fromkeys(("stage_rate_rps", "stage_duration_s"), STAGES),
     "gpu_memory_utilization": optional(SHARE),
-    "metric": matches(rf"({'|'.join(METRICS)})_(mean|p\d+)", "e2e, ttft or itl with a statistic, such as ttft_p99"),
+    "metric": matches(rf"({'|'.join(METRICS)})_({STATISTICS})", "e2e, ttft or itl with a statistic, such as ttft_p99"),
     "value_ms": POSITIVE,
 }
 """What its cells must hold."""
@@ -128,4 +139,4 @@ def fewer_gaps(cells: list[Fields], stage: str, output: float) -> float | None:
 
 
 def _whole(text: str) -> int | None:
-    return int(float(text)) if re.fullmatch(r"\d+(\.0*)?", text.strip()) else None
+    return int(float(text)) if text.strip() else None

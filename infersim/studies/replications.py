@@ -21,7 +21,7 @@ from infersim.results.steady import LEVEL, t_quantile
 from infersim.spec.resolve import ResolvedScenario
 from infersim.studies.errors import StudyError
 from infersim.studies.spreads import drawn
-from infersim.studies.tasks import Failed, Machines, each
+from infersim.studies.tasks import Machines, all_done
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,14 +96,14 @@ def replicate(
         scenario = load_scenario(scenario, settings or [])
     resolved = scenario if isinstance(scenario, ResolvedScenario) else resolve(scenario)
     tasks = [(resolved, number, spreads) for number in range(replications)]
-    rows: dict[int, dict[str, Any]] = {}
-    for number, answer in each(_one, tasks, Machines(workers=workers)):
-        if isinstance(answer, Failed):
-            raise StudyError(f"replication {number} failed: {answer.why}")
-        rows[number] = answer
-        if progress is not None:
-            progress(len(rows), replications)
-    return _concluded([rows[number] for number in range(replications)])
+    rows = all_done(
+        _one,
+        tasks,
+        Machines(workers=workers),
+        lambda number, why: StudyError(f"replication {number} failed: {why}"),
+        progress,
+    )
+    return _concluded(rows)
 
 
 def _one(task: tuple[ResolvedScenario, int, bool]) -> dict[str, Any]:

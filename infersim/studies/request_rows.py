@@ -11,11 +11,17 @@ from typing import Any
 
 from infersim.spec.errors import Problem, SpecError
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
+from infersim.studies.cells import COUNT
 from infersim.studies.names import dtype_of
 from infersim.studies.resimulation import statistic
 
 STAMPS = ("queued_ts", "first_token_ts", "last_token_ts", "input_toks", "output_toks")
 STATISTICS = ("mean", "p50", "p99")
+COUNTS = (
+    *(f"{kind}_parallel_size" for kind in ("tensor", "pipeline", "data")),
+    "max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks_override",
+)  # fmt: skip
+"""Settings of the engine that are whole numbers, where they are stated."""
 
 
 def request_cases(folders: Iterable[Path]) -> Iterator[Case | Refused]:
@@ -58,13 +64,28 @@ def _meta(path: Path) -> dict[str, Any]:
         raise SpecError(Problem(f"is no JSON object: {error}", source=str(path))) from error
     if missing:
         raise SpecError(Problem(f"lacks {', '.join(sorted(missing))}", source=str(path)))
+    settings = meta["engine_kwargs"]
+    if not isinstance(settings, dict):
+        raise SpecError(Problem(f"found {settings!r}; write a JSON object", str(path), path=("engine_kwargs",)))
+    stated = {key: settings[key] for key in COUNTS if settings.get(key) is not None}
+    problems = [
+        Problem(f"found {value!r}; write {COUNT.wanted}", str(path), path=("engine_kwargs", key))
+        for key, value in stated.items()
+        if not COUNT.holds(str(value))
+    ]
+    if problems:
+        raise SpecError(problems)
     return dict(meta)
 
 
 def _requests(path: Path) -> list[dict[str, Any]]:
     """Its requests in the order in which they were queued."""
     found = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(Problem(f"cannot be read: {error}", source=str(path))) from error
+    for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:

@@ -153,7 +153,7 @@ def price(case: Case) -> CostTables:
         return speculative(plain, wide, draft, len(case.drafts), blocks)
 
     try:
-        tables = build(blocks if blocks is None else 1)
+        tables = build(None if blocks is None else 1)
         if blocks is not None:  # the engine said that so many fit
             return replace(tables, memory=replace(tables.memory, blocks=blocks))
         if load.kind in ("fixed_batch", "single_stream") and (seqs == 1 or not waits(case, tables)):

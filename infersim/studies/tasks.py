@@ -69,6 +69,24 @@ def in_order(
     return [answers[number] for number in range(len(tasks))]
 
 
+def all_done(
+    function: Callable[[Task], Answer],
+    tasks: Sequence[Task],
+    machines: Machines,
+    failed: Callable[[int, str], StudyError],
+    progress: Callable[[float, float], None] | None = None,
+) -> list[Answer]:
+    """The answers in the order of the tasks; raises what `failed` makes of the first one's number and message that fails."""
+    answers: dict[int, Answer] = {}
+    for number, answer in each(function, tasks, machines):
+        if isinstance(answer, Failed):
+            raise failed(number, answer.why)
+        answers[number] = answer
+        if progress is not None:
+            progress(len(answers), len(tasks))
+    return [answers[number] for number in range(len(tasks))]
+
+
 def _attempt(function: Callable[[Task], Answer], number: int, task: Task) -> tuple[int, Answer | Failed]:
     """One task; whatever goes wrong in it is its answer."""
     try:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infersim.cost.silicon import NoTables, package_data, silicon
-from infersim.studies.cases import CannotSay, Case, Reading, Row
+from infersim.studies.cases import CannotSay, Case, Reading, Row, unserved
 from infersim.studies.errors import StudyError
 from infersim.studies.measurements import read_measurements
 from infersim.studies.resimulation import Outcome, predict, resimulate
 from infersim.studies.spreads import drawn
-from infersim.studies.tasks import HERE, Failed, Machines, each
+from infersim.studies.tasks import HERE, Machines, all_done
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ class Validation:
 
     def records(self) -> list[dict[str, Any]]:
         """One object a measurement: id (or run, stage), metric, statistic, actual, predicted (low, high), error_pct, or reason."""
-        keep = (
+        keep = [
             "id",
             "run",
             "stage",
@@ -122,7 +122,7 @@ class Validation:
             "high",
             "error_pct",
             "reason",
-        )
+        ]
         names = [name for name in keep if name in self.table]
         return [
             {name: value for name, value in zip(names, row, strict=True) if value is not None and value == value}
@@ -175,10 +175,12 @@ def without_their_groups(
         raise StudyError(
             "the measurements are of one group: there is nothing to fit to without it", "validate --left-out"
         )
-    share = (lambda done, of: progress(0.95 * done, of)) if progress is not None else None
+    fits = 0.5 if intervals else 0.95  # of the work
+    share = (lambda done, of: progress(fits * done, of)) if progress is not None else None
     factors = left_out(cases, machines, share)
     turned = Reading([with_factors(case, factors) for case in cases], reading.refused)
-    return compare(turned, intervals=intervals, machines=machines)
+    rest = (lambda done, of: progress(fits * of + (1.0 - fits) * done, of)) if progress is not None else None
+    return compare(turned, progress=rest, intervals=intervals, machines=machines)
 
 
 def by_measured_operators(case: Case) -> Case:
@@ -201,11 +203,11 @@ def compare(
     import pandas as pd
 
     cases = [change(case) for case in reading.cases] if change is not None else reading.cases
-    found = _ranges(cases, machines, progress) if intervals else {}
+    ranges = all_done(likely, cases, machines, unserved(cases, "--intervals"), progress) if intervals else None
     records, requests = [], []
     for number, case in enumerate(cases):
         outcome = served(case)
-        records += row_records(case, outcome, found.get(number, []))
+        records += row_records(case, outcome, ranges[number] if ranges else [])
         requests += request_records(case, outcome)
         if progress is not None and not intervals:
             progress(number + 1, len(cases))
@@ -218,20 +220,6 @@ def compare(
         if column not in table:
             table[column] = np.nan if column != "reason" else None
     return Validation(table, pd.DataFrame(requests))
-
-
-def _ranges(
-    cases: list[Case], machines: Machines, progress: Callable[[float, float], None] | None
-) -> dict[int, list[Range]]:
-    """Where nine in ten predictions lie, for each row of each case by its number."""
-    found: dict[int, list[Range]] = {}
-    for number, answer in each(likely, cases, machines):
-        if isinstance(answer, Failed):
-            raise StudyError(f"the case {cases[number].name} could not be served: {answer.why}", "validate --intervals")
-        found[number] = answer
-        if progress is not None:
-            progress(len(found), len(cases))
-    return found
 
 
 def likely(case: Case) -> list[Range]:

@@ -65,6 +65,7 @@ def test_a_slip_in_the_long_table(tmp_path: Path, column: str, text: str, wanted
             "2|x",
             "found '2|x'; write a number above 0; for the whole run those of its stages, as 2.5|6.0",
         ),
+        ("metric", "ttft_p999", "found 'ttft_p999'; write e2e, ttft or itl with a statistic, such as ttft_p99"),
         ("metric", "tpot_mean", "found 'tpot_mean'; write e2e, ttft or itl with a statistic, such as ttft_p99"),
         ("gpu_memory_utilization", "90", "found '90'; write a share above 0, at most 1, or nothing"),
     ],
@@ -171,6 +172,12 @@ def test_a_recorded_run(tmp_path: Path) -> None:
     ("meta", "lines", "wanted"),
     [
         ({"model": "x"}, None, "meta.json: lacks engine_kwargs, vllm_version"),
+        (META | {"engine_kwargs": None}, None, "meta.json: engine_kwargs: found None; write a JSON object"),
+        (
+            META | {"engine_kwargs": {"tensor_parallel_size": "two"}},
+            None,
+            "engine_kwargs.tensor_parallel_size: found 'two'; write a whole number of 1 or more",
+        ),
         (META, "{]\n", "requests.jsonl:1: JSONDecodeError"),
         (META, json.dumps(REQUEST | {"output_toks": "many"}), "requests.jsonl:1: TypeError"),
         (META, json.dumps({"queued_ts": 1}), "requests.jsonl:1: KeyError('first_token_ts')"),
@@ -200,6 +207,12 @@ def test_ranks_of_a_mixture_share_its_experts(
     case = read_measurements(recorded(tmp_path / "h100-sxm_mine", meta)).cases[0]
     assert (case.tensor, case.expert, case.attention_data, case.replicas) == layout
     assert case.max_num_seqs == seqs
+
+
+def test_a_run_without_its_requests(tmp_path: Path) -> None:
+    (recorded(tmp_path / "h100-sxm_mine") / "requests.jsonl").unlink()
+    with pytest.raises(SpecError, match=r"requests\.jsonl: cannot be read"):
+        read_measurements(tmp_path)
 
 
 def test_a_recorded_run_of_an_unknown_model_is_refused(tmp_path: Path) -> None:

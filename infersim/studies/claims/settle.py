@@ -17,7 +17,7 @@ from infersim.studies.claims.claim import Claim
 from infersim.studies.claims.measure import Measured, Task, measure
 from infersim.studies.claims.verdict import judge, shown
 from infersim.studies.errors import StudyError
-from infersim.studies.tasks import Failed, Machines, each
+from infersim.studies.tasks import Machines, all_done
 
 REPLICATIONS = 4
 """Runs of a case: one as it stands, the others with other seeds and profiles within their spreads."""
@@ -135,16 +135,12 @@ def settle(
         for case in claim.cases
         for number in range(replications if case.spread else 1)
     ]
-    found: dict[int, Measured] = {}
-    for index, answer in each(measure, [task for _, task in tasks], Machines(workers)):
+
+    def failed(index: int, why: str) -> StudyError:
         claim, task = tasks[index]
-        if isinstance(answer, Failed):
-            raise StudyError(
-                f"claim {claim.number}, case {task.case.name}, replication {task.replication}: {answer.why}"
-            )
-        found[index] = answer
-        if progress is not None:
-            progress(len(found), len(tasks))
+        return StudyError(f"claim {claim.number}, case {task.case.name}, replication {task.replication}: {why}")
+
+    found = all_done(measure, [task for _, task in tasks], Machines(workers), failed, progress)
     judged = [judge(claim, _by_replication(claim, tasks, found, replications)) for claim in claims]
     return Settled(pd.DataFrame([row for row, _ in judged]), pd.DataFrame([row for _, rows in judged for row in rows]))
 
@@ -167,7 +163,7 @@ def _place(out: str | Path | None, claim: Claim, case: str, replication: int) ->
 
 
 def _by_replication(
-    claim: Claim, tasks: Sequence[tuple[Claim, Task]], found: dict[int, Measured], replications: int
+    claim: Claim, tasks: Sequence[tuple[Claim, Task]], found: Sequence[Measured], replications: int
 ) -> list[dict[str, Measured]]:
     """The cases of a claim in each replication; one that is run once stands in all of them."""
     mine = {
