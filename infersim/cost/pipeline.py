@@ -14,6 +14,7 @@ import numpy as np
 
 from infersim.cost.collectives import send_s
 from infersim.cost.deployment import Deployment
+from infersim.cost.operator_time import ACTIVATION_BYTES
 from infersim.cost.operators import (
     Operator,
     attended,
@@ -21,7 +22,7 @@ from infersim.cost.operators import (
     head_operators,
     layer_operators,
 )
-from infersim.cost.roofline import ACTIVATION_BYTES, host_work
+from infersim.cost.roofline import host_work
 from infersim.cost.tables import Array, Work
 from infersim.cost.work import only_where, zeros
 

@@ -17,7 +17,8 @@ from infersim.spec.errors import Problem, SpecError
 from infersim.spec.hardware import Hardware
 from infersim.studies.cases import CannotSay, Case
 from infersim.studies.knobs import Knob, knobs_of, plausible, turned
-from infersim.studies.resimulation import predict, resimulate
+from infersim.studies.outcomes import predict
+from infersim.studies.resimulation import resimulate
 
 NARROWEST = 0.05
 """Least relative spread that a prior is given."""

@@ -1,6 +1,6 @@
 """A row of the long table of measurements as a case: its layout, its dtypes, its load, and what had to be assumed.
 
-Not here: the other schema (`measurements.py`).
+Not here: its layout (`calibration_layouts.py`) and load (`calibration_loads.py`), the other schemas (`measurements.py`).
 """
 
 import re
@@ -8,19 +8,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from infersim.cost.operators import parameters
 from infersim.spec.base import BYTES_PER_ELEMENT
 from infersim.spec.engine import Engine
 from infersim.spec.hardware import Hardware
 from infersim.spec.model import Model
-from infersim.spec.placement import sram_chips
 from infersim.studies.bench_limits import SOURCE, bench_limits
+from infersim.studies.calibration_layouts import chips_of, fits, layout_of, narrow_enough
+from infersim.studies.calibration_loads import Fields, load_of, noted
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
 from infersim.studies.cells import POSITIVE, STATISTIC, TEXT, WORD, Cell
 from infersim.studies.names import chip_name, dtype_of, engine_name
 from infersim.studies.own_figures import TUNED_SEQS, as_told
-
-Fields = dict[str, str]
 
 CELLS: dict[str, Cell] = {
     **dict.fromkeys(("id", "hardware", "model", "engine", "scenario", "metric"), WORD),
@@ -30,22 +28,6 @@ CELLS: dict[str, Cell] = {
     "value": POSITIVE,
 }
 """What its cells must hold: most say in words what was not published."""
-SCENARIOS = ("offline_throughput", "fixed_batch", "single_stream", "closed_loop", "server")
-PROMPTS = {"OpenOrca+GSM8K+MBXP": 300.0, "mix of OpenOrca": 300.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
-           "long-context": 9400.0, "ShareGPT": 220.0, "short": 16.0}  # fmt: skip
-"""Mean prompts of public data sets, where a row names the set and not the length [tokens]. That of MLPerf's Mixtral is estimated: OpenOrca's 219
-and MBXP's are shorter, GSM8K's are longer if they are posed with worked examples, as the score of 73.8 % suggests; with 300 offline runs of H100 and
-GH200 come out 30 % too fast and those of MI300X 10 % too slow, with 206 all were 3 to 55 % too fast."""
-VARIED = {"OpenOrca": 0.75, "CNN-DailyMail": 0.45, "math/code": 0.9, "long-context": 0.6, "ShareGPT": 1.0}
-"""Coefficient of variation of their lengths, roughly."""
-OF_MOST = 940 / 1024
-"""Mean output over the most that a load generator asks for, where a row says that alone: models seldom stop by themselves
-before it (934,964 tokens of 995 requests with at most 1,024 in the example of JetStream's benchmark, benchmarks/README.md)."""
-BEAM_OUTPUT = 67.0
-"""Mean answer of MLPerf's GPT-J, beam search on CNN-DailyMail with at most 128 tokens: 13,368 answers have 4,016,878 characters (gen_len in its
-accuracy targets), 300 each, and a token has 4.5; Llama-3.1-8B's 8,167,644 characters on the same set are 128 tokens each."""
-USUAL = 512.0
-"""Prompt and output of a single stream of which only the decode rate was published [tokens]."""
 PUBLIC = "over the internet"
 """What notes say of services shared with strangers, whose TTFT is an upper bound."""
 SERVICES = {"Cerebras": "cerebras", "SN40L": "sambanova", "Groq": "groq"}
@@ -62,8 +44,6 @@ begin to wait. TensorRT-LLM's and AMD's checkpoints quantise attention too."""
 EARLY = "llm-inference-bench|MI300X|"
 """Groups whose software tells little of the chip: vLLM on ROCm of early 2024, off by 30 to 70 % either way at batches of 1 and 64; those who
 compiled the measurements say not to fit to them."""
-CORES = {"inferentia2": 2, "trainium1": 2, "trainium2": 4}
-"""Cores that a chip counts as in the column `parallelism`; of Trainium2 logical ones, two cores each."""
 
 
 def calibration_cases(rows: list[Fields]) -> Iterator[Case | Refused]:
@@ -107,19 +87,19 @@ def calibration_case(row: Fields) -> Case:
     if row["metric"] in ("output_tok_s", "req_s") and PUBLIC in row["note"]:
         raise CannotSay("throughput of one client of a shared service holds that client's own pauses")
     if not row["weight_dtype"].strip().lower().startswith(("fp", "bf", "int")) and hardware.execution == "roofline":
-        weights = _narrow_enough(row, model, hardware, weights, assumed)
-    layout = _layout(row, model, hardware, engine, weights, kv_cache, assumed)
+        weights = narrow_enough(row, model, hardware, weights, assumed)
+    layout = layout_of(row, model, hardware, engine, weights, kv_cache, assumed)
     value = float(row["value"])
     if row["per"] == "chip":
-        value *= _chips(row)
-    load = _load(row, assumed)
+        value *= chips_of(row)
+    load = load_of(row, assumed)
     seqs, tokens = _limits(row, model, hardware, engine, layout, weights, kv_cache, load, assumed)
     if workers:
         layout |= {"replicas": int(workers["decode"])}
     if (
         hardware.execution == "pipeline"
         and BYTES_PER_ELEMENT[weights] > 1
-        and not _fits(model, hardware, weights, layout)
+        and not fits(model, hardware, weights, layout)
     ):
         weights = "int8"
         assumed.append("weights of 8 bits, since 16 do not fit the chips")
@@ -148,8 +128,8 @@ def calibration_case(row: Fields) -> Case:
         group=row["group"],
         fitted=not row["group"].startswith(EARLY),
         max_num_seqs=seqs,
-        slots=_noted(row, r"batch slots (\d+)|(\d+) (?:batch|decode) slots") or (load.users if whole else None),
-        slot_tokens=_noted(row, r"cache length (\d+)") or (round(load.prompt + load.output) if whole else None),
+        slots=noted(row, r"batch slots (\d+)|(\d+) (?:batch|decode) slots") or (load.users if whole else None),
+        slot_tokens=noted(row, r"cache length (\d+)") or (round(load.prompt + load.output) if whole else None),
         max_num_batched_tokens=tokens,
         prefill_replicas=int(workers.get("prefill", 0)),
         assumed=tuple(assumed),
@@ -192,7 +172,7 @@ def _limits(
 
 def _seqs(row: Fields, engine: Engine, assumed: list[str]) -> int | None:
     """Most sequences in a step, where a row says so or its source does."""
-    if (stated := _noted(row, r"max_num_seqs (\d+)")) is not None:
+    if (stated := noted(row, r"max_num_seqs (\d+)")) is not None:
         return stated
     if ":closed/" not in row["source"] or engine.max_num_seqs >= TUNED_SEQS:
         return None
@@ -203,150 +183,4 @@ def _seqs(row: Fields, engine: Engine, assumed: list[str]) -> int | None:
 def _batched(row: Fields, model: Model) -> int | None:
     """Most tokens in a step; where prompts are not cut, the longest context."""
     whole = "chunked prefill FALSE" in row["note"] or "num-scheduler-steps" in row["note"]  # these exclude each other
-    return model.max_context if whole else _noted(row, r"max_num_batched_tokens (\d+)")
-
-
-def _chips(row: Fields) -> int:
-    found = re.search(r"\d+", row["chips"])
-    if found is None:
-        raise CannotSay(f"the number of chips is {row['chips']}")
-    return int(found.group())
-
-
-def _layout(
-    row: Fields, model: Model, hardware: Hardware, engine: Engine, weights: str, kv_cache: str, assumed: list[str]
-) -> dict[str, Any]:
-    """Keys of a Case that say how chips are used."""
-    if hardware.execution == "pipeline":
-        known = re.match(r"\d+", row["chips"])
-        chips = int(known.group()) if known else sram_chips(model, hardware, engine, weights, kv_cache)  # type: ignore[arg-type]
-        if not known:
-            assumed.append(f"{chips} chips, the fewest that hold weights and KV")
-        return {"tensor": 1, "pipeline": 1, "expert": 1, "attention_data": 1, "chips": chips, "replicas": 1}
-    text, chips = row["parallelism"], _chips(row)
-    if "prefill replicated" in row["note"]:
-        raise CannotSay("one program in which every chip prefills all prompts and decodes a share of them")
-    if "over" in text and not text.startswith("wide EP over"):
-        raise CannotSay(f"the layout is {text}")
-    degrees = {k: int(v) for k, v in re.findall(r"(tp|pp|ep|dp)=(\d+)", text)}
-    pipeline = degrees.get("pp", 1)
-    if "tp" in degrees:
-        tensor = max(1, degrees["tp"] // CORES.get(hardware.name, 1))
-    elif text.startswith("wide EP over"):
-        tensor = chips
-    elif "prefill" in text:
-        raise CannotSay("prefill and decode on different pools")
-    else:
-        tensor = _fewest_chips(model, hardware, weights, chips)
-        assumed.append(f"tensor parallelism {tensor}: the fewest chips that hold the weights and as much KV")
-    expert, data = degrees.get("ep", 1), 1
-    if "attention-dp" in text or text.startswith("wide EP over") or (expert > 1 and degrees.get("dp", 1) == expert):
-        if expert > tensor or text.startswith("wide EP over"):
-            tensor = expert = chips
-        data = tensor
-        expert = tensor if model.experts else 1
-        assumed.append(f"experts over {expert} chips")
-    elif expert == tensor > 1 and model.attention.latent and "TensorRT" in row["engine"]:
-        data = tensor
-        assumed.append(
-            "attention data parallel, as TensorRT-LLM serves latent attention, whose cache each chip would hold whole otherwise"
-        )
-    replicas = max(1, chips // (tensor * pipeline))
-    return {
-        "tensor": tensor, "pipeline": pipeline, "expert": min(expert, tensor), "attention_data": data, "chips": None,
-        "replicas": replicas,
-    }  # fmt: skip
-
-
-def _fits(model: Model, hardware: Hardware, weights: str, layout: dict[str, Any]) -> bool:
-    room = layout["chips"] * hardware.memory.capacity_gb.value * 1e9 * 0.85
-    return parameters(model) * BYTES_PER_ELEMENT[weights] < room
-
-
-def _narrow_enough(row: Fields, model: Model, hardware: Hardware, weights: str, assumed: list[str]) -> str:
-    """The widest dtype in which weights of unstated dtype fit all chips."""
-    known = re.search(r"\d+", row["chips"])
-    room = (int(known.group()) if known else 1) * hardware.memory.capacity_gb.value * 1e9 * 0.85
-    widths = [dtype for dtype in (weights, "int8", "int4") if parameters(model) * BYTES_PER_ELEMENT[dtype] < room]
-    if widths and widths[0] != weights:
-        assumed.append(f"weights in {widths[0]}, the widest that fits")
-    return widths[0] if widths else weights
-
-
-def _fewest_chips(model: Model, hardware: Hardware, weights: str, chips: int) -> int:
-    size = parameters(model) * BYTES_PER_ELEMENT[weights]
-    tensor = 1
-    while tensor < chips and tensor * hardware.memory.capacity_gb.value * 1e9 * 0.9 < 1.35 * size:
-        tensor *= 2
-    return min(tensor, chips)
-
-
-def _load(row: Fields, assumed: list[str]) -> Load:
-    """The load of a row."""
-    note, kind = row["note"], row["scenario"]
-    if kind not in SCENARIOS:
-        raise CannotSay(f"the scenario is {kind}, none of {', '.join(SCENARIOS)}")
-    prompt, output = _length(row["isl_tokens"]), _length(row["osl_tokens"])
-    if prompt is None:
-        said = f"{note} {row['isl_tokens']}"
-        prompt = next((tokens for words, tokens in PROMPTS.items() if words in said), None)
-        if prompt is not None:
-            assumed.append(f"prompts of {prompt:g} tokens, as the data set's")
-    if between := re.search(r"measured output is about (\d+)-(\d+)", note):
-        output = (float(between.group(1)) + float(between.group(2))) / 2.0
-    most = _noted(row, r"max out (\d+)") or 0
-    if output is None and most:
-        output = OF_MOST * most
-        assumed.append(f"outputs of {output:.0f} tokens where {most} were asked for")
-    if output is None and "ShareGPT" in f"{note} {row['osl_tokens']} {row['isl_tokens']}":
-        output = 200.0
-        assumed.append("outputs of 200 tokens, as ShareGPT's")
-    if "BEAM" in note:
-        output = BEAM_OUTPUT
-        assumed.append(f"answers of {output:g} tokens, as MLPerf's GPT-J")
-    if output is None and "CNN-DailyMail" in note:
-        output = 128.0
-        assumed.append("outputs of 128 tokens, the data set's limit")
-    decodes = kind == "single_stream" and row["metric"] in ("tok_s_user", "tpot_ms")
-    if prompt is None and decodes:
-        prompt = USUAL
-        assumed.append(f"prompts of {USUAL:g} tokens, on which one user's decode rate hardly depends")
-    if output is None and decodes:
-        output = USUAL
-        assumed.append(f"outputs of {USUAL:g} tokens, on which one user's decode rate hardly depends")
-    if prompt is None:
-        raise CannotSay(f"the prompt is {row['isl_tokens'] or 'not said'}")
-    if output is None:
-        raise CannotSay(f"the output is {row['osl_tokens'] or 'not said'}")
-    varied = next((v for words, v in VARIED.items() if words in note), 0.0)
-    users = _length(row["batch_or_concurrency"])
-    if kind in ("fixed_batch", "closed_loop") and users is None:
-        raise CannotSay(f"the batch or concurrency is {row['batch_or_concurrency'] or 'not said'}")
-    rate = _length(row["request_rate"])
-    if kind == "server" and rate is None:
-        raise CannotSay(f"the request rate is {row['request_rate'] or 'not said'}")
-    many = re.search(r"(?:all )?(\d+) (?:random prompts|requests|prompts)", note)
-    return Load(
-        kind=kind,
-        prompt=prompt,
-        output=max(output, 1.0),
-        varied=varied,
-        longest=128 if "<=128" in note else 1024 if "OpenOrca" in note else most,
-        requests=int(many.group(1)) if many and kind != "single_stream" else 0,
-        users=1 if kind == "single_stream" else int(users or 0),
-        ramp_counts="random prompts" in note,  # engines' own benchmarks count every request
-        rate_rps=rate or 0.0,
-        beams=4 if "BEAM" in note else 1,
-    )
-
-
-def _length(text: str) -> float | None:
-    """The first number of a cell such as 128, 291.2 or ~500; None for words."""
-    found = re.search(r"\d+(\.\d+)?", text.replace(",", "")) if text and not text.startswith(("<", "up")) else None
-    return float(found.group()) if found else None
-
-
-def _noted(row: Fields, pattern: str) -> int | None:
-    """The number that a row's note says in one of the pattern's ways."""
-    found = re.search(pattern, row["note"])
-    return int(next(filter(None, found.groups()))) if found else None
+    return model.max_context if whole else noted(row, r"max_num_batched_tokens (\d+)")

@@ -24,7 +24,8 @@ from infersim.spec.base import Quantity
 from infersim.spec.hardware import Hardware
 from infersim.studies.cases import CannotSay, Case, Row, unserved
 from infersim.studies.knobs import guess, knobs_of, plausible, turned
-from infersim.studies.resimulation import predict, resimulate
+from infersim.studies.outcomes import predict
+from infersim.studies.resimulation import resimulate
 from infersim.studies.tasks import HERE, Machines, all_done
 
 Floats = NDArray[np.float64]

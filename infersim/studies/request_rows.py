@@ -13,7 +13,7 @@ from infersim.spec.errors import Problem, SpecError
 from infersim.studies.cases import CannotSay, Case, Load, Refused, Row, known_chip, known_engine, known_model
 from infersim.studies.cells import COUNT
 from infersim.studies.names import dtype_of
-from infersim.studies.resimulation import statistic
+from infersim.studies.outcomes import statistic
 
 STAMPS = ("queued_ts", "first_token_ts", "last_token_ts", "input_toks", "output_toks")
 STATISTICS = ("mean", "p50", "p99")

@@ -19,7 +19,8 @@ from infersim.cost.silicon import NoTables, package_data, silicon
 from infersim.studies.cases import CannotSay, Case, Reading, Row, unserved
 from infersim.studies.errors import StudyError
 from infersim.studies.measurements import read_measurements
-from infersim.studies.resimulation import Outcome, predict, resimulate
+from infersim.studies.outcomes import Outcome, predict
+from infersim.studies.resimulation import resimulate
 from infersim.studies.spreads import drawn
 from infersim.studies.tasks import HERE, Machines, all_done
 

@@ -7,14 +7,13 @@ import pytest
 
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
+from infersim.cost.operator_time import kernels_of, operator_work
 from infersim.cost.operators import elementwise, layer_parts, matmul
 from infersim.cost.roofline import (
     host_work,
-    kernels_of,
     linear_work,
     mixed_work,
     never_graphed,
-    operator_work,
     parts_of,
     waiting_for_launches,
 )

@@ -13,7 +13,8 @@ from infersim.spec.profile import load_yaml_model, profile_yaml
 from infersim.studies.bench_files import Deployed, read_bench
 from infersim.studies.calibration import calibrate
 from infersim.studies.cases import Case, Load, Row
-from infersim.studies.resimulation import predicted, resimulate
+from infersim.studies.outcomes import predicted
+from infersim.studies.resimulation import resimulate
 
 CHIP, ENGINE = catalogue.hardware("h100-sxm"), catalogue.engine("vllm")
 

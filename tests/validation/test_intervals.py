@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from infersim.cli.app import app
 from infersim.studies.cases import Case
 from infersim.studies.measurements import read_measurements
-from infersim.studies.resimulation import predict
+from infersim.studies.outcomes import predict
 from infersim.studies.validation import OWN, likely, served, validate
 from tests.validation.test_reading import table
 

@@ -10,7 +10,8 @@ from infersim.spec import catalogue
 from infersim.studies.cases import Case, Load, Row
 from infersim.studies.knobs import CHIP_KNOBS, ENGINE_KNOBS, guess, knobs_of, plausible, quantities, turned
 from infersim.studies.left_out import Prior, Slopes, errors, fit, left_out, prior, with_factors
-from infersim.studies.resimulation import predict, predicted, resimulate
+from infersim.studies.outcomes import predict, predicted
+from infersim.studies.resimulation import resimulate
 
 CHIP, ENGINE = catalogue.hardware("h100-sxm"), catalogue.engine("vllm")
 _fitted = CHIP.efficiency.matmul_memory.model_copy(update={"grade": "calibrated"})

@@ -12,12 +12,14 @@ import pytest
 from infersim.cli.app import app
 from infersim.spec import catalogue
 from infersim.spec.errors import SpecError
+from infersim.studies.arrivals import arrivals, lengths
 from infersim.studies.cases import Case, Load, Refused, Row
 from infersim.studies.measurements import read_measurements
 from infersim.studies.names import chip_name, dtype_of, engine_name, model_name
 from infersim.studies.online_rows import fewer_gaps
+from infersim.studies.outcomes import predict, predicted
 from infersim.studies.own_figures import cut_short, let_in
-from infersim.studies.resimulation import arrivals, compiled_for, lengths, predict, predicted, price, resimulate
+from infersim.studies.resimulation import compiled_for, price, resimulate
 from infersim.studies.silicon_rows import silicon_case, silicon_cases
 from infersim.studies.validation import OWN, validate
 

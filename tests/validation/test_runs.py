@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from infersim.cost.silicon import package_data
+from infersim.studies.arrivals import first_come
 from infersim.studies.cases import Case
-from infersim.studies.resimulation import first_come, predicted, price, resimulate
+from infersim.studies.outcomes import predicted
+from infersim.studies.resimulation import price, resimulate
 from infersim.studies.silicon_rows import silicon_case
 from infersim.studies.silicon_runs import WARM_SINCE, day
 

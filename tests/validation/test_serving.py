@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from infersim.studies.arrivals import arrivals
 from infersim.studies.cases import Case, Load, Row, known_chip, known_engine, known_model
-from infersim.studies.resimulation import arrivals, loop_cost, price, resimulate
+from infersim.studies.resimulation import loop_cost, price, resimulate
 
 
 def case(kind: str, **load: float) -> Case:
