@@ -164,7 +164,7 @@ def known_chip(text: str) -> Hardware:
 
 def known_engine(text: str, hardware: Hardware) -> Engine:
     """The catalogue's engine, as it is on a chip; CannotSay if there is none."""
-    found: Engine = _known(catalogue.engine, engine_name(text, hardware.vendor), "engine", text)
+    found: Engine = _known(catalogue.engine, engine_name(text, hardware.name), "engine", text)
     return found.on(hardware)
 
 

@@ -26,7 +26,7 @@ CHIPS = (
 
 ENGINES = (
     (r"neuron", "neuron"),
-    (r"jetstream|tpu|xla", "jetstream"),
+    (r"jetstream|maxtext|saxml|tpu|xla", "jetstream"),
     (r"sglang v?0\.5\.[1-9]\d", "sglang-0.5.10"),
     (r"sglang", "sglang"),
     (r"vllm .*\+mlperf", "vllm"),
@@ -37,10 +37,11 @@ ENGINES = (
     (r"cerebras|wafer", "cerebras"),
     (r"samba", "sambanova"),
     (r"vendor api", "cerebras"),
-    (r"habana", "optimum-habana"),
-    (r"llama\.cpp|mlc|exllama|awq|gpt-fast", "local"),
+    (r"habana|gaudi", "optimum-habana"),
+    (r"llama\.cpp|ollama|mlc|mlx|exllama|awq|gpt-fast", "local"),
     (r"unstated", "eager"),
-    (r"deepspeed|fastertransformer|lmdeploy", "static"),
+    (r"\btgi\b|text-generation-inference", "vllm-v0"),
+    (r"deepspeed|fastertransformer|lmdeploy|megatron|transformers", "static"),
     (r"\bnim\b", "tensorrt-llm-0"),
     (r"(trtllm|tensorrt-llm) v?1\.[1-9]", "tensorrt-llm-1.2"),
     (r"trtllm|tensorrt-llm(?! (v?0\.1?\d\b|\())", "tensorrt-llm"),
@@ -51,10 +52,10 @@ ENGINES = (
 """Pattern, engine; the first that is found counts. AMD's builds for MLPerf are ahead of the releases that they name: 53,334 tokens/s
 of Mixtral under that of 0.6.5 and 53,017 under 0.9.0 on the same machine."""
 
-ON_CHIPS_OF = {
-    "AMD": {"vllm-v0": "vllm-rocm-0", "sglang-0.5.10": "sglang"}, "Intel": {"static": "optimum-habana"},
-}  # fmt: skip
-"""Engines whose software for a vendor's chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi, and SGLang's piecewise
+ON_CHIPS = (
+    (r"^mi\d", {"vllm-v0": "vllm-rocm-0", "sglang-0.5.10": "sglang"}), (r"^gaudi", {"static": "optimum-habana"}),
+)  # fmt: skip
+"""Engines whose software for some chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi, and SGLang's piecewise
 graphs are CUDA's alone."""
 
 MODELS = {
@@ -81,6 +82,38 @@ MODELS = {
     "phi-3-medium-4k": "phi-3-medium",
     "phi-3-medium-128k": "phi-3-medium",
     "glm-4.6": "glm-4.5",
+    "glm-4.7": "glm-4.5",
+    "minimax-m2": "minimax-m2.7",
+    "minimax-m2.1": "minimax-m2.7",
+    "llama-7b": "llama-2-7b",
+    "llama-1-7b": "llama-2-7b",
+    "llama-13b": "llama-2-13b",
+    "vicuna-7b": "llama-2-7b",
+    "vicuna-13b": "llama-2-13b",
+    "vicuna-33b": "llama-30b",
+    "llama-33b": "llama-30b",
+    "qwen2-0.5b": "qwen2.5-0.5b",
+    "qwen2-1.5b": "qwen2.5-1.5b",
+    "qwen2-7b": "qwen2.5-7b",
+    "qwen2-72b": "qwen2.5-72b",
+    "qwen-7b": "qwen1.5-7b",
+    "qwen-72b": "qwen1.5-72b",
+    "qwen3-480b-a35b": "qwen3-coder-480b-a35b",
+    "qwen3guard-gen-8b": "qwen3-8b",
+    "zephyr-7b-beta": "mistral-7b-v0.1",
+    "zephyr-7b": "mistral-7b-v0.1",
+    "mistral-large-2": "mistral-large-123b",
+    "mistral-nemo-12b": "mistral-nemo",
+    "phi-3.5-mini": "phi-3-mini",
+    "deepseek-v2.5": "deepseek-v2",
+    "chatglm2-6b": "chatglm3-6b",
+    "starcoder": "starcoder-15b",
+    "c4ai-command-r": "command-r",
+    "c4ai-command-r-v01": "command-r",
+    "c4ai-command-r-plus": "command-r-plus",
+    "command-r+": "command-r-plus",
+    "gpt3-175b": "gpt-3-175b",
+    "mt-nlg-530b": "megatron-530b",
 }
 
 _TUNED = r"-(instruct|chat|coder|thinking|it)(?=-|$)"
@@ -115,11 +148,12 @@ def model_name(text: str) -> str | None:
         name = shorter
 
 
-def engine_name(text: str, vendor: str = "") -> str | None:
-    """The profile of an engine, on the chips of a vendor; None if it is not known."""
+def engine_name(text: str, chip: str = "") -> str | None:
+    """The profile of an engine, as it is on a chip's profile; None if it is not known."""
     lower = re.sub(r"\b(vllm|sglang|tensorrt-llm)-(?=v?\d)", r"\1 ", text.lower().replace("trt-llm", "tensorrt-llm"))
     found = _first(ENGINES, lower)
-    return ON_CHIPS_OF.get(vendor, {}).get(found or "", found)
+    own = next((engines for pattern, engines in ON_CHIPS if re.search(pattern, chip)), {})
+    return own.get(found or "", found)
 
 
 def dtype_of(text: str, sixteen: str = "bf16") -> str:

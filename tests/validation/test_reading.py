@@ -55,6 +55,11 @@ def table(path: Path, **changes: str) -> Path:
         ("deepseek-ai/DeepSeek-V3-0324", "deepseek-v3"),
         ("hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4", "llama-3.1-70b"),
         ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "llama-3.3-70b"),
+        ("lmsys/vicuna-13b-v1.5", "llama-2-13b"),
+        ("Qwen/Qwen2-72B-Instruct", "qwen2.5-72b"),
+        ("Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8", "qwen3-coder-480b-a35b"),
+        ("deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct", "deepseek-v2-lite"),
+        ("tiiuae/falcon-7b-instruct", "falcon-7b"),
         ("somebody/Unheard-Of-9B", None),
     ],
 )
@@ -86,7 +91,8 @@ def test_every_chip_by_its_own_name() -> None:
     [
         ("vllm-0.6.3", "vllm-v0"), ("vLLM V0 0.8.5", "vllm-v0"), ("vllm-0.19.0", "vllm"), ("vllm-v1", "vllm"),
         ("TRT-LLM 0.17", "tensorrt-llm-0"), ("TensorRT-LLM v0.20", "tensorrt-llm"),
-        ("TensorRT-LLM v1.2.0rc3", "tensorrt-llm-1.2"), ("sglang-0.5.12", "sglang-0.5.10"),
+        ("TensorRT-LLM v1.2.0rc3", "tensorrt-llm-1.2"), ("sglang-0.5.12", "sglang-0.5.10"), ("TGI 2.4.1", "vllm-v0"),
+        ("TGI-gaudi 2.0", "optimum-habana"), ("HF transformers", "static"), ("MaxText", "jetstream"), ("Ollama", "local"),
     ],
 )  # fmt: skip
 def test_engines_by_any_name(text: str, name: str) -> None:
@@ -267,13 +273,14 @@ def test_an_engines_version_decides_its_profile(said: str, profile: str) -> None
 
 
 def test_software_for_a_vendors_chips_is_a_profile_of_its_own() -> None:
-    assert engine_name("vLLM 2024-11", "AMD") == "vllm-rocm-0"
-    assert engine_name("vLLM 0.10.0 (ROCm 6.4.1)", "AMD") == "vllm"
-    assert engine_name("vLLM 0.6.5.dev964+mlperf50, ROCm 6.3.1", "AMD") == "vllm"
-    assert engine_name("SGLang 0.5.13.post1 (ROCm 7.2)", "AMD") == "sglang"
+    assert engine_name("vLLM 2024-11", "mi300x") == "vllm-rocm-0"
+    assert engine_name("vLLM 0.10.0 (ROCm 6.4.1)", "mi300x") == "vllm"
+    assert engine_name("vLLM 0.6.5.dev964+mlperf50, ROCm 6.3.1", "mi300x") == "vllm"
+    assert engine_name("SGLang 0.5.13.post1 (ROCm 7.2)", "mi300x") == "sglang"
     assert engine_name("SGLang 0.5.13.post1") == "sglang-0.5.10"
     assert engine_name("Deepspeed (2024)") == "static"
-    assert engine_name("Deepspeed (2024)", "Intel") == "optimum-habana"
+    assert engine_name("Deepspeed (2024)", "gaudi2") == "optimum-habana"
+    assert engine_name("Deepspeed (2024)", "xeon-6980p") == "static"
 
 
 def read(path: Path, **changes: str) -> Case:
