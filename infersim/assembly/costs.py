@@ -94,8 +94,6 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
     """What the loop must know of a pool: times, and how its engine batches, queues and preempts."""
     import math
 
-    import numpy as np
-
     from infersim.spec.policies import SHIPPED_BATCHINGS, SHIPPED_ORDERS
 
     if tables.models:
@@ -129,7 +127,6 @@ def served_by(tables: "CostTables", pool: "ResolvedPool", prefix_tokens: int) ->
         transfer_latency_s=link.latency_ms * 1e-3 if link else 0.0,
         swap=cache.preemption == "swap",
         swap_block_s=swap_block_s,
-        prompts_s=np.zeros(0) if tables.prompts is None else tables.prompts.seconds,
         prefix_tokens=prefix_tokens if cache.prefix_caching else 0,
         host_entries=host_entries,
         min_input_tokens=pool.pool.takes.min_input_tokens,
@@ -176,6 +173,7 @@ def pool_cost(tables: "CostTables") -> "PoolCost":
         adapter_token_s=float(adapters.token.seconds) if adapters else 0.0,
         linear_s=tables.linear.seconds,
         mixed_s=np.zeros(0) if tables.mixed is None else tables.mixed.seconds,
+        prompts_s=np.zeros(0) if tables.prompts is None else tables.prompts.seconds,
         sequences_s=tables.sequences.seconds,
         decode_base_s=tables.decode_base.seconds,
         decode_per_context_s=tables.decode_per_context.seconds,

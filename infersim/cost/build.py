@@ -11,6 +11,7 @@ from infersim.cost.energy import dynamic_energy
 from infersim.cost.measured import Measured
 from infersim.cost.memory import plan_memory
 from infersim.cost.operators import short_windows
+from infersim.cost.prompts import prefill_work
 from infersim.cost.step_table import StepTable, stepped
 from infersim.cost.tables import CostTables, Work
 from infersim.cost.work import padding
@@ -108,7 +109,7 @@ def check(hardware: Hardware, engine: Engine, model: Model, parallelism: Paralle
 def roofline_tables(d: Deployment) -> dict[str, Work | None]:
     """The tables of a chip that streams its weights."""
     base, per_context = roofline.decode_work(d)
-    chunk, pair, context = roofline.prefill_work(d)
+    prompts, chunk, pair, context = prefill_work(d)
     linear = roofline.linear_work(d)
     return {
         "linear": linear,
@@ -119,6 +120,7 @@ def roofline_tables(d: Deployment) -> dict[str, Work | None]:
         "prefill_chunk": chunk,
         "prefill_pair": pair,
         "prefill_context": context,
+        "prompts": prompts,
     }
 
 

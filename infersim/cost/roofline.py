@@ -238,23 +238,3 @@ def decode_work(d: Deployment) -> tuple[Work, Work]:
         whole = replace(per_context, flops=np.zeros_like(batch)) * (batch * d.engine.slot_tokens)
         fixed, per_context = fixed + whole, replace(zeros(batch.shape), flops=per_context.flops)
     return only_where(fixed, batch > 0), per_context
-
-
-def prefill_work(d: Deployment) -> tuple[Work, Work, Work]:
-    """Scalars: (floor of a chunk's attention, one query-key pair, one attended token of KV)."""
-    shapes = attended(d.model, d.shard)
-    moved, flops = shapes.stored * d.kv_bytes, shapes.prefill_flops
-    chunk = launches(np.array((d.model.with_attention + d.model.with_state) * d.floor_s))
-    pair = replace(
-        zeros(()),
-        flops=np.array(flops),
-        compute_s=np.array(flops / (d.chips * d.chip.attention_flops)),
-    )
-    context = replace(
-        zeros(()),
-        memory_bytes=np.array(moved * d.shard.attention_tensor),
-        memory_s=np.array(moved / kv_bytes_s(d) / d.stages / d.attention_data),
-    )
-    if d.measured is not None:
-        chunk, pair = tabled.prefill_attention(chunk, pair, d)
-    return chunk, pair, context

@@ -35,13 +35,18 @@ def speculative(
         verifying,
         decode_base=tables.decode_base + each * tokens,
         decode_per_context=verifying.decode_per_context + _at(draft.decode_per_context, rows) * tokens,
-        prompts=draft.linear,
+        prompts=_both(_both(tables.prompts, draft.prompts), draft.linear),
         mixed=tables.mixed + draft.mixed if tables.mixed and draft.mixed else None,  # one engine runs both
         prefill_chunk=tables.prefill_chunk + draft.prefill_chunk,
         prefill_pair=tables.prefill_pair + draft.prefill_pair,
         prefill_context=tables.prefill_context + draft.prefill_context,
         memory=_shared(tables.memory, draft.memory, blocks),
     )
+
+
+def _both(first: Work | None, second: Work | None) -> Work | None:
+    """Both one after the other, where there are both."""
+    return first + second if first and second else first or second
 
 
 def _at(work: Work, rows: NDArray[np.int64]) -> Work:

@@ -42,7 +42,7 @@ def stepped(tables: CostTables, measured: StepTable) -> CostTables:
             continue
         attention = max(tables.prefill_pair.seconds * pairs, tables.prefill_context.seconds * tokens)
         rest = tables.sequences.seconds[prompts] + prompts * (tables.prefill_chunk.seconds + attention)
-        rest += 0.0 if tables.mixed is None else tables.mixed.seconds[count]
+        rest += sum(work.seconds[count] for work in (tables.mixed, tables.prompts) if work is not None)
         points.setdefault(count, []).append(max(0.0, seconds - float(rest)))
     ratios = {count: float(np.mean(found)) / linear[count] for count, found in points.items() if linear[count] > 0}
     slopes = {b: slope / tables.decode_per_context.seconds[b] for b, (_, slope) in lines.items() if slope is not None}

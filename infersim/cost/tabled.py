@@ -134,19 +134,20 @@ def _slower(per_context: Work, seconds: Array, d: Deployment) -> Work:
     return replace(per_context, compute_s=np.where(computes, whole, 0.0), memory_s=np.where(computes, 0.0, whole))
 
 
-def prefill_attention(chunk: Work, pair: Work, d: Deployment) -> tuple[Work, Work]:
-    """Prefill attention's (floor, per query-key pair), as measured on the nearest shape."""
+def prefill_attention(floor: Work, row: Work, pair: Work, d: Deployment) -> tuple[Work, Work, Work]:
+    """Prefill attention's (floor, one token, one query-key pair), as measured on the nearest shape; its floor and pairs hold the tokens."""
     shape = heads(d)
     found = d.measured.attention("prefill", shape) if d.measured is not None and shape is not None else None
     if found is None or shape is None:
-        return chunk, pair
+        return floor, row, pair
     table, measured = found
     tokens = table.axes[0]
     long = ~np.isnan(table.seconds) & (tokens >= LONG)
     if long.sum() < 2:
-        return chunk, pair
+        return floor, row, pair
     constant, slope = affine(tokens[long] * (tokens[long] + 1) / 2.0, table.seconds[long])
     layers = d.model.with_attention
     seconds = slope * layers / d.stages * shape.heads / measured.heads / d.attention_data
     least = pair.flops / (d.chips * d.chip.peak_flops(d.chip.sixteen_bit))
-    return launches(np.array(constant * layers)), replace(pair, compute_s=np.maximum(seconds, least))
+    pair = replace(pair, compute_s=np.maximum(seconds, least))
+    return launches(np.array(constant * layers)), replace(row, memory_s=np.array(0.0)), pair

@@ -5,7 +5,7 @@ c with pairs_c (query-key pairs) and context_c (keys read). It takes
 
     linear_s[T] + sequences_s[N] + decode_base_s[B] + decode_per_context_s[B] * S
       + sum over chunks of (prefill_chunk_s + max(prefill_per_pair_s * pairs_c, prefill_per_context_s * context_c))
-      + prompts_s[P], P being the prompt tokens of all chunks, where a draft model has to read them too
+      + prompts_s[P], P being the prompt tokens of all chunks: floor and traffic of their attention, and a draft model that reads them
       + mixed_s[T] in a step with chunks, where the host launches the kernels of such steps one by one
 
 The compiled loop reads only these times and counts the shapes that it ran; FLOPs, bytes, joules and the binding roof
@@ -132,7 +132,7 @@ class CostTables:
     decode_per_context: Work
     """By decoding sequences B: reading one attended token of KV."""
     prefill_chunk: Work
-    """Scalar: floor of one prefill chunk's attention."""
+    """Scalar: one prefill chunk, however long: tiles that its queries do not fill."""
     prefill_pair: Work
     """Scalar: one query-key pair of prefill attention, compute side."""
     prefill_context: Work
@@ -166,7 +166,8 @@ class CostTables:
     max_context: int
     """Longest context the model serves [tokens]."""
     prompts: Work | None = None
-    """By prompt tokens P of the step, 0 to max_num_batched_tokens: what they cost beside `linear`, if anything."""
+    """By prompt tokens P of the step, 0 to max_num_batched_tokens: what they cost beside `linear`, if anything: floor and traffic
+    of their attention, and a draft model."""
     mixed: Work | None = None
     """By tokens T of a step that holds prompt tokens: what that costs beside `linear`, if anything."""
     adapters: AdapterCost | None = None
@@ -185,19 +186,19 @@ class CostTables:
         decoding: int,
         context: float,
         chunks: list[tuple[float, float]],
-        prompt_tokens: int = 0,
+        prompt_tokens: int | None = None,
     ) -> float:
         """Time of one step [s]; `chunks` holds (pairs, context) of each prefill chunk. The loop's formula.
 
-        `prompt_tokens` of all chunks together matter where a draft model reads them too.
+        `prompt_tokens` of all chunks together: the tokens of no decoding sequence, where sequences decode one each.
         """
         seconds = self.linear.seconds[tokens] + self.sequences.seconds[sequences]
         seconds += self.decode_base.seconds[decoding] + self.decode_per_context.seconds[decoding] * context
         for pairs, attended in chunks:
             compute, memory = self.prefill_pair.seconds * pairs, self.prefill_context.seconds * attended
             seconds += self.prefill_chunk.seconds + max(compute, memory)
-        if self.prompts is not None:
-            seconds += self.prompts.seconds[prompt_tokens]
+        if self.prompts is not None and chunks:
+            seconds += self.prompts.seconds[tokens - decoding if prompt_tokens is None else prompt_tokens]
         if self.mixed is not None and chunks:
             seconds += self.mixed.seconds[tokens]
         return float(seconds)

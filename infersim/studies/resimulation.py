@@ -140,8 +140,7 @@ def loop_cost(case: Case, tables: CostTables) -> PoolCost:
     if case.load.kind == "fixed_batch":
         pool = replace(pool, batching=pool.batching if waits(case, tables) else "static", async_scheduling=False)
     if case.drafts:
-        prompts = np.zeros(0) if tables.prompts is None else tables.prompts.seconds
-        pool = replace(pool, acceptance=case.drafts, prompts_s=prompts)
+        pool = replace(pool, acceptance=case.drafts)
     if case.prefix_caching:
         pool = replace(pool, prefix_tokens=tables.memory.block_size)
     return replace(pool, max_context=1 << 40)  # what was measured fitted

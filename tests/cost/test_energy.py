@@ -41,6 +41,7 @@ def tally_of(
         itl_counts=np.zeros(ITL_BINS),
         itl_sum_s=0.0,
         mixed_steps_by_tokens=once(tables.max_num_batched_tokens + 1, tokens, float(bool(chunks))),
+        steps_by_prompt_tokens=once(tables.max_num_batched_tokens + 1, tokens - decoding),
     )
 
 
