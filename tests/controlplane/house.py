@@ -63,6 +63,7 @@ def tables(max_num_seqs: int = 16) -> CostTables:
         prefill_chunk=work(None, 0.0),
         prefill_pair=work(None, 0.0),
         prefill_context=work(None, 0.0),
+        prompts=None,
         request_overhead_s=0.0,
         token_overhead_s=0.0,
         async_scheduling=False,

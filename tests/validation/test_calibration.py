@@ -25,9 +25,9 @@ def turned(share: float) -> Hardware:
 
 
 def runs(chip: Hardware) -> list[Case]:
-    """What a client would measure of one user of three models on `chip`."""
+    """What a client would measure of one user of seven models on `chip`, small and large: floors and bytes in different shares."""
     found = []
-    for name in ("llama-3.1-8b", "llama-2-7b", "llama-2-13b", "mistral-nemo", "qwen2.5-7b", "phi-4", "qwen3-14b"):
+    for name in ("llama-3.1-8b", "llama-2-7b", "llama-2-13b", "llama-3.2-1b", "qwen2.5-7b", "phi-4", "qwen3-32b"):
         load = Load(kind="closed_loop", prompt=200, output=64, users=1, requests=4)
         case = Case(
             name=name, model=catalogue.model(name), hardware=chip, engine=ENGINE, tensor=1, pipeline=1, expert=1,
