@@ -31,11 +31,16 @@ DOUBLING = 0.2
 """Latency that twice as many machines add, in those of two: 97 us on 2 and 117 us on 4 (FasterTransformer, Megatron 530B on A100 at TP 16 and
 32): most of it is NCCL's own, not the wire's."""
 
+SOCKET_CARDS, BETWEEN_SOCKETS = 4, 0.85
+"""Cards that one processor of a PCIe host has, and share of the bandwidth that is left where a ring crosses to the other processor's: all-reduces of
+64 MiB and more on 8 cards reach 0.81 of those on 4 under vLLM and SGLang and 0.95 by NCCL on RTX PRO 6000, 0.98 on L40S (hosts with peer-to-peer,
+aiconfigurator-core 0.12.0); L40S and A100 PCIe under TensorRT-LLM 0.14 ask for 0.75 to 0.83."""
+
 
 def usable_share(link: Link, chips: int) -> float:
     """Share of a chip's outgoing bandwidth that an all-reduce over `chips` chips can use.
 
-    Behind a switch, or one host link, all of it; without peer-to-peer the cards share the host's one way through its memory (L40S: 19
+    Behind a switch all of it, of one host link as long as one processor has all cards; without peer-to-peer the cards share the host's one way through its memory (L40S: 19
     GB/s on two cards with it, 5 on four without). In a full mesh each pair has one link, so n chips use n - 1 of them.
     In a 2-D torus a slice of fewer than 16 chips has no wrap-around: one link of two on each axis longer than 1.
     """
@@ -47,7 +52,7 @@ def usable_share(link: Link, chips: int) -> float:
         if chips >= 16:
             return 1.0
         return 0.25 if chips == 2 else 0.5
-    return 1.0
+    return BETWEEN_SOCKETS if link.topology == "pcie" and chips > SOCKET_CARDS else 1.0
 
 
 def hops(link: Link, chips: int) -> float:

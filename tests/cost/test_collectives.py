@@ -129,6 +129,13 @@ def test_a_pair_in_a_mesh_has_one_link_of_seven() -> None:
     assert all_reduce_s(link, 2, message) == pytest.approx(by_hand, rel=0.01)
 
 
+def test_cards_of_two_processors_lie_between_the_hosts_that_were_measured() -> None:
+    """Bus bandwidth of 128 MiB on 8 cards over that on 4, as aiconfigurator's tables have it: 24.2 of 30.1 GB/s and 20.7 of 21.2."""
+    link, message = catalogue.hardware("l40s").link, np.array(2.0**27)
+    four, eight = (float(bytes_out(n, message) / all_reduce_s(link, n, message)) for n in (4, 8))
+    assert 24.2 / 30.1 < eight / four < 20.7 / 21.2
+
+
 def test_one_chip_needs_no_collective_and_too_many_are_refused() -> None:
     link = catalogue.hardware("h100-sxm").link
     assert all_reduce_s(link, 1, np.array(1e6)) == 0
