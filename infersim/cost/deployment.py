@@ -61,7 +61,8 @@ class Deployment:
         """One chip's part if `tensor` chips shared each layer."""
         expert = self.expert if tensor == self.tensor else 1
         data = self.attention_data if tensor == self.tensor else 1
-        return divide(self.model, tensor, self.engine.pads_heads, expert, data, self.chip.hardware.cores)
+        pads, dense_data = self.engine.pads_heads, self.engine.dense_data
+        return divide(self.model, tensor, pads, expert, data, self.chip.hardware.cores, dense_data)
 
     @property
     def stored_bytes(self) -> float:

@@ -40,12 +40,15 @@ def reserve_bytes(d: Deployment, shard: Shard) -> float:
         return 0.0
     model, experts = d.model, d.model.experts
     logits = LOGIT_BYTES + (SORT_BYTES if d.engine.filter_overhead_us is not None else 0.0)
-    width = 6 * model.hidden_size + (shard.heads + 2 * shard.kv_heads) * model.attention.head_dim
-    width += 3 * (shard.intermediate + shard.shared_intermediate)
+    own = 6 * model.hidden_size + (shard.heads + 2 * shard.kv_heads) * model.attention.head_dim
+    dense = 3 * (shard.intermediate + shard.shared_intermediate)
+    routed = 0.0
     if experts:
-        width += experts.per_token * (model.hidden_size + 3 * shard.expert_intermediate)
-    seqs = math.ceil(d.max_num_seqs / d.attention_data)  # each rank samples its own
-    return RUNTIME_BYTES + 2.0 * d.max_num_batched_tokens * width + logits * seqs * model.vocab_size
+        visits = experts.per_token * shard.experts / experts.count
+        routed = visits * (model.hidden_size + 3 * shard.expert_intermediate)
+    tokens, seqs = d.max_num_batched_tokens, math.ceil(d.max_num_seqs / d.attention_data)  # each rank samples its own
+    wide = tokens / d.attention_data * own + tokens / (d.tensor / shard.dense_tensor) * dense + tokens * routed
+    return RUNTIME_BYTES + 2.0 * wide + logits * seqs * model.vocab_size
 
 
 def plan_memory(d: Deployment) -> MemoryPlan:

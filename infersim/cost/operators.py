@@ -6,6 +6,7 @@ reads. Not here: how long that takes (`roofline.py`, `pipeline.py`). Read `shard
 
 import math
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,21 @@ def expected_experts(count: int, per_token: int, tokens: Array, spread: float = 
     missing = both * (1.0 - chosen)
     missed = np.exp(log_gamma(missing + counts) - log_gamma(both + counts) - math.lgamma(missing) + math.lgamma(both))
     return count * (1.0 - missed)
+
+
+def busiest(experts: Experts, held: int) -> float:
+    """Load of the busiest chip over the mean where each holds `held` of a layer's experts.
+
+    Where the model does not say: the expected largest of as many normal variables as there are chips (Blom, Statistical Estimates and
+    Transformed Beta Variables, 1958), whose spread is that of sums of `held` experts drawn without return from those that are not equally popular.
+    """
+    if held >= experts.count:
+        return 1.0
+    if experts.imbalance is not None:
+        return experts.imbalance
+    chips = experts.count / held
+    spread = POPULARITY_SPREAD * math.sqrt((1.0 - held / experts.count) / held)
+    return 1.0 + spread * NormalDist().inv_cdf((chips - 0.375) / (chips + 0.25))
 
 
 def log_gamma(values: Array) -> Array:
@@ -211,9 +227,7 @@ def expert_operators(model: Model, shard: Shard) -> list[Operator]:
     experts = model.experts
     assert experts is not None
     hidden, width = model.hidden_size, shard.expert_intermediate
-    visits = (
-        experts.per_token * shard.experts / experts.count * (experts.imbalance if shard.experts < experts.count else 1)
-    )
+    visits = experts.per_token * shard.experts / experts.count * busiest(experts, shard.experts)
     up = 2 * width if model.gated_mlp else width
     operators = [
         matmul("router", hidden, experts.count, quantised=False),

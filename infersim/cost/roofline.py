@@ -56,7 +56,8 @@ def reduced_s(d: Deployment, chips: int, message: Array) -> Array:
 def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
     """What ends a layer: its group adds up its results, or tokens travel to the experts' chips and back; as kernels."""
     hidden, apart = ACTIVATION_BYTES * d.model.hidden_size, d.attention_data > 1
-    group = d.shard.attention_tensor if part.name in ("attention", "recurrent") else d.tensor
+    groups = {"attention": d.shard.attention_tensor, "recurrent": d.shard.attention_tensor, "mlp": d.shard.dense_tensor}
+    group = groups.get(part.name, d.tensor)
     if group == 1:
         return zeros(tokens.shape)
     if part.name == "experts" and apart and d.expert > 1:
@@ -79,18 +80,22 @@ def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
 
 def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
     """All layers of one kind on each chip; groups of data-parallel attention share the tokens."""
-    alone = part.name in ("attention", "recurrent")
-    mine = np.ceil(tokens / d.attention_data) if alone else tokens
 
     def experts(count: Array) -> Work:
         return total((operator_work(operator, count, d) for operator in tabled.fused(part)), count.shape)
 
-    if (found := tabled.fused_experts(part, mine, d, experts)) is not None:
-        apart, rest = found
-        layer = apart + total((operator_work(operator, mine, d) for operator in rest.operators), tokens.shape)
-        return (layer + collectives(part, d, tokens)) * float(part.layers)
-    layer = total((operator_work(operator, mine, d) for operator in part.operators), tokens.shape)
+    layer, left = zeros(tokens.shape), part
+    if (found := tabled.fused_experts(part, tokens, d, experts)) is not None:
+        layer, left = found
+    layer += total((operator_work(o, np.ceil(tokens / groups_of(part, o, d)), d) for o in left.operators), tokens.shape)
     return (layer + collectives(part, d, tokens)) * float(part.layers)
+
+
+def groups_of(part: Part, operator: Operator, d: Deployment) -> int:
+    """Groups of data-parallel attention that each run an operator for their own share of a step's tokens; 1 where all run it for all."""
+    if part.name in ("attention", "recurrent"):
+        return d.attention_data
+    return 1 if operator.name in tabled.FUSED else d.tensor // d.shard.dense_tensor
 
 
 def parts_of(d: Deployment) -> list[Part]:
@@ -180,12 +185,14 @@ def sequence_work(d: Deployment) -> Work:
     """By sequences of the step: engine overhead, LM head, sampling."""
     sequences = np.arange(d.max_num_seqs + 1, dtype=np.float64)
     operators = head_operators(d.model, d.shard, d.engine.filter_overhead_us is not None)
+    group = d.shard.dense_tensor
 
     def cost(count: Array) -> Work:
-        work = total((operator_work(operator, count, d) for operator in operators), count.shape)
-        if d.tensor > 1:
-            logits = ACTIVATION_BYTES * d.shard.vocab * count
-            work += network(reduced_s(d, d.tensor, logits), d.tensor * logits)
+        mine = np.ceil(count / (d.tensor // group))
+        work = total((operator_work(operator, mine, d) for operator in operators), count.shape)
+        if group > 1:
+            logits = ACTIVATION_BYTES * d.shard.vocab * mine
+            work += network(reduced_s(d, group, logits), d.tensor * logits)
         return work
 
     work = in_buckets(micro_batches(sequences, d.stages), d.engine.sequence_buckets, cost)

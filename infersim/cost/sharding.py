@@ -18,6 +18,8 @@ class Shard:
     """Chips that share each MLP and expert layer: all those of a stage."""
     attention_tensor: int
     """Chips that share each attention layer: fewer where attention is data parallel."""
+    dense_tensor: int
+    """Chips that share each dense MLP, the shared experts, the embedding and the LM head."""
     heads: int
     """Query heads of one chip."""
     kv_heads: int
@@ -39,15 +41,17 @@ class Shard:
 
 
 def divide(
-    model: Model, tensor: int, pad_heads: bool = False, expert: int = 1, attention_data: int = 1, cores: int = 1
-) -> Shard:
+    model: Model, tensor: int, pad_heads: bool = False, expert: int = 1, attention_data: int = 1, cores: int = 1,
+    dense_data: bool = False,
+) -> Shard:  # fmt: skip
     """Divide a model's layers over `tensor` chips; ValueError if the query heads do not divide and are not padded.
 
     Each of a chip's `cores` takes whole heads. Where there are more cores than KV heads, each keeps a copy for every one of its
     query heads, as Neuron's replicated heads do (its decode attention takes as long for grouped queries as without).
 
     `expert` groups hold different experts, and divide each over tensor / expert chips. `attention_data` groups serve
-    different requests, with the attention of all heads divided over tensor / attention_data chips.
+    different requests, with the attention of all heads divided over tensor / attention_data chips, and with `dense_data`
+    everything else that is not an expert.
     """
     for name, groups in (("expert", expert), ("attention_data", attention_data)):
         if tensor % groups:
@@ -62,20 +66,21 @@ def divide(
             f"tensor parallelism {sharing} does not divide the {heads} attention heads of {model.name}; "
             f"use one of {', '.join(map(str, fits))}"
         )
-    ways = sharing * cores
+    ways, dense = sharing * cores, sharing if dense_data else tensor
     of_core = -(-heads // ways)
     copies = of_core if cores > 1 and ways > kv_heads else -(-kv_heads // ways)
     recurrent = model.recurrent
     return Shard(
         tensor=tensor,
         attention_tensor=sharing,
+        dense_tensor=dense,
         heads=cores * of_core,
         kv_heads=cores * copies,
         recurrent_keys=-(-recurrent.key_heads // sharing) * recurrent.key_dim if recurrent else 0,
         recurrent_values=-(-recurrent.value_heads // sharing) * recurrent.value_dim if recurrent else 0,
-        intermediate=-(-model.intermediate_size // tensor),
+        intermediate=-(-model.intermediate_size // dense),
         experts=-(-experts.count // expert) if experts else 0,
         expert_intermediate=-(-experts.intermediate_size // (tensor // expert)) if experts else 0,
-        shared_intermediate=-(-experts.shared_intermediate_size // tensor) if experts else 0,
-        vocab=-(-model.vocab_size // tensor),
+        shared_intermediate=-(-experts.shared_intermediate_size // dense) if experts else 0,
+        vocab=-(-model.vocab_size // dense),
     )

@@ -73,6 +73,9 @@ class Engine(Spec):
     """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
     experts_overlap: bool = False
     """Whether products of experts in 8 and 16 bits overlap reading with arithmetic as dense products do, but for scales block by block."""
+    dense_data: bool = False
+    """Whether groups of data-parallel attention keep dense MLPs, shared experts, embedding and LM head to themselves, for
+    their own tokens, where others divide these over all chips."""
     fused: bool = False
     """Whether norms after a collective, rotary position, the conversion of inputs to fp8 with static scales are
     parts of other kernels rather than kernels of their own."""

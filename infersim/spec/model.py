@@ -89,8 +89,8 @@ class Experts(Spec):
     """Width of one expert."""
     shared_intermediate_size: int = Field(default=0, ge=0)
     """Total width of the experts that every token visits."""
-    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
-    """Load of the busiest chip over the mean where chips hold different experts; 1 is even."""
+    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """Load of the busiest chip over the mean where chips hold different experts; 1 is even, as uneven popularity makes it when absent."""
 
     @model_validator(mode="after")
     def _enough(self) -> "Experts":

@@ -87,7 +87,7 @@ def test_latent_attention_caches_its_compressed_rank() -> None:
     assert 2 * kv_elements(model, divide(model, 1)) == 70_272
 
 
-def test_ranks_of_data_parallel_attention_sample_their_own_sequences() -> None:
+def test_ranks_of_data_parallel_attention_hold_and_sample_their_own_sequences() -> None:
     """Eight ranks hold the logits of an eighth of the sequences each: 8 bytes x 7/8 x 1,024 x 129,280 entries a chip less."""
     model, chip = catalogue.model("deepseek-v3"), catalogue.hardware("h200-sxm")
     one, eight = (
@@ -97,7 +97,7 @@ def test_ranks_of_data_parallel_attention_sample_their_own_sequences() -> None:
         ).memory.reserve_bytes
         for ranks in (1, 8)
     )  # fmt: skip
-    whole, part = divide(model, 8, attention_data=8), divide(model, 8)  # each rank has all heads
-    heads = (whole.heads + 2 * whole.kv_heads - part.heads - 2 * part.kv_heads) * model.attention.head_dim
-    less = LOGIT_BYTES * (1024 - 128) * model.vocab_size - 2.0 * 2048 * heads
+    whole, part = divide(model, 8, attention_data=8), divide(model, 8)  # each rank has all heads, and its own tokens
+    wide = [6 * 7168 + (s.heads + 2 * s.kv_heads) * model.attention.head_dim for s in (part, whole)]
+    less = LOGIT_BYTES * (1024 - 128) * model.vocab_size + 2.0 * 2048 * (wide[0] - wide[1] / 8)
     assert (one - eight) / 8 == pytest.approx(less)
