@@ -115,6 +115,8 @@ class Case:
     hold what it waited there, so E2E is predicted from it on."""
     polls_every: int = 1
     """Steps from one look for new requests to the next, where the engine was started so."""
+    streams_every: int = 1
+    """Tokens that the engine sends at a time, the first among them, where it was started so."""
     drafts: tuple[float, ...] = ()
     """Chances of each token that the model's own layer for several tokens drafts to be accepted; none without drafts."""
     prefill_replicas: int = 0

@@ -79,6 +79,8 @@ def measured(case: Case, tables: CostTables, outcomes: NDArray, tally: Tally, st
         e2e = np.full_like(e2e, e2e.max())
     tokens = outcomes["output_tokens"]
     gaps = np.maximum(tokens - 1, 1)
+    held = np.minimum(case.streams_every, tokens) - 1  # the first token is sent with so many after it
+    ttft = ttft + held * (e2e - ttft) / gaps
     used = usage(tables, tally)
     makespan = float(outcomes["finish_s"].max() - begun.min())
     if load.kind == "server":

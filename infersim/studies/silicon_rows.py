@@ -116,6 +116,7 @@ def silicon_case(row: Fields) -> Case:
         max_num_seqs=runs.seats(row, asked),
         max_num_batched_tokens=None if apart else runs.step_tokens(row, asked * (1 + len(drafts)), data),
         drafts=drafts,
+        streams_every=runs.streams_every(row),
         polls_every=runs.polls_every(row, asked, data) if drawn and not apart else 1,
         prefill_replicas=int(_number(row["prefill_num_workers"])) if apart else 0,
         prefill_layout=_pool_layout(row, "prefill") if apart else None,
