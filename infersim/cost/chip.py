@@ -70,6 +70,12 @@ class Chip:
         return None if own is None else own.value
 
     @property
+    def depth_s(self) -> float:
+        """Time in which a tile of its matrix products goes through one row [s]."""
+        own = self.hardware.efficiency.depth_us
+        return 0.0 if own is None else own.value * 1e-6 / 1024.0
+
+    @property
     def host_time(self) -> float:
         """Time of its host for what the host of a machine of H100s does in 1."""
         slower = self.hardware.efficiency.host_time

@@ -81,6 +81,9 @@ class Efficiency(Spec):
     tile_tokens: Quantity | None = None
     """Tokens that a tile of a matrix product holds, where all are computed however few are asked for: products of T tokens take what the next
     multiple takes to compute. None where kernels choose among tiles so that little is lost."""
+    depth_us: Quantity | None = None
+    """Time in which one tile of a matrix product goes through 1,024 rows of weights, block after block: narrow products of few tokens wait
+    for it, for other tiles cannot help [us]. None where it was not measured."""
     host_time: Quantity | None = None
     """Time that the hosts of its usual machines take for what the host of a machine of H100s does in 1: scheduling, launching kernels,
     front end. As long when absent."""
