@@ -87,7 +87,7 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
 
 def along_rows(memory: Array, operator: Operator, d: Deployment) -> Array:
     """Time in which a dense product streams its weights, where each tile also goes through all of its rows [s]."""
-    if operator.shape is None or d.chip.depth_s == 0.0:
+    if operator.shape is None or operator.experts or d.chip.depth_s == 0.0:
         return memory
     return (memory**ALONG + (operator.shape[0] * d.chip.depth_s) ** ALONG) ** (1.0 / ALONG)
 

@@ -138,7 +138,7 @@ def streams_every(row: Fields) -> int:
     """Tokens that are sent at a time."""
     backend, name, *lengths = STREAMED
     streamed = row["backend"] == backend and name in row["model_path"] and [row["isl"], row["osl"]] == lengths
-    return IN_TWENTIES if streamed and not on_disk(row) and int(row["tp_size"]) < 8 else 1
+    return IN_TWENTIES if streamed and not on_disk(row) and float(row["tp_size"]) < 8.0 else 1
 
 
 def step_tokens(row: Fields, decoding: int, data: int) -> int | None:

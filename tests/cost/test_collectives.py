@@ -76,7 +76,7 @@ def test_an_engine_leaves_long_messages_to_the_library_by_the_chips_that_share_a
         catalogue.engine("tensorrt-llm"),
     )
     whole = Deployment(model, Chip(chip), engine, 8, 1, 1, 1, 8, "bf16", "bf16", 64, 2048, 16, None)
-    assert [whole.own_message_bytes(n) for n in (2, 4, 8, 16)] == [8.5e6, 1e6, 0.25e6, 0.25e6]
+    assert [whole.own_message_bytes(n) for n in (2, 4, 8, 16)] == [8.5e6, 2.1e6, 0.55e6, 0.55e6]
     jax = replace(whole, engine=catalogue.engine("jetstream"))
     assert jax.own_message_bytes(8) == np.inf
     link, message = catalogue.hardware("h100-sxm").link, np.array(4e6)

@@ -207,3 +207,14 @@ def test_ranks_of_tensorrt_llm_wait_for_each_other_whatever_the_model() -> None:
     """TTFT of gpt-oss with four groups of attention is 35 steps where it is 12 without."""
     ranks = {"tp_size": "1.0", "attention_dp_size": "4.0", "moe_tp_size": "1.0", "moe_ep_size": "4.0"}
     assert run(model_path="openai/gpt-oss-120b", precision="fp4", **ranks).polls_every == 60
+
+
+def test_tokens_that_come_by_the_twenty_begin_nineteen_later() -> None:
+    """TTFT is 19 tokens' time longer, E2E the same: on four chips, and on eight not."""
+    four = run(model_path="meta-llama/Llama-3.1-70B", osl="1024", tp_size="4.0", moe_tp_size="4.0")
+    eight = run(model_path="meta-llama/Llama-3.1-70B", osl="1024")
+    assert (four.streams_every, eight.streams_every) == (20, 1)
+    sent, together = resimulate(replace(four, streams_every=1)), resimulate(four)
+    assert together.seconds["e2e_s"] == pytest.approx(sent.seconds["e2e_s"])
+    later = together.seconds["ttft_s"] - sent.seconds["ttft_s"]
+    assert later == pytest.approx(19 * sent.seconds["tpot_s"])
