@@ -108,6 +108,13 @@ def _within(link: Link, chips: int, message: Array, own_bytes: float) -> Array:
     return np.where(message <= own_bytes, own, library)
 
 
+def all_gather_s(
+    link: Link, chips: int, part: Array, scale_out: ScaleOut | None = None, own_bytes: float = math.inf
+) -> Array:
+    """Time in which every chip receives the `part` bytes of each other one [s]: what an all-reduce of half the whole sends."""
+    return all_reduce_s(link, chips, chips / 2.0 * part, scale_out, own_bytes)
+
+
 def all_to_all_s(hardware: Hardware, chips: int, sent: Array) -> Array:
     """Time in which each of `chips` chips sends `sent` bytes, evenly to all others [s]."""
     link, out = hardware.link, hardware.scale_out

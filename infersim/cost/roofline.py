@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infersim.cost import tabled
-from infersim.cost.collectives import all_reduce_s, all_to_all_s, bytes_out, send_s
+from infersim.cost.collectives import all_gather_s, all_reduce_s, all_to_all_s, bytes_out, send_s
 from infersim.cost.deployment import Deployment
 from infersim.cost.operator_time import ACTIVATION_BYTES, kernels_of, operator_work
 from infersim.cost.operators import (
@@ -190,9 +190,10 @@ def sequence_work(d: Deployment) -> Work:
     def cost(count: Array) -> Work:
         mine = np.ceil(count / (d.tensor // group))
         work = total((operator_work(operator, mine, d) for operator in operators), count.shape)
-        if group > 1:
-            logits = ACTIVATION_BYTES * d.shard.vocab * mine
-            work += network(reduced_s(d, group, logits), d.tensor * logits)
+        if group > 1:  # it gathers the logits of its own sequences
+            part = ACTIVATION_BYTES * d.shard.vocab * mine
+            seconds = all_gather_s(d.chip.link, group, part, d.chip.hardware.scale_out, d.own_message_bytes(group))
+            work += network(seconds, d.tensor * (group - 1.0) * part)
         return work
 
     work = in_buckets(micro_batches(sequences, d.stages), d.engine.sequence_buckets, cost)
