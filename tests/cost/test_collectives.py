@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infersim.cost.chip import Chip
-from infersim.cost.collectives import all_reduce_s, bytes_out
+from infersim.cost.collectives import all_gather_s, all_reduce_s, bytes_out
 from infersim.cost.deployment import Deployment
 from infersim.spec import catalogue
 
@@ -111,6 +111,24 @@ def test_median_error_on_nvlink_and_pcie_is_small() -> None:
         for chip, n, m, us in rows
     ]
     assert np.median(errors) < 0.12
+
+
+@pytest.mark.parametrize(
+    ("chip", "chips", "whole", "measured_us"),
+    [
+        ("h100-sxm", 4, 33554432, 109.0),
+        ("h100-sxm", 8, 33554432, 122.0),
+        ("h200-sxm", 8, 134217728, 380.0),
+        ("a100-sxm-80gb", 8, 33554432, 218.0),
+        ("b200-sxm", 8, 134217728, 208.0),
+    ],
+)
+def test_gathering_takes_what_nccl_was_timed_to_take(chip: str, chips: int, whole: int, measured_us: float) -> None:
+    """NCCL 2.27 to 2.29 in the tables of aiconfigurator-core 0.12.0; `whole` is what every chip has in the end [B]."""
+    link = catalogue.hardware(chip).link
+    seconds = all_gather_s(link, chips, np.array(whole / chips))
+    assert seconds * 1e6 == pytest.approx(measured_us, rel=0.35)
+    assert seconds > whole * (chips - 1) / chips / (link.one_way_gb_s.value * 1e9)
 
 
 @pytest.mark.parametrize("name", ["h100-sxm", "l40s", "mi300x", "tpu-v5e", "inferentia2"])
