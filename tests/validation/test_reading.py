@@ -266,7 +266,7 @@ def test_the_error_of_single_requests(tmp_path: Path) -> None:
     ("TensorRT-LLM 0.20 (PyTorch backend)", "tensorrt-llm"), ("TensorRT-LLM 1.0", "tensorrt-llm"),
     ("TensorRT-LLM 1.2.0rc6", "tensorrt-llm-1.2"),
     ("TensorRT-LLM", "tensorrt-llm"), ("TensorRT-LLM (TensorRT 10.2.0, CUDA 12.4)", "tensorrt-llm-0"),
-    ("TensorRT 10.11, CUDA 12.9", "tensorrt-llm-0"), ("NVIDIA NIM 1.8.0 (TensorRT-LLM)", "tensorrt-llm-0"),
+    ("TensorRT 10.11, CUDA 12.9", "tensorrt-llm"), ("NVIDIA NIM 1.8.0 (TensorRT-LLM)", "tensorrt-llm-0"),
 ])  # fmt: skip
 def test_an_engines_version_decides_its_profile(said: str, profile: str) -> None:
     assert engine_name(said) == profile
