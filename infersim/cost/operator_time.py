@@ -10,24 +10,23 @@ import numpy as np
 
 from infersim.cost import tabled
 from infersim.cost.deployment import Deployment
+from infersim.cost.grouped import (
+    ACTIVATION_BYTES,
+    UNPACKED_SHARE,
+    arithmetic,
+    by_block,
+    corner,
+    one_flow,
+    padded_tokens,
+    passed_on,
+    passing_bytes_s,
+    tiles_s,
+    unpacked,
+)
 from infersim.cost.operators import Operator, expected_experts, matmul
 from infersim.cost.tables import Array, Work
 from infersim.spec.base import BYTES_PER_ELEMENT
 
-GROUPED_OVERLAP = 1.2
-"""The same for products of experts, where little overlaps: each expert's tile is read, then computed, and there are few
-tiles for each. With the two shares below, the median error over 80,000 points of fused experts (20 models on H100, H200
-and B200 under three engines, aiconfigurator-core 0.12.0) is 14 to 22 % in bf16 and fp8; 30 to 50 % with a sharp corner. TensorRT-LLM's
-alone, but those with scales for each block, have the dense products' corner (`experts_overlap`): from 2,048 tokens on 15 to 18 % on H100 and H200, 27 with this one."""
-SCATTERED_SHARE = 0.4
-"""Share of streaming bandwidth for activations gathered by expert and scattered back; 0.3 to 0.7 in the same fits."""
-EXPERT_SHARE = 0.8
-"""Share of a dense product's arithmetic rate that experts reach, where the engine does not say: tokens are padded for
-each expert and experts unevenly loaded; 0.6 to 1 in the same fits."""
-CONVERTED_SHARE = 0.6
-"""Share of arithmetic and of bandwidth that experts keep where their weights are stored in fewer bits than they are
-computed in and unpacked on the way: mxfp4 on Hopper takes 1.4 to 2.3 times as long under vLLM, 1.5 to 3.3 under SGLang
-and 3 under TensorRT-LLM in the same tables, int4 more."""
 ONE_FLOW = {"choose and sort": 2, "experts up": 1, "experts activation": 0, "experts down": 1, "weighted sum": 1}
 """Kernels of experts in native fp4, which run as one flow (TensorRT-LLM's, by FlashInfer in vLLM and SGLang too): 17 to
 20 us a layer at one token on B200, against 57 to 100 us in TensorRT-LLM's other kernels (aiconfigurator-core 0.12.0)."""
@@ -36,8 +35,6 @@ ALONG = 1.5
 tokens (1,360 shapes for each chip and engine, aiconfigurator-core 0.12.0), whose median error falls from 7 to 15 to 4 to 7 %."""
 GRAPH_TOKENS = 512
 """Steps of up to this many tokens replay a captured graph and are padded to its size."""
-ACTIVATION_BYTES = 2.0
-"""Activations, messages of collectives and KV writes are 16 bit."""
 
 
 def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
@@ -46,26 +43,25 @@ def operator_work(operator: Operator, tokens: Array, d: Deployment) -> Work:
     share = visited(operator, tokens, d)
     read = operator.weights * share * (d.stored_bytes if operator.quantised else d.kept_bytes)
     repeats = through_all(operator, d)
-    passed = (
-        operator.activations * (d.engine.passes if chained(operator) else 1.0) * ACTIVATION_BYTES * tokens * repeats
-    )
+    elements = passed_on(operator, d) if operator.scattered else operator.activations
+    passed = elements * (d.engine.passes if chained(operator) else 1.0) * ACTIVATION_BYTES * tokens * repeats
     moved = read + passed
     flops = operator.flops * tokens * repeats
-    compute = (
-        operator.flops
-        * repeats
-        * tiled(operator, tokens, d)
-        / (d.chip.matmul_flops(stored_as) * (expert_share(d) if operator.experts else 1.0))
-    )
+    computed = padded_tokens(operator, tokens, share, d) if operator.experts else tiled(operator, tokens, d)
+    rate = arithmetic(d) if operator.experts else d.chip.matmul_flops(stored_as)
+    compute = operator.flops * repeats * computed / rate
     streamed = operator.weights * share * (d.streamed_bytes if operator.quantised else d.kept_bytes)
     if operator.experts and unpacked(d):
-        streamed = streamed / CONVERTED_SHARE
-    memory = (streamed + passed / (SCATTERED_SHARE if operator.scattered else 1.0)) / d.chip.weight_bytes_s
+        streamed = streamed / UNPACKED_SHARE
+    alone = passed if operator.scattered else 0.0  # by other kernels than those that compute, or before and after
+    memory = (streamed + passed - alone) / d.chip.weight_bytes_s
     memory = along_rows(memory, operator, d)
     longer = np.maximum(compute, memory)
     ratio = np.divide(np.minimum(compute, memory), longer, out=np.zeros_like(longer), where=longer > 0)
-    overlap = GROUPED_OVERLAP if operator.experts and not overlapping(d) else d.chip.overlap
+    overlap = corner(operator, d)
     seconds = longer * (1.0 + ratio**overlap) ** (1.0 / overlap)
+    if operator.scattered:
+        seconds = seconds + alone / passing_bytes_s(d) + tiles_s(operator, d) * tokens * repeats
     floor = np.full_like(tokens, kernels_of(operator, d) * d.floor_s)
     work = Work(
         flops=d.tensor * flops,
@@ -95,7 +91,7 @@ def along_rows(memory: Array, operator: Operator, d: Deployment) -> Array:
 def tiled(operator: Operator, tokens: Array, d: Deployment) -> Array:
     """Tokens that an operator computes: a dense product of more than one tile whole tiles, for one there are narrower ones."""
     tile = d.chip.tile_tokens
-    if tile is None or operator.experts or chained(operator):
+    if tile is None or chained(operator):
         return tokens
     return np.where(tokens > tile, np.ceil(tokens / tile) * tile, tokens)
 
@@ -127,30 +123,9 @@ def through_all(operator: Operator, d: Deployment) -> float:
     return d.model.experts.count / d.model.experts.per_token
 
 
-def expert_share(d: Deployment) -> float:
-    """Share of a dense product's arithmetic rate that experts reach."""
-    share = EXPERT_SHARE if d.engine.expert_share is None else d.engine.expert_share.value
-    return share * CONVERTED_SHARE if unpacked(d) else share
-
-
-def overlapping(d: Deployment) -> bool:
-    """Whether experts overlap reading with arithmetic as dense products do."""
-    return d.engine.experts_overlap and not by_block(d) and BYTES_PER_ELEMENT[d.chip.computes(d.weights)] >= 1.0
-
-
-def by_block(d: Deployment) -> bool:
-    """Whether weights in 8 bits have a scale for each block, as checkpoints that were trained so."""
-    return d.weights == "fp8" and d.model.native_dtype == "fp8"
-
-
-def unpacked(d: Deployment) -> bool:
-    """Whether weights are stored in fewer bits than they are computed in."""
-    return BYTES_PER_ELEMENT[d.chip.computes(d.weights)] > d.stored_bytes
-
-
 def kernels_of(operator: Operator, d: Deployment) -> int:
     """Kernels that an operator takes under this engine, conversions of its input included."""
-    if operator.name in ONE_FLOW and d.chip.computes(d.weights) == "fp4":
+    if operator.name in ONE_FLOW and one_flow(d):
         return ONE_FLOW[operator.name]
     if operator.name == "choose and sort":
         return d.engine.sorting_launches

@@ -116,6 +116,7 @@ def expert_matmul(name: str, rows: float, columns: float, experts: Experts, held
         one.weights * held,
         one.activations * visits,
         one.launches,
+        shape=one.shape,
         experts=(experts.count, experts.per_token),
         scattered=True,
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from infersim.cost.collectives import send_s
 from infersim.cost.deployment import Deployment
-from infersim.cost.operator_time import ACTIVATION_BYTES
+from infersim.cost.grouped import ACTIVATION_BYTES
 from infersim.cost.operators import (
     Operator,
     attended,

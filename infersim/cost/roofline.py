@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from infersim.cost import tabled
 from infersim.cost.collectives import all_gather_s, all_reduce_s, all_to_all_s, bytes_out, send_s
 from infersim.cost.deployment import Deployment
-from infersim.cost.operator_time import ACTIVATION_BYTES, kernels_of, operator_work
+from infersim.cost.grouped import ACTIVATION_BYTES
+from infersim.cost.operator_time import kernels_of, operator_work
 from infersim.cost.operators import (
     Operator,
     Part,

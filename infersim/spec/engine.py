@@ -69,10 +69,12 @@ class Engine(Spec):
     a group reads them by itself; none where a group reads them together."""
     small_kv_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the bandwidth that its decode attention keeps when keys and values have fewer than 16 bits; 0.87 when absent."""
-    expert_share: Ratio | None = None
-    """Share of a dense product's arithmetic rate that products of experts reach; 0.8 when absent."""
-    experts_overlap: bool = False
-    """Whether products of experts in 8 and 16 bits overlap reading with arithmetic as dense products do, but for scales block by block."""
+    expert_kernels: Literal["triton", "cutlass"] = "triton"
+    """Which kernels multiply with experts in 8 and 16 bits (`cost/grouped.py`): Triton's, which gather tokens as they read them, or
+    CUTLASS's, for which tokens are copied expert by expert."""
+    expert_flow: list[Literal["fp4", "block"]] = Field(default=["fp4"])
+    """Which experts run as one flow of few kernels on chips whose tensor cores have a memory of their own: those computed in fp4, those in
+    fp8 with scales for each block."""
     dense_data: bool = False
     """Whether groups of data-parallel attention keep dense MLPs, shared experts, embedding and LM head to themselves, for
     their own tokens, where others divide these over all chips."""

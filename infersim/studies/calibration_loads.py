@@ -9,11 +9,11 @@ from infersim.studies.cases import CannotSay, Load
 
 Fields = dict[str, str]
 SCENARIOS = ("offline_throughput", "fixed_batch", "single_stream", "closed_loop", "server")
-PROMPTS = {"OpenOrca+GSM8K+MBXP": 300.0, "mix of OpenOrca": 300.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
+PROMPTS = {"OpenOrca+GSM8K+MBXP": 360.0, "mix of OpenOrca": 360.0, "CNN-DailyMail": 778.0, "math/code": 800.0,
            "long-context": 9400.0, "ShareGPT": 220.0, "short": 16.0}  # fmt: skip
 """Mean prompts of public data sets, where a row names the set and not the length [tokens]. That of MLPerf's Mixtral is estimated: OpenOrca's 219
-and MBXP's are shorter, GSM8K's are longer if they are posed with worked examples, as the score of 73.8 % suggests; with 300 offline runs of H100 and
-GH200 come out 30 % too fast and those of MI300X 10 % too slow, with 206 all were 3 to 55 % too fast."""
+and MBXP's are shorter, GSM8K's are longer if they are posed with worked examples, as the score of 73.8 % suggests; with 360 offline runs of H100 and
+GH200 come out 10 to 20 % too fast and those of MI300X 10 % too slow, with 206 all are too fast."""
 VARIED = {"OpenOrca": 0.75, "CNN-DailyMail": 0.45, "math/code": 0.9, "long-context": 0.6, "ShareGPT": 1.0}
 """Coefficient of variation of their lengths, roughly."""
 OF_MOST = 940 / 1024

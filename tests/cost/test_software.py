@@ -90,19 +90,3 @@ def test_8_bit_keys_are_read_at_the_rate_that_an_engine_keeps() -> None:
 
     assert read("tensorrt-llm", "bf16") / read("tensorrt-llm", "fp8") == pytest.approx(2 * 0.99)
     assert read("vllm", "bf16") / read("vllm", "fp8") == pytest.approx(2 * 0.87)
-
-
-def test_experts_that_overlap_as_dense_products_do() -> None:
-    """Where arithmetic and reading take equally long a product takes 2^(1/1.2) = 1.78 times either, or 2^(1/2.5) = 1.32 with the dense
-    corner: so a step with experts is up to a quarter shorter, and none with scales block by block is."""
-    engine = catalogue.engine("tensorrt-llm")
-    apart = engine.model_copy(update={"experts_overlap": False})
-
-    def shorter(model: str) -> float:
-        one, other = (
-            tables(catalogue.model(model), "h200-sxm", e, "fp8", tensor=8).linear.seconds for e in (engine, apart)
-        )
-        return float((one[1:] / other[1:]).min())
-
-    assert 2 ** (1 / 2.5 - 1 / 1.2) < shorter("mixtral-8x22b") < 0.95
-    assert shorter("deepseek-v3") == 1.0
