@@ -87,8 +87,8 @@ def passing_bytes_s(d: Deployment) -> float:
 
 
 def by_block(d: Deployment) -> bool:
-    """Whether weights in 8 bits have a scale for each block, as checkpoints that were trained so."""
-    return d.weights == "fp8" and d.model.native_dtype == "fp8"
+    """Whether weights in 8 bits have a scale for each block, as checkpoints that were trained so, or whose makers made them so."""
+    return d.weights == "fp8" and (d.model.native_dtype == "fp8" or d.model.block_scales)
 
 
 def unpacked(d: Deployment) -> bool:

@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 Analytic = Callable[..., Array]
 """The analytic model's time [s] of an operator, by the coordinates of a table."""
 
+BY_BLOCK = "fp8 by block"
+"""What products and experts in fp8 with a scale for each block are called, where they were measured apart."""
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infersim.cost.measured import ExpertShape, Grid, Heads, Measured, grid
+from infersim.cost.measured import BY_BLOCK, ExpertShape, Grid, Heads, Measured, grid
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ ENGINES = {
 PRODUCTS = {"bf16": ("bfloat16",), "fp16": ("bfloat16",), "fp8": ("fp8", "fp8_block"), "fp4": ("nvfp4",),
             "int8": ("int8_wo", "sq"), "int4": ("int4_wo",)}  # fmt: skip
 """Our dtypes of weights, and the package's, the first that was measured."""
-EXPERTS = {"bf16": ("bfloat16",), "fp16": ("bfloat16",), "fp8": ("fp8_block", "fp8"),
+EXPERTS = {"bf16": ("bfloat16",), "fp16": ("bfloat16",), "fp8": ("fp8", "fp8_block"), BY_BLOCK: ("fp8_block", "fp8"),
            "fp4": ("nvfp4", "w4a8_mxfp4_mxfp8", "w4a16_mxfp4"), "int4": ("int4_wo",)}  # fmt: skip
 CACHES = {"bfloat16": "bf16", "float16": "bf16", "fp8": "fp8"}
 UNEVEN = ("power_law_1.01", "power_law_1.2", "balanced")

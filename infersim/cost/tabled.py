@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from infersim.cost.deployment import Deployment
-from infersim.cost.measured import ExpertShape, Heads, affine
+from infersim.cost.grouped import by_block
+from infersim.cost.measured import BY_BLOCK, ExpertShape, Heads, affine
 from infersim.cost.operators import Operator, Part
 from infersim.cost.tables import Array, Work
 from infersim.cost.work import launches
@@ -45,6 +46,11 @@ def product(work: Work, operator: Operator, tokens: Array, d: Deployment, analyt
     return as_measured(work, table.at(analytic, tokens, columns, rows), stored, d)
 
 
+def named(stored: str, d: Deployment) -> str:
+    """What tables call products with weights stored in a dtype: those of a checkpoint with scales block by block have their own."""
+    return BY_BLOCK if stored == "fp8" and by_block(d) else stored
+
+
 def fused_experts(
     part: Part, tokens: Array, d: Deployment, analytic: Callable[[Array], Work]
 ) -> tuple[Work, Part] | None:
@@ -55,11 +61,11 @@ def fused_experts(
     experts = d.model.experts
     if part.name != "experts" or experts is None or d.measured is None:
         return None
+    tables, whole = d.measured.experts, d.tensor // d.expert
     shape = ExpertShape(
-        d.model.hidden_size, experts.intermediate_size, experts.count, experts.per_token, d.tensor // d.expert, d.expert,
-        d.weights,
-    )  # fmt: skip
-    table = d.measured.experts.get(shape)
+        d.model.hidden_size, experts.intermediate_size, experts.count, experts.per_token, whole, d.expert, d.weights
+    )
+    table = tables.get(replace(shape, dtype=named(d.weights, d)), tables.get(shape))
     if table is None:
         return None
     seconds = table.at(lambda count: analytic(np.atleast_1d(count)).seconds.reshape(np.shape(count)), tokens)

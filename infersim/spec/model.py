@@ -139,6 +139,9 @@ class Model(Spec):
     quantised: Literal["all", "mlp", "experts"] = "all"
     """What a weight dtype below 16 bits concerns: all but embeddings and routers, or feed-forward layers only (dense ones, or
     experts)."""
+    block_scales: bool = False
+    """Whether its makers' fp8 checkpoint has a scale for each 128 by 128 weights and tokens' 128 inputs, not one for each matrix (those
+    of models trained in fp8 have)."""
     sampling: Literal["plain", "filtered", "penalised"] = "plain"
     """What the published generation_config asks of the sampler: nothing, top-p or top-k, or also a penalty."""
     published_parameters_b: Positive | None = None

@@ -7,7 +7,7 @@ import pytest
 
 from infersim.cost.chip import Chip
 from infersim.cost.deployment import Deployment
-from infersim.cost.grouped import CUTLASS, TENSOR_MEMORY, TRITON, kernels, padded_tokens, passed_on, tiles_s
+from infersim.cost.grouped import CUTLASS, TENSOR_MEMORY, TRITON, by_block, kernels, padded_tokens, passed_on, tiles_s
 from infersim.cost.operator_time import operator_work
 from infersim.cost.operators import Operator, expert_operators
 from infersim.spec import catalogue
@@ -91,12 +91,22 @@ def test_scales_block_by_block_take_longer() -> None:
     assert tiles_s(down, block) == pytest.approx(results * (TRITON.tile_s + TRITON.scales_s))
 
 
+def test_who_has_scales_block_by_block() -> None:
+    """Models trained in fp8, and the fp8 checkpoints of Qwen's makers; not others in fp8, nor these in other dtypes."""
+    found = {m: by_block(deployed(m, "h100-sxm", "vllm", "fp8")) for m in ("deepseek-v3", "qwen3-32b", "llama-3.1-70b")}
+    assert found == {"deepseek-v3": True, "qwen3-32b": True, "llama-3.1-70b": False}
+    assert not by_block(deployed("qwen3-32b", "h100-sxm", "vllm", "bf16"))
+
+
 @pytest.mark.parametrize(
     ("chip", "engine", "weights", "few_us", "many_us"),
     [
         ("h100-sxm", "vllm", "bf16", 738, 3145),
         ("h200-sxm", "vllm", "bf16", 639, 3076),
-        ("h200-sxm", "tensorrt-llm-1.2", "fp8", 470, 2463),
+        ("h200-sxm", "tensorrt-llm-1.2", "bf16", 661, 3167),
+        ("h200-sxm", "tensorrt-llm-1.2", "fp8", 945, 6082),
+        ("h100-sxm", "vllm", "fp8", 613, 3507),
+        ("b300-sxm", "sglang", "fp8", 313, 1891),
         ("b300-sxm", "vllm", "fp4", 161, 777),
         ("l40s", "vllm", "bf16", 2565, 9328),
     ],

@@ -121,3 +121,22 @@ def test_products_without_finding_scales_agree_between_engines() -> None:
 
     for columns, rows in ((2048, 7168), (2048, 8192), (8192, 8192)):
         assert seconds("tensorrt-llm-1.2", columns, rows) == pytest.approx(seconds("vllm", columns, rows), rel=0.3)
+
+
+def test_experts_in_fp8_are_those_of_the_checkpoint() -> None:
+    """Mixtral has a scale for each matrix, Qwen3 and DeepSeek V3 one for each block, and kernels of their own: each is priced by its
+    own table where both were measured (16,384 tokens on H200, four chips: 2.5 and 6.1 ms of Qwen3's shape)."""
+    pytest.importorskip("aiconfigurator_core", reason="the extra silicon is not installed")
+    from infersim.cost.silicon import silicon
+
+    measured = silicon("h200-sxm", "tensorrt-llm-1.2")
+    own = catalogue.model("qwen3-235b-a22b")
+    built = [
+        build_tables(
+            model, catalogue.hardware("h200-sxm"), catalogue.engine("tensorrt-llm-1.2"), Parallelism(tensor=4), "fp8", "bf16",
+            8, 16384, 16, 1000, measured=measured,
+        )
+        for model in (own, own.model_copy(update={"block_scales": False}))
+    ]  # fmt: skip
+    block, matrix = (float(tables.linear.seconds[16384]) for tables in built)
+    assert block - matrix == pytest.approx(94 * (6.08e-3 - 2.46e-3), rel=0.05)
