@@ -22,6 +22,9 @@ requests are first ones. InferenceMAX's runs, and the package's own."""
 COMPILING, COMPILING_S, SHORT_BURST = ("sglang", "2025-11-10"), 70.0, 16_384
 """A campaign (engine, day) whose servers compiled kernels for whole chunks when the first came: where more than so many tokens come at
 once TTFT is 7 s longer at 4 users as at 128, a tenth of 70 s, and not otherwise."""
+TUNED, TUNED_S = ("trtllm", "2026-01-14", "h200_sxm"), 2.5
+"""A campaign (engine, day, chip) that drafted tokens and whose first prompts waited for more: TTFT of 4 to 64 users is 210 to 290 ms longer than
+what they wait for otherwise, after prompts of 1,024 tokens as of 8,192, and a tenth of the requests are first ones."""
 DRAWN = (0.9, 0.064)
 """InferenceMAX draws lengths evenly from 0.8 to 1 times what is stated: their mean, and coefficient of variation."""
 FIXED, UNEVEN = (1.0, 0.0), (1.0, 0.1)
@@ -96,6 +99,8 @@ def cold_s(row: Fields, users: int) -> float:
     campaign, burst = (row["backend"], day(row)), users * int(row["isl"])
     if campaign == COMPILING and burst > SHORT_BURST:
         return COMPILING_S
+    if (*campaign, row["system"]) == TUNED:
+        return TUNED_S
     if on_disk(row):
         return OWN_COLD_S
     return 0.0 if day(row) >= WARM_SINCE else COLD_S

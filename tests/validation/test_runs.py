@@ -218,3 +218,13 @@ def test_tokens_that_come_by_the_twenty_begin_nineteen_later() -> None:
     assert together.seconds["e2e_s"] == pytest.approx(sent.seconds["e2e_s"])
     later = together.seconds["ttft_s"] - sent.seconds["ttft_s"]
     assert later == pytest.approx(19 * sent.seconds["tpot_s"])
+
+
+def test_a_campaign_whose_first_prompts_waited_longer() -> None:
+    """A tenth of its requests wait for 2.5 s, of others of that day for 0.2."""
+    source = "x; silicon_concurrency=16; measured=2026-01-14; y"
+    found = [
+        run(system=chip, backend_version="1.1.0rc2.post2", silicon_data_source=source).load.cold_s
+        for chip in ("h200_sxm", "b200_sxm")
+    ]
+    assert found == [2.5, 0.2]
