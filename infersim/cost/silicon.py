@@ -23,7 +23,7 @@ SYSTEMS = {
 }  # fmt: skip
 """Our chips, and what the package calls them."""
 ENGINES = {
-    "vllm": "vllm", "sglang": "sglang", "sglang-0.5.10": "sglang", "tensorrt-llm": "trtllm", "tensorrt-llm-1.2": "trtllm",
+    "vllm": "vllm", "vllm-0.13": "vllm", "sglang": "sglang", "sglang-0.5.10": "sglang", "tensorrt-llm": "trtllm", "tensorrt-llm-1.2": "trtllm",
 }  # fmt: skip
 PRODUCTS = {"bf16": ("bfloat16",), "fp16": ("bfloat16",), "fp8": ("fp8", "fp8_block"), "fp4": ("nvfp4",),
             "int8": ("int8_wo", "sq"), "int4": ("int4_wo",)}  # fmt: skip

@@ -31,6 +31,7 @@ ENGINES = (
     (r"sglang", "sglang"),
     (r"vllm .*\+mlperf", "vllm"),
     (r"vllm (\(?202[34]|v?0\.[2-7]\.|v0\b(?!\.))", "vllm-v0"),
+    (r"vllm v?0\.([89]|1[0-3])\b(?!\S*dev)", "vllm-0.13"),
     (r"vllm", "vllm"),
     (r"groq", "groq"),
     (r"waferllm", "waferllm"),
@@ -57,7 +58,7 @@ steps with it, 1.5 with 10.1 and 10.2. AMD's builds for MLPerf are ahead of the 
 of Mixtral under that of 0.6.5 and 53,017 under 0.9.0 on the same machine."""
 
 ON_CHIPS = (
-    (r"^mi\d", {"vllm-v0": "vllm-rocm-0", "sglang-0.5.10": "sglang"}), (r"^gaudi", {"static": "optimum-habana"}),
+    (r"^mi\d", {"vllm-v0": "vllm-rocm-0", "vllm-0.13": "vllm", "sglang-0.5.10": "sglang"}), (r"^gaudi", {"static": "optimum-habana"}),
 )  # fmt: skip
 """Engines whose software for some chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi, and SGLang's piecewise
 graphs are CUDA's alone."""

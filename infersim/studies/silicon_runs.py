@@ -83,6 +83,8 @@ def engine_release(row: Fields) -> str:
     backend, release = row["backend"], row.get("backend_version", "")
     if backend == "trtllm":
         return backend if release.startswith("1.0.") else f"{backend} 1.2"
+    if backend == "vllm":
+        return f"{backend} {release}".strip()
     image = re.search(r"nightly-dev\D*\d*-(20\d{6})", row["silicon_data_source"])
     graphed = image.group(1) >= GRAPHED_SINCE if image else release.startswith("0.5.10")
     return f"{backend} 0.5.10" if backend == "sglang" and graphed else backend
