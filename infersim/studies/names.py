@@ -60,7 +60,8 @@ of Mixtral under that of 0.6.5 and 53,017 under 0.9.0 on the same machine."""
 ON_CHIPS = (
     (r"^mi\d", {"vllm-v0": "vllm-rocm-0", "vllm-0.13": "vllm", "sglang-0.5.10": "sglang"}), (r"^gaudi", {"static": "optimum-habana"}),
 )  # fmt: skip
-"""Engines whose software for some chips is a profile of its own; DeepSpeed is a part of Habana's software on Gaudi, and SGLang's piecewise
+"""Engines whose software for some chips is a profile of its own; AMD's images are builds ahead of vLLM's releases, and leave no room for half a
+millisecond between steps; DeepSpeed is a part of Habana's software on Gaudi, and SGLang's piecewise
 graphs are CUDA's alone."""
 
 MODELS = {

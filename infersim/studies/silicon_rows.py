@@ -82,8 +82,6 @@ def silicon_case(row: Fields) -> Case:
     drafts = runs.drafts(row, data)
     if (graphed := runs.graphed_tokens(row)) is not None:
         engine = engine.model_copy(update={"mixed_graph_tokens": graphed})
-    if not runs.ahead(row):
-        engine = engine.model_copy(update={"async_scheduling": False})
     return Case(
         name=row["id"],
         model=model,

@@ -84,7 +84,7 @@ def engine_release(row: Fields) -> str:
     if backend == "trtllm":
         return backend if release.startswith("1.0.") else f"{backend} 1.2"
     if backend == "vllm":
-        return f"{backend} {release}".strip()
+        return backend if ahead(row) else f"{backend} {release}"
     image = re.search(r"nightly-dev\D*\d*-(20\d{6})", row["silicon_data_source"])
     graphed = image.group(1) >= GRAPHED_SINCE if image else release.startswith("0.5.10")
     return f"{backend} 0.5.10" if backend == "sglang" and graphed else backend

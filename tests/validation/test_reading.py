@@ -261,7 +261,7 @@ def test_the_error_of_single_requests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("said", "profile"), [
     ("vLLM 2024-11", "vllm-v0"), ("vLLM (2024)", "vllm-v0"), ("vLLM 0.5.2", "vllm-v0"), ("vLLM v0.9.2", "vllm-0.13"),
-    ("vLLM 0.10.0 (ROCm 6.4.1)", "vllm"), ("vLLM V1 TPU prototype (2024-11)", "jetstream"), ("SGLang v0.4.9", "sglang"),
+    ("vLLM 0.10.0", "vllm-0.13"), ("vLLM V1 TPU prototype (2024-11)", "jetstream"), ("SGLang v0.4.9", "sglang"),
     ("TensorRT-LLM 0.14", "tensorrt-llm-0"), ("TensorRT-LLM 0.5", "tensorrt-llm-0"), ("trtllm", "tensorrt-llm"),
     ("TensorRT-LLM 0.20 (PyTorch backend)", "tensorrt-llm"), ("TensorRT-LLM 1.0", "tensorrt-llm"),
     ("TensorRT-LLM 1.2.0rc6", "tensorrt-llm-1.2"),
