@@ -95,7 +95,7 @@ class Case:
     group: str
     """Rows of one group come from one source, chip and model."""
     fitted: bool = True
-    """Whether cross-validation fits to it; not where its source's software is too early to tell of the chip."""
+    """Whether cross-validation fits to it; not where its source's software hides what the chip can do."""
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     block_size: int | None = None
