@@ -2,8 +2,8 @@
 
 The tokens of each expert are padded to tiles; their activations are gathered, passed on and added up in memory; and each
 tile of results takes time to begin and to end that a kernel hides behind its arithmetic or not. Constants are of kernels
-and hold on every chip: found on operator tables of H100, L40S and B200 (aiconfigurator-core 0.12.0), the tables of H200,
-A100, RTX PRO 6000 and B300, which they were not found on, are met as well.
+and hold on every chip: found on the operator tables of all chips together (aiconfigurator-core 0.12.0). A fit without H200, A100, RTX PRO 6000
+and B300 finds nearly the same, and meets these better than before, but Triton's fp8 by block on H200 (8 to 15 %).
 Not here: which experts are visited (`operators.expected_experts`). Read `operator_time.py` for who asks.
 """
 
