@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from infersim.cost.deployment import Deployment
-from infersim.cost.operators import Operator
+from infersim.cost.operators import ACTIVATION_BYTES, Operator
 from infersim.cost.tables import Array
 from infersim.spec.base import BYTES_PER_ELEMENT, Dtype
 
-ACTIVATION_BYTES = 2.0
-"""Activations, messages of collectives and KV writes are 16 bit."""
 SMALLEST_TILE, LARGEST_TILE = 16.0, 128.0
 """Tokens of the smallest and the largest tile of a grouped product: engines choose by how many tokens an expert has."""
 

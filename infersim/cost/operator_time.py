@@ -11,7 +11,6 @@ import numpy as np
 from infersim.cost import tabled
 from infersim.cost.deployment import Deployment
 from infersim.cost.grouped import (
-    ACTIVATION_BYTES,
     UNPACKED_SHARE,
     arithmetic,
     by_block,
@@ -23,7 +22,7 @@ from infersim.cost.grouped import (
     tiles_s,
     unpacked,
 )
-from infersim.cost.operators import Operator, expected_experts, matmul
+from infersim.cost.operators import ACTIVATION_BYTES, Operator, expected_experts, matmul
 from infersim.cost.tables import Array, Work
 from infersim.spec.base import BYTES_PER_ELEMENT
 

@@ -17,6 +17,8 @@ from infersim.spec.model import INDEX_DIM, INDEX_HEADS, Experts, Model
 
 Array = NDArray[np.float64]
 
+ACTIVATION_BYTES = 2.0
+"""Activations, messages of collectives and KV writes are 16 bit."""
 
 SAMPLING_ELEMENTS = 12.0
 """Elements moved for each vocabulary entry and sequence: 32-bit logits are written, scaled, normalised and searched."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from infersim.cost.collectives import send_s
 from infersim.cost.deployment import Deployment
-from infersim.cost.grouped import ACTIVATION_BYTES
 from infersim.cost.operators import (
+    ACTIVATION_BYTES,
     Operator,
     attended,
     expected_experts,

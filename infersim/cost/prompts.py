@@ -11,8 +11,8 @@ import numpy as np
 
 from infersim.cost import tabled
 from infersim.cost.deployment import Deployment
-from infersim.cost.operators import attended
-from infersim.cost.roofline import ACTIVATION_BYTES, kv_bytes_s
+from infersim.cost.operators import ACTIVATION_BYTES, attended
+from infersim.cost.roofline import kv_bytes_s
 from infersim.cost.tables import Work
 from infersim.cost.work import launches, only_where, zeros
 

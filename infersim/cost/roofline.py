@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from infersim.cost import tabled
 from infersim.cost.collectives import all_gather_s, all_reduce_s, all_to_all_s, bytes_out, send_s
 from infersim.cost.deployment import Deployment
-from infersim.cost.grouped import ACTIVATION_BYTES
 from infersim.cost.operator_time import kernels_of, operator_work
 from infersim.cost.operators import (
+    ACTIVATION_BYTES,
     Operator,
     Part,
     attended,
@@ -57,8 +57,8 @@ def reduced_s(d: Deployment, chips: int, message: Array) -> Array:
 def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
     """What ends a layer: its group adds up its results, or tokens travel to the experts' chips and back; as kernels."""
     hidden, apart = ACTIVATION_BYTES * d.model.hidden_size, d.attention_data > 1
-    groups = {"attention": d.shard.attention_tensor, "recurrent": d.shard.attention_tensor, "mlp": d.shard.dense_tensor}
-    group = groups.get(part.name, d.tensor)
+    groups = 1 if part.name == "experts" else groups_of(part.name, d)
+    group = d.tensor // groups
     if group == 1:
         return zeros(tokens.shape)
     if part.name == "experts" and apart and d.expert > 1:
@@ -67,7 +67,7 @@ def collectives(part: Part, d: Deployment, tokens: Array) -> Work:
         seconds = 2.0 * all_to_all_s(d.chip.hardware, group, sent)
         links, kernels = network(seconds, 2.0 * group * sent), 2
     else:
-        message = hidden * (np.ceil(tokens / d.attention_data) if group < d.tensor else tokens)
+        message = hidden * np.ceil(tokens / groups)
 
         def analytic(sent: Array) -> Array:
             return reduced_s(d, group, sent)
@@ -88,15 +88,16 @@ def part_work(part: Part, tokens: Array, d: Deployment) -> Work:
     layer, left = zeros(tokens.shape), part
     if (found := tabled.fused_experts(part, tokens, d, experts)) is not None:
         layer, left = found
-    layer += total((operator_work(o, np.ceil(tokens / groups_of(part, o, d)), d) for o in left.operators), tokens.shape)
+    mine = np.ceil(tokens / groups_of(part.name, d))
+    counts = ((o, tokens if o.name in tabled.FUSED else mine) for o in left.operators)
+    layer += total((operator_work(operator, count, d) for operator, count in counts), tokens.shape)
     return (layer + collectives(part, d, tokens)) * float(part.layers)
 
 
-def groups_of(part: Part, operator: Operator, d: Deployment) -> int:
-    """Groups of data-parallel attention that each run an operator for their own share of a step's tokens; 1 where all run it for all."""
-    if part.name in ("attention", "recurrent"):
-        return d.attention_data
-    return 1 if operator.name in tabled.FUSED else d.tensor // d.shard.dense_tensor
+def groups_of(layer: str, d: Deployment) -> int:
+    """Groups of data-parallel attention that each run a layer, its routed experts apart, for their own share of a step's tokens; 1 where
+    all chips run it for all."""
+    return d.attention_data if layer in ("attention", "recurrent") else d.tensor // d.shard.dense_tensor
 
 
 def parts_of(d: Deployment) -> list[Part]:
@@ -186,10 +187,11 @@ def sequence_work(d: Deployment) -> Work:
     """By sequences of the step: engine overhead, LM head, sampling."""
     sequences = np.arange(d.max_num_seqs + 1, dtype=np.float64)
     operators = head_operators(d.model, d.shard, d.engine.filter_overhead_us is not None)
-    group = d.shard.dense_tensor
+    groups = groups_of("LM head", d)
+    group = d.tensor // groups
 
     def cost(count: Array) -> Work:
-        mine = np.ceil(count / (d.tensor // group))
+        mine = np.ceil(count / groups)
         work = total((operator_work(operator, mine, d) for operator in operators), count.shape)
         if group > 1:  # it gathers the logits of its own sequences
             part = ACTIVATION_BYTES * d.shard.vocab * mine

@@ -46,11 +46,6 @@ def product(work: Work, operator: Operator, tokens: Array, d: Deployment, analyt
     return as_measured(work, table.at(analytic, tokens, columns, rows), stored, d)
 
 
-def named(stored: str, d: Deployment) -> str:
-    """What tables call products with weights stored in a dtype: those of a checkpoint with scales block by block have their own."""
-    return BY_BLOCK if stored == "fp8" and by_block(d) else stored
-
-
 def fused_experts(
     part: Part, tokens: Array, d: Deployment, analytic: Callable[[Array], Work]
 ) -> tuple[Work, Part] | None:
@@ -65,7 +60,7 @@ def fused_experts(
     shape = ExpertShape(
         d.model.hidden_size, experts.intermediate_size, experts.count, experts.per_token, whole, d.expert, d.weights
     )
-    table = tables.get(replace(shape, dtype=named(d.weights, d)), tables.get(shape))
+    table = tables.get(replace(shape, dtype=BY_BLOCK), tables.get(shape)) if by_block(d) else tables.get(shape)
     if table is None:
         return None
     seconds = table.at(lambda count: analytic(np.atleast_1d(count)).seconds.reshape(np.shape(count)), tokens)
